@@ -1,0 +1,1 @@
+"""The words: frozen dataclasses of the standard library only."""

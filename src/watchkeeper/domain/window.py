@@ -1,0 +1,53 @@
+"""Windows of time: UTC, half-open, so that neighbours neither overlap nor leave a gap."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from watchkeeper.errors import BadInput
+
+__all__ = ["Window"]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Window:
+    """``[start, end)`` in UTC.
+
+    >>> Window(datetime(2013, 3, 1, tzinfo=UTC), datetime(2013, 3, 2, tzinfo=UTC)).label
+    '2013-03-01T00:00Z/P1D'
+    """
+
+    start: datetime
+    end: datetime
+
+    def __post_init__(self) -> None:
+        for name in ("start", "end"):
+            at: datetime = getattr(self, name)
+            if at.tzinfo is None:
+                raise BadInput(f"A window's {name} has no time zone: {at}.", "Give an aware datetime.")
+            object.__setattr__(self, name, at.astimezone(UTC))
+        if self.end <= self.start:
+            raise BadInput(f"A window ends ({self.end}) before it starts ({self.start}).")
+
+    @property
+    def length(self) -> timedelta:
+        """End minus start."""
+        return self.end - self.start
+
+    def __contains__(self, at: object) -> bool:
+        return isinstance(at, datetime) and self.start <= at < self.end
+
+    @property
+    def label(self) -> str:
+        """Start and length in ISO 8601, the name of the window everywhere."""
+        seconds = int(self.length.total_seconds())
+        if seconds % 86400 == 0:
+            size = f"P{seconds // 86400}D"
+        elif seconds % 3600 == 0:
+            size = f"PT{seconds // 3600}H"
+        elif seconds % 60 == 0:
+            size = f"PT{seconds // 60}M"
+        else:
+            size = f"PT{seconds}S"
+        return f"{self.start:%Y-%m-%dT%H:%MZ}/{size}"
