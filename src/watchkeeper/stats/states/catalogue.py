@@ -1,0 +1,16 @@
+"""Every state, once. A state joins the merge laws, the codec and the documentation by its line here."""
+
+from __future__ import annotations
+
+from watchkeeper.stats.states.moments import Moments
+from watchkeeper.stats.states.state import State, Stored
+
+__all__ = ["BY_KIND", "CATALOGUE", "DOCUMENTS"]
+
+CATALOGUE: tuple[type[State], ...] = (Moments,)
+"""The states: they merge, and `tests/laws` proves it for each of them."""
+
+DOCUMENTS: tuple[type[Stored], ...] = ()
+"""What is stored by the same codec, but is not a state of rows."""
+
+BY_KIND: dict[str, type[Stored]] = {thing.kind: thing for thing in (*CATALOGUE, *DOCUMENTS)}
