@@ -1,0 +1,67 @@
+# Every target sets up what it needs by itself; `make` alone lists them.
+#
+#   make PYTHON=/path/to/python3.12 test    another Python for .venv (when .venv is made)
+#   make WORKERS=4 test                     tests side by side
+#   make test-fast ARGS="-k psi -x"         more words for pytest
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test test-fast check bench clean lock servers
+
+export PYTHON
+WORKERS ?= 2
+ARGS ?=
+
+run := .venv/bin/python -m
+pytest := $(run) pytest -n $(WORKERS) --dist worksteal
+dev := .venv/ready-for-dev
+demo := .venv/ready-for-demo
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+demo: $(demo) ## Compare real flights of two months, and write the page
+	$(run) scripts.demo
+
+test: check servers ## All checks and all tests, with the real servers and a browser
+	$(pytest) $(ARGS)
+
+test-fast: $(dev) ## The tests that need neither servers nor patience (under 4 minutes)
+	$(pytest) -m "not slow and not server and not browser" $(ARGS)
+
+check: $(dev) ## Format, lint, types, floors, docs up to date
+	$(run) ruff format --check .
+	$(run) ruff check .
+	$(run) mypy
+	.venv/bin/lint-imports
+	$(run) scripts.write_docs --check
+
+bench: $(dev) ## Run every benchmark, peers in their own environments
+	$(run) benchmarks.run_all $(ARGS)
+
+lock: $(dev) ## Resolve the dependencies again (UPGRADE=1: to their newest versions)
+	scripts/lock.sh
+
+clean: ## Remove everything that these targets made
+	rm -rf .venv .venvs .demo dist build .cache .pytest_cache .ruff_cache .mypy_cache \
+		.import_linter_cache .hypothesis benchmarks/results
+	find src tests benchmarks scripts -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+
+servers:
+	@scripts/install_debian.sh
+
+# The checkout is installed in place, without looking up anything: its build backend is pinned too.
+in-place := $(run) pip --quiet --no-input --disable-pip-version-check install \
+	--no-deps --no-build-isolation --editable .
+
+# What dev needs holds what the demo needs, so one environment serves both.
+$(dev): requirements/dev.txt pyproject.toml scripts/make_venv.sh
+	@scripts/make_venv.sh .venv requirements/dev.txt
+	@$(in-place)
+	@touch $(demo) $@
+
+$(demo): requirements/demo.txt pyproject.toml scripts/make_venv.sh
+	@scripts/make_venv.sh .venv requirements/demo.txt
+	@$(in-place)
+	@touch $@
