@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import signal
@@ -176,10 +175,3 @@ class TestAMissingServer:
         monkeypatch.setenv("CI", "true")
         with pytest.raises(pytest.fail.Exception, match="Nosuch is not installed"):
             require_server("Nosuch", "no-such-binary")
-
-
-def test_asyncio_runs_while_no_browser_is_open():
-    async def answer():
-        return 42
-
-    assert asyncio.run(answer()) == 42

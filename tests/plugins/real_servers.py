@@ -251,7 +251,7 @@ global: {scrape_interval: 1s, evaluation_interval: 1s}
 
 @pytest.fixture
 def alertmanager(tmp_path: Path) -> Iterator[Callable[..., Server]]:
-    """``alertmanager(config) -> Server``: start a real Alertmanager with this YAML; stopped after the test."""
+    """``alertmanager(config) -> Server``: start a real one with this YAML; stopped after the test."""
     binary = require("Alertmanager", "prometheus-alertmanager", "alertmanager")
     started = []
 
@@ -278,7 +278,7 @@ def alertmanager(tmp_path: Path) -> Iterator[Callable[..., Server]]:
 
 @pytest.fixture
 def prometheus(tmp_path: Path) -> Iterator[Callable[..., Server]]:
-    """``prometheus(config, rules={"file.yml": text}) -> Server``: start a real Prometheus; stopped after the test.
+    """``prometheus(config, rules={"file.yml": text}) -> Server``: start a real one; stopped after the test.
 
     *rules* are written beside the configuration, which may name them in ``rule_files``.
     """
