@@ -1,0 +1,53 @@
+"""A measurement at its place: which model, version, segment and window it belongs to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from watchkeeper.domain.measurement import Measurement
+from watchkeeper.domain.window import Window
+
+__all__ = ["PlacedMeasurement", "WindowKey", "WindowState"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class WindowKey:
+    """One window of one version and segment of one model. ``version=""`` is all versions, ``segment=""`` all rows."""
+
+    model: str
+    window: Window
+    version: str = ""
+    segment: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlacedMeasurement:
+    """One number of one series. A series is (model, version, segment, measure, subject)."""
+
+    key: WindowKey
+    measurement: Measurement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowState:
+    """What the ledger knows of one window: whether it must be measured (again), and how mature it is.
+
+    ``rows`` predictions, ``outcomes`` of them joined; ``coverage`` is their ratio. ``generation`` grows with each
+    measuring, so that the same work done twice is told. ``rebuildable`` is False once raw rows have expired.
+    """
+
+    key: WindowKey
+    dirty: bool = False
+    rows: int = 0
+    outcomes: int = 0
+    mature: bool = False
+    generation: int = 0
+    measured_at: datetime | None = None
+    rebuildable: bool = True
+    reason: str = ""
+
+    @property
+    def coverage(self) -> float | None:
+        """Share of predictions whose outcome has arrived; None for an empty window."""
+        return self.outcomes / self.rows if self.rows else None

@@ -1,0 +1,232 @@
+"""The sockets: what the core asks of the outside world. Protocols of at most six methods each.
+
+Each has one contract suite in `watchkeeper.testing`, run over every adapter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from watchkeeper.domain.fact import Document, Fact, Lease
+from watchkeeper.domain.series import PlacedMeasurement, WindowKey, WindowState
+from watchkeeper.domain.window import Window
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = [
+    "FactStore",
+    "Lake",
+    "LeaseStore",
+    "Ledger",
+    "MeasurementStore",
+    "Notifier",
+    "WindowStore",
+]
+
+
+@runtime_checkable
+class FactStore(Protocol):
+    """Facts, and the documents folded from them, written together."""
+
+    def append(
+        self, facts: Sequence[Fact], documents: Sequence[Document] = (), *, lease: Lease | None = None
+    ) -> list[int]:
+        """Append *facts* and put *documents* in one transaction; return the sequences (0: known by its key).
+
+        A document whose ``revision`` is not the stored one raises `Conflict` and nothing is written; a new
+        document has revision 0. With *lease*, an outdated token raises `LeaseLost` and nothing is written.
+        """
+        ...
+
+    def facts(
+        self,
+        *,
+        after: int = 0,
+        kinds: Sequence[str] = (),
+        model: str | None = None,
+        subject: str | None = None,
+        newest_first: bool = False,
+        limit: int = 1000,
+    ) -> list[Fact]:
+        """Facts in order of sequence; ``kinds`` may end in ``.*``."""
+        ...
+
+    def document(self, kind: str, key: str) -> Document | None:
+        """One document, or None."""
+        ...
+
+    def documents(
+        self,
+        kind: str,
+        *,
+        states: Sequence[str] = (),
+        model: str | None = None,
+        due_before: datetime | None = None,
+        limit: int = 1000,
+        offset: int = 0,
+        order: str = "-updated_at",
+    ) -> list[Document]:
+        """Documents of one kind; *order* is ``updated_at``, ``rank``, ``due`` or ``key``, ``-`` for descending."""
+        ...
+
+    def count(self, kind: str, *, states: Sequence[str] = (), model: str | None = None) -> int:
+        """How many documents there are."""
+        ...
+
+    def forget(self, keys: Iterable[tuple[str, str]], *, lease: Lease | None = None) -> int:
+        """Delete documents by (kind, key); facts stay."""
+        ...
+
+
+@runtime_checkable
+class MeasurementStore(Protocol):
+    """Series of measurements, their latest values, and daily roll-ups."""
+
+    def write(self, rows: Sequence[PlacedMeasurement], *, at: datetime, lease: Lease | None = None) -> int:
+        """Insert or replace by series and window; keep ``latest`` and roll-ups in step, in one transaction."""
+        ...
+
+    def series(
+        self,
+        model: str,
+        measure: str,
+        *,
+        subject: str = "",
+        segment: str = "",
+        version: str = "",
+        start: datetime | None = None,
+        end: datetime | None = None,
+        buckets: int | None = None,
+    ) -> pa.Table:
+        """One series by time: start, end, value, low, high, margin, rows, reason (nulls where there is none).
+
+        With *buckets*, at most that many rows, each with value (mean), value_min and value_max of its bucket, computed
+        in the database, so that no spike is lost.
+        """
+        ...
+
+    def latest(
+        self, *, model: str | None = None, measures: Sequence[str] = (), segment: str | None = None
+    ) -> pa.Table:
+        """The newest value of every series."""
+        ...
+
+    def table(
+        self,
+        model: str,
+        *,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        measures: Sequence[str] = (),
+        subjects: Sequence[str] = (),
+        segments: Sequence[str] = (),
+        versions: Sequence[str] = (),
+    ) -> pa.Table:
+        """Long table of measurements: one row a measurement, with its series and window."""
+        ...
+
+    def delete(self, model: str, *, before: datetime) -> int:
+        """Drop measurements of windows that end before *before*; daily roll-ups stay."""
+        ...
+
+
+@runtime_checkable
+class WindowStore(Protocol):
+    """Which windows there are, which must be measured, and how mature each is."""
+
+    def mark_dirty(self, keys: Iterable[WindowKey], *, reason: str, lease: Lease | None = None) -> int:
+        """These windows must be measured (again)."""
+        ...
+
+    def dirty(
+        self, *, model: str | None = None, before: datetime | None = None, limit: int = 1000
+    ) -> list[WindowState]:
+        """Windows to measure, oldest first; *before* keeps windows that end at or before it."""
+        ...
+
+    def done(self, states: Sequence[WindowState], *, lease: Lease | None = None) -> None:
+        """Measured: store rows, outcomes, maturity, generation; clean unless marked again since it was read."""
+        ...
+
+    def windows(
+        self, model: str, *, start: datetime | None = None, end: datetime | None = None, limit: int = 10_000
+    ) -> list[WindowState]:
+        """Known windows by time."""
+        ...
+
+
+@runtime_checkable
+class LeaseStore(Protocol):
+    """Who may tick."""
+
+    def acquire(self, name: str, holder: str, ttl: timedelta, now: datetime) -> Lease | None:
+        """Take or renew the lease; None while somebody else holds it. A new holder gets a larger token."""
+        ...
+
+    def release(self, lease: Lease) -> None:
+        """Give it back early; giving back what was lost already does nothing."""
+        ...
+
+
+class Ledger(Protocol):
+    """The narrow stores of one ledger, by name."""
+
+    facts: FactStore
+    measurements: MeasurementStore
+    windows: WindowStore
+    leases: LeaseStore
+
+    def close(self) -> None:
+        """Give back connections."""
+        ...
+
+
+@runtime_checkable
+class Lake(Protocol):
+    """Predictions, outcomes and profiles of models, as tables."""
+
+    def append(self, model: str, table: str, rows: pa.Table, *, source: str, sequence: int) -> int:
+        """Append *rows* to ``predictions`` or ``outcomes`` exactly once for (*source*, *sequence*); return how many.
+
+        Types are checked before the write: what does not fit its column goes to the rescued column, and is counted.
+        """
+        ...
+
+    def joined(
+        self, model: str, window: Window, *, version: str | None = None, columns: Sequence[str] | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """The window's predictions, each once, with its latest outcome (null until it arrives)."""
+        ...
+
+    def windows_of(self, model: str, ids: pa.Array) -> list[tuple[datetime, int]]:
+        """The hours (UTC, start) in which the predictions with these ids were made, and how many in each."""
+        ...
+
+    def profiles(self, model: str) -> Any:
+        """The store of profiles of one model: ``put(key, bytes)``, ``get(key)``, ``keys(start, end)``, ``drop(keys)``."""
+        ...
+
+    def maintain(self, model: str, now: datetime) -> Mapping[str, Any]:
+        """Compaction, checkpoints, tiers, retention; returns what was done."""
+        ...
+
+    def forget(self, model: str, *, ids: Sequence[str] = (), where: str | None = None) -> Mapping[str, Any]:
+        """Remove rows for good, also from old versions of files; returns counts and the hours that they were in."""
+        ...
+
+
+@runtime_checkable
+class Notifier(Protocol):
+    """One way to tell people. One call sends one message to one target."""
+
+    name: str
+
+    def send(self, message: Mapping[str, Any], *, key: str) -> None:
+        """Deliver, or raise `StoreUnavailable` (try again, with ``retry_after_s``) or `BadConfig` (do not).
+
+        *key* is the idempotency key: a receiver that knows keys drops a repeat.
+        """
+        ...
