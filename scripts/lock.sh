@@ -15,8 +15,9 @@ compile() {
 upgrade=()
 if [[ "${UPGRADE:-}" == 1 ]]; then upgrade=(--upgrade); fi
 
-compile "${upgrade[@]}" pyproject.toml requirements/dev.in requirements/demo.in \
+compile "${upgrade[@]}" pyproject.toml requirements/dev.in \
     --extra demo --extra postgres --extra sklearn --extra river -o requirements/dev.txt
 compile --constraint requirements/dev.txt pyproject.toml -o requirements/bare.txt
 compile --constraint requirements/dev.txt pyproject.toml --extra server -o requirements/server.txt
 compile --constraint requirements/dev.txt pyproject.toml requirements/demo.in --extra demo -o requirements/demo.txt
+compile --constraint requirements/dev.txt requirements/tests.in -o requirements/tests.txt
