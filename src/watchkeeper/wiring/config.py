@@ -1,0 +1,478 @@
+"""``watchkeeper.toml``: typed values, never class paths; an unknown key is an error with its place.
+
+Durations are written as people say them: ``"15m"``, ``"1h"``, ``"7d"``, ``"2w"``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from watchkeeper.domain.schema import Kind, Role, Task
+from watchkeeper.domain.watched import Maturity, Retention, TableColumns, TableSource, WatchedModel
+from watchkeeper.errors import BadConfig, nearest
+
+__all__ = ["Config", "find_project", "json_schema", "load_config", "parse_config", "secret"]
+
+FILE_NAME = "watchkeeper.toml"
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+def _duration(value: object) -> object:
+    if isinstance(value, str):
+        found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhdw])\s*", value)
+        if not found:
+            raise PydanticCustomError(
+                "duration", 'is not a duration; write a number and a unit, such as "15m", "1h", "7d" or "2w"'
+            )
+        return timedelta(seconds=float(found[1]) * _UNITS[found[2]])
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        raise PydanticCustomError("duration", 'needs a unit: write "30s", "15m", "1h" or "7d"')
+    return value
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration, json_schema_input_type=str)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Project(_Table):
+    """What holds for the whole project."""
+
+    name: str = "watch"
+    """Shown at the top of every page and in every message."""
+    data: str = ".watchkeeper"
+    """Folder for journals, tables and the ledger, relative to this file."""
+    url: str = ""
+    """Where people reach the dashboard; links in alerts start with it."""
+
+
+class LedgerTable(_Table):
+    """Where facts and measurements are kept."""
+
+    url: str = ""
+    """Empty: SQLite in the data folder. Or "postgresql://user@host/database"; a password comes from the environment:
+    "env:WATCHKEEPER_LEDGER_URL"."""
+
+
+class LakeTable(_Table):
+    """Where predictions, outcomes and profiles are kept."""
+
+    kind: Literal["delta"] = "delta"
+    """Delta Lake tables."""
+    path: str = ""
+    """Empty: the data folder. Or "s3://bucket/prefix"."""
+    options: dict[str, str] = Field(default_factory=dict)
+    """Options of the object store (endpoint, region); a value may be "env:NAME"."""
+
+
+class ServerTable(_Table):
+    """The API and the dashboard."""
+
+    host: str = "127.0.0.1"
+    """Loopback unless you say otherwise."""
+    port: int = Field(default=8471, ge=0, le=65535)
+    """0 takes a free one."""
+    tick_every: Duration = timedelta(seconds=30)
+    """How often the server looks for windows to measure."""
+    max_request_mb: int = Field(default=64, ge=1, le=4096)
+    """Larger bodies are refused."""
+
+
+class MaturityTable(_Table):
+    """When a window's realised performance may be judged."""
+
+    share: float = Field(default=0.95, ge=0, le=1)
+    """Judge when this share of predictions has outcomes ..."""
+    after: Duration = timedelta(days=7)
+    """... or when this much time has passed since the window's end."""
+
+
+class RetentionTable(_Table):
+    """How long things are kept."""
+
+    rows: Duration | None = timedelta(days=400)
+    """Raw predictions and outcomes."""
+    full_profiles: Duration | None = timedelta(days=45)
+    """Profiles with all bins; older ones are kept coarser."""
+    measurements: Duration | None = None
+    """Measurement series; not set: for ever. Daily roll-ups stay."""
+
+
+class TableTable(_Table):
+    """A table of your own, watched in place."""
+
+    location: str
+    """A path, a glob, or a database URL; "env:NAME" reads it from the environment."""
+    query: str | None = None
+    """A table's name or a SELECT, for databases."""
+    time: str
+    """The column with the time of the prediction."""
+    prediction: str | None = None
+    """The column with the prediction."""
+    score: str | None = None
+    """The column with the score (probability)."""
+    outcome: str | None = None
+    """The column with the outcome."""
+    id: str | None = None
+    """The column that names a prediction."""
+    version: str | None = None
+    """The column with the model's version."""
+
+
+class ModelTable(_Table):
+    """One model under watch."""
+
+    task: Task | None = None
+    """"binary", "multiclass" or "regression"; not set: guessed from the data."""
+    positive: str | None = None
+    """The outcome that counts as positive."""
+    baseline: str | None = None
+    """A baseline file, relative to this file (see `watchkeeper baseline`)."""
+    cadence: Duration = timedelta(hours=1)
+    """Length of a stored window."""
+    judge_every: Duration = timedelta(days=1)
+    """Length of a judged window: the merge of its stored windows."""
+    rows_per_window: int | None = Field(default=None, ge=1)
+    """Windows by rows instead of by time."""
+    timezone: str = "UTC"
+    """Days are days of this zone."""
+    segments: list[str | list[str]] = Field(default_factory=list)
+    """Columns to measure by; a list of columns crosses them."""
+    max_segments: int = Field(default=50, ge=1, le=10_000)
+    """The largest this many segments are measured, the rest together as "other"."""
+    maturity: MaturityTable = Field(default_factory=MaturityTable)
+    retention: RetentionTable = Field(default_factory=RetentionTable)
+    roles: dict[str, Role] = Field(default_factory=dict)
+    """Column -> role, where the guess is wrong."""
+    kinds: dict[str, Kind] = Field(default_factory=dict)
+    """Column -> kind, where the guess is wrong."""
+    checks: dict[str, float | Literal[False]] = Field(default_factory=dict)
+    """Measure -> level that matters; "measure:column" for one column; false turns one off."""
+    rules: list[dict[str, Any]] = Field(default_factory=list)
+    """Rules of your own, beside the default ones."""
+    threshold: float = Field(default=0.5, ge=0, le=1)
+    """Scores at or above it are predicted positive."""
+    table: TableTable | None = None
+    owner: str = ""
+    """Who is asked."""
+    labels: dict[str, str] = Field(default_factory=dict)
+    """For routing: team, severity, ..."""
+    cost_of_errors: dict[Literal["false_positive", "false_negative", "per_unit"], float] = Field(
+        default_factory=dict
+    )
+    """What one error costs."""
+    currency: str = ""
+    """The currency of those costs."""
+
+    @field_validator("timezone")
+    @classmethod
+    def _zone_exists(cls, name: str) -> str:
+        from zoneinfo import ZoneInfo, available_timezones
+
+        try:
+            ZoneInfo(name)
+        except (KeyError, ValueError, OSError):
+            raise PydanticCustomError(
+                "zone", "is not a time zone.{hint}", {"hint": nearest(name, available_timezones())}
+            ) from None
+        return name
+
+    @model_validator(mode="after")
+    def _windows_fit(self) -> ModelTable:
+        if self.cadence < timedelta(minutes=1):
+            raise PydanticCustomError("cadence", "cadence must be at least one minute")
+        if timedelta(days=1) % self.cadence and self.cadence % timedelta(days=1):
+            raise PydanticCustomError(
+                "cadence", 'a whole number of windows must make a day, such as "15m", "1h", "6h" or "1d"'
+            )
+        if self.judge_every % self.cadence:
+            raise PydanticCustomError("cadence", "judge_every must be a whole number of cadence windows")
+        return self
+
+    def watched(self, name: str) -> WatchedModel:
+        """The domain's word for it."""
+        table = None
+        if self.table is not None:
+            t = self.table
+            table = TableSource(
+                location=t.location,
+                query=t.query,
+                columns=TableColumns(
+                    time=t.time,
+                    prediction=t.prediction,
+                    score=t.score,
+                    outcome=t.outcome,
+                    id=t.id,
+                    version=t.version,
+                ),
+            )
+        return WatchedModel(
+            name=name,
+            task=self.task,
+            positive=self.positive,
+            baseline=self.baseline,
+            cadence=self.cadence,
+            judge_every=self.judge_every,
+            rows_per_window=self.rows_per_window,
+            timezone=self.timezone,
+            segments=tuple((s,) if isinstance(s, str) else tuple(s) for s in self.segments),
+            max_segments=self.max_segments,
+            maturity=Maturity(share=self.maturity.share, after=self.maturity.after),
+            retention=Retention(
+                rows=self.retention.rows,
+                full_profiles=self.retention.full_profiles,
+                measurements=self.retention.measurements,
+            ),
+            roles={k: v.value for k, v in self.roles.items()},
+            kinds={k: v.value for k, v in self.kinds.items()},
+            checks={k: None if v is False else v for k, v in self.checks.items()},
+            rules=tuple(self.rules),
+            threshold=self.threshold,
+            table=table,
+            owner=self.owner,
+            labels=dict(self.labels),
+            cost_of_errors={str(k): v for k, v in self.cost_of_errors.items()},
+            currency=self.currency,
+        )
+
+
+class ChannelTable(_Table):
+    """One way to tell people."""
+
+    kind: Literal["apprise", "alertmanager", "webhook"] = "apprise"
+    """Apprise reaches Slack, mail, SMS, PagerDuty, Teams and many more by URL."""
+    url: str
+    """The target; it holds secrets, so write "env:NAME" or "file:/run/secrets/name"."""
+    enabled: bool = True
+    """False keeps it configured and silent."""
+    template: Literal["short", "full"] = "full"
+    """"short" for SMS and pagers."""
+
+
+class RouteTable(_Table):
+    """Which alerts go to which channels; the first route that matches wins, unless it says to continue."""
+
+    match: dict[str, str] = Field(default_factory=dict)
+    """Label -> value, or "~regex"."""
+    channels: list[str]
+    """Names of channels."""
+    group_by: list[str] = Field(default_factory=lambda: ["model"])
+    """Alerts with the same values of these labels become one message."""
+    group_wait: Duration = timedelta(seconds=30)
+    """Wait this long for more of the same group before the first message."""
+    group_interval: Duration = timedelta(minutes=5)
+    """Wait this long before telling of changes in a group."""
+    repeat_interval: Duration = timedelta(hours=12)
+    """Tell again after this long while it goes on."""
+    go_on: bool = False
+    """Also try the routes after this one."""
+
+
+class Config(_Table):
+    """A whole ``watchkeeper.toml``."""
+
+    project: Project = Field(default_factory=Project)
+    ledger: LedgerTable = Field(default_factory=LedgerTable)
+    lake: LakeTable = Field(default_factory=LakeTable)
+    server: ServerTable = Field(default_factory=ServerTable)
+    models: dict[str, ModelTable] = Field(default_factory=dict)
+    channels: dict[str, ChannelTable] = Field(default_factory=dict)
+    routes: list[RouteTable] = Field(default_factory=list)
+    maintenance: list[dict[str, Any]] = Field(default_factory=list)
+    """Maintenance windows: name, start, end or cron and duration, match."""
+    inhibit: list[dict[str, Any]] = Field(default_factory=list)
+    """Inhibition: source, target, equal."""
+
+    @field_validator("models")
+    @classmethod
+    def _names_are_plain(cls, models: dict[str, ModelTable]) -> dict[str, ModelTable]:
+        for name in models:
+            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+                raise PydanticCustomError(
+                    "name",
+                    "the model name {name} must be letters, digits, '.', '_' or '-', at most 100, not starting with a sign",
+                    {"name": repr(name)},
+                )
+        return models
+
+    @model_validator(mode="after")
+    def _routes_lead_somewhere(self) -> Config:
+        for route in self.routes:
+            for name in route.channels:
+                if name not in self.channels:
+                    raise PydanticCustomError(
+                        "route",
+                        "a route names the channel {name}, which is not configured.{hint}",
+                        {"name": repr(name), "hint": nearest(name, self.channels)},
+                    )
+        return self
+
+    def watched(self) -> dict[str, WatchedModel]:
+        """Every model, in the domain's words."""
+        return {name: table.watched(name) for name, table in self.models.items()}
+
+
+def find_project(start: str | Path = ".") -> Path:
+    """The folder at or above *start* that holds a ``watchkeeper.toml``.
+
+    Raises
+    ------
+    BadConfig
+        there is none.
+    """
+    here = Path(start).resolve()
+    if here.is_file():
+        here = here.parent
+    for folder in (here, *here.parents):
+        if (folder / FILE_NAME).is_file():
+            return folder
+    raise BadConfig(f"There is no {FILE_NAME} in {here} or above it.", "Make one:  watchkeeper init")
+
+
+def load_config(path: str | Path) -> Config:
+    """Read and validate a file, or the file in a folder.
+
+    Raises
+    ------
+    BadConfig
+        with the place of each fault and the nearest known key.
+    """
+    file = Path(path)
+    if file.is_dir():
+        file = file / FILE_NAME
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as cause:
+        raise BadConfig(f"{file} cannot be read: {cause}.", "Make one:  watchkeeper init") from cause
+    return parse_config(text, where=str(file))
+
+
+def parse_config(text: str, *, where: str = FILE_NAME) -> Config:
+    """Validate the text of a configuration.
+
+    >>> parse_config('[models.churn]\\ncadance = "1h"')
+    Traceback (most recent call last):
+        ...
+    watchkeeper.errors.BadConfig: watchkeeper.toml has 1 fault.
+      line 2, models.churn.cadance: there is no such key. Did you mean 'cadence'?
+    """
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as cause:
+        raise BadConfig(f"{where} is not valid TOML: {cause}.") from cause
+    try:
+        return Config.model_validate(raw)
+    except ValidationError as cause:
+        faults = [_fault(error, text) for error in cause.errors()]
+        plural = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
+        raise BadConfig(f"{where} has {plural}.", *faults) from None
+
+
+def _fault(error: Mapping[str, Any], text: str) -> str:
+    place = [
+        str(p)
+        for p in error["loc"]
+        if not (isinstance(p, str) and ("[" in p or p in ("float", "str", "literal[False]")))
+    ]
+    dotted = ".".join(place) or "the file"
+    line = _line_of(place, text)
+    at = f"line {line}, {dotted}" if line else dotted
+    if error["type"] == "extra_forbidden":
+        return f"{at}: there is no such key.{nearest(place[-1], _known_keys(place[:-1]))}"
+    if error["type"] == "missing":
+        return f"{at}: this key is needed."
+    if error["type"] == "enum":
+        known = re.findall(r"'([^']+)'", error["msg"])
+        said = error["msg"].replace("Input should be", "must be")
+        return f"{at}: {said}.{nearest(str(error['input']), known)}"
+    said = error["msg"].replace("Input should be", "must be")
+    return f"{at}: {said}" if said[-1] in ".?" else f"{at}: {said}."
+
+
+def _known_keys(place: list[str]) -> list[str]:
+    """The keys of the table at *place*: fields of tables by name, containers by whatever key or index."""
+    annotation: Any = Config
+    for part in place:
+        if _is_table(annotation):
+            field = annotation.model_fields.get(part)
+            annotation = field.annotation if field else None
+        else:
+            annotation = (get_args(annotation) or (None,))[-1]
+        if get_origin(annotation) in (Union, UnionType):
+            annotation = next((a for a in get_args(annotation) if _is_table(a)), None)
+    return list(annotation.model_fields) if _is_table(annotation) else []
+
+
+def _is_table(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def _line_of(place: list[str], text: str) -> int | None:
+    """The line of the deepest part of *place* that can be found, by its headers and keys."""
+    best, header = None, []
+    for number, line in enumerate(text.splitlines(), 1):
+        stripped = line.split("#", 1)[0].strip()
+        if match := re.fullmatch(r"\[\[?([^\]]+)\]\]?", stripped):
+            header = [p.strip().strip("\"'") for p in re.findall(r'"[^"]*"|\'[^\']*\'|[^.\s]+', match[1])]
+            if header == [p for p in place if not p.isdigit()][: len(header)] and len(header) <= len(place):
+                best = best or number
+        elif match := re.match(
+            r'("[^"]+"|\'[^\']+\'|[A-Za-z0-9_-]+(?:\s*\.\s*[A-Za-z0-9_-]+)*)\s*=', stripped
+        ):
+            keys = [
+                k.strip().strip("\"'") for k in ([match[1]] if match[1][0] in "\"'" else match[1].split("."))
+            ]
+            full = header + keys
+            if full == [p for p in place if not p.isdigit()][: len(full)]:
+                best = number
+    return best
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON schema of the file, for editors that complete and check TOML."""
+    schema = Config.model_json_schema()
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["title"] = "watchkeeper.toml"
+    return schema
+
+
+def secret(value: str) -> str:
+    """Resolve ``env:NAME`` and ``file:PATH``; anything else is itself.
+
+    Raises
+    ------
+    BadConfig
+        the variable is not set or the file cannot be read. The message never holds the secret.
+    """
+    if value.startswith("env:"):
+        name = value[4:]
+        found = os.environ.get(name)
+        if not found:
+            raise BadConfig(f"The environment variable {name} is not set.", f"Set it:  export {name}=...")
+        return found
+    if value.startswith("file:"):
+        try:
+            return Path(value[5:]).read_text(encoding="utf-8").strip()
+        except OSError as cause:
+            raise BadConfig(f"The secret file {value[5:]} cannot be read: {cause.strerror}.") from cause
+    return value
