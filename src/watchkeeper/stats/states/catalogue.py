@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from watchkeeper.stats.states.moments import Moments
+from watchkeeper.stats.states.score_table import ScoreTable
 from watchkeeper.stats.states.state import State, Stored
 
 __all__ = ["BY_KIND", "CATALOGUE", "DOCUMENTS"]
 
-CATALOGUE: tuple[type[State], ...] = (Moments,)
+CATALOGUE: tuple[type[State], ...] = (
+    Moments,
+    ScoreTable,
+)
 """The states: they merge, and `tests/laws` proves it for each of them."""
 
 DOCUMENTS: tuple[type[Stored], ...] = ()

@@ -1,0 +1,242 @@
+r"""Intervals: how far the truth may lie from a number that a finite window gave.
+
+Proportions have Wilson's and Clopper and Pearson's interval, means Student's, the area under the ROC curve
+DeLong's (from counts, so no rows are read again), ratios of counts (F1, MCC, average precision) the delta
+method, and anything else of counts a bootstrap. All are two-sided and plain functions of numbers and arrays.
+
+References
+----------
+E. B. Wilson, *Probable inference, the law of succession, and statistical inference*, JASA 22, 1927.
+C. Clopper, E. Pearson, *The use of confidence or fiducial limits*, Biometrika 26, 1934.
+E. DeLong, D. DeLong, D. Clarke-Pearson, *Comparing the areas under two or more correlated ROC curves*, 1988.
+J. Hanley, B. McNeil, *The meaning and use of the area under a ROC curve*, Radiology 143, 1982.
+R. Newcombe, *Confidence intervals for an effect size measure based on the Mann-Whitney statistic*, 2006.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import exp, isfinite, log, nan, sqrt
+
+import numpy as np
+
+from watchkeeper.domain.measurement import Interval
+from watchkeeper.errors import BadInput
+
+__all__ = [
+    "auc_interval",
+    "bootstrap_interval",
+    "clopper_pearson",
+    "delong_variance",
+    "delta_interval",
+    "hanley_mcneil_variance",
+    "mean_interval",
+    "normal_quantile",
+    "sum_of_independent",
+    "wilson",
+]
+
+
+def normal_quantile(level: float) -> float:
+    """How many standard errors to each side hold probability *level*.
+
+    >>> round(normal_quantile(0.95), 4)
+    1.96
+    """
+    from scipy.special import ndtri
+
+    if not 0.0 < level < 1.0:
+        raise BadInput(f"An interval's level lies between 0 and 1, not at {level!r}.", "Give 0.95, say.")
+    return float(ndtri(0.5 + level / 2.0))
+
+
+def wilson(successes: float, n: float, *, level: float = 0.95) -> Interval:
+    """Wilson's score interval of a proportion; never leaves [0, 1], and holds for small *n*.
+
+    Zero rows know nothing: the interval is then [0, 1].
+
+    >>> i = wilson(8, 10)
+    >>> round(i.low, 4), round(i.high, 4)
+    (0.4902, 0.9433)
+    """
+    if n <= 0:
+        return Interval(0.0, 1.0, level)
+    z2 = normal_quantile(level) ** 2
+    p = successes / n
+    centre = (p + z2 / (2 * n)) / (1 + z2 / n)
+    half = sqrt(z2 * (max(p * (1 - p), 0.0) / n + z2 / (4 * n * n))) / (1 + z2 / n)
+    return Interval(
+        0.0 if successes <= 0 else max(0.0, centre - half),
+        1.0 if successes >= n else min(1.0, centre + half),
+        level,
+    )
+
+
+def clopper_pearson(successes: float, n: float, *, level: float = 0.95) -> Interval:
+    """The exact interval of a proportion: covers at least *level*, at the price of being wide.
+
+    >>> i = clopper_pearson(0, 10)
+    >>> i.low, round(i.high, 4)
+    (0.0, 0.3085)
+    """
+    from scipy.special import betaincinv
+
+    if n <= 0:
+        return Interval(0.0, 1.0, level)
+    tail = (1.0 - level) / 2.0
+    low = 0.0 if successes <= 0 else float(betaincinv(successes, n - successes + 1, tail))
+    high = 1.0 if successes >= n else float(betaincinv(successes + 1, n - successes, 1.0 - tail))
+    return Interval(low, high, level)
+
+
+def mean_interval(mean: float, variance: float, n: float, *, level: float = 0.95) -> Interval:
+    """Student's interval of a mean; *variance* is the unbiased one (ddof 1) of single values.
+
+    With fewer than two values nothing is known of the spread, and the interval is the whole line.
+
+    >>> i = mean_interval(10.0, 4.0, 16)
+    >>> round(i.low, 4), round(i.high, 4)
+    (8.9343, 11.0657)
+    """
+    from scipy.special import stdtrit
+
+    if n < 2 or not isfinite(variance):
+        return Interval(-float("inf"), float("inf"), level)
+    half = float(stdtrit(n - 1, 0.5 + level / 2)) * sqrt(max(variance, 0.0) / n)
+    return Interval(mean - half, mean + half, level)
+
+
+def hanley_mcneil_variance(auc: float, positives: float, negatives: float) -> float:
+    """Variance of the area under the ROC curve when only the area is known (exponential scores assumed).
+
+    >>> round(hanley_mcneil_variance(0.8, 50, 50) ** 0.5, 4)
+    0.0445
+    """
+    q1, q2 = auc / (2 - auc), 2 * auc**2 / (1 + auc)
+    spread = auc * (1 - auc) + (positives - 1) * (q1 - auc**2) + (negatives - 1) * (q2 - auc**2)
+    return max(spread, 0.0) / (positives * negatives)
+
+
+def delong_variance(positives: np.ndarray, negatives: np.ndarray) -> float:
+    """Variance of the area under the ROC curve from counts in ascending cells of the score.
+
+    It is DeLong's estimate on scores rounded to their cell, with rows of one cell taken as tied. NaN when a
+    class has fewer than two rows.
+
+    >>> round(delong_variance(np.array([1, 2, 3]), np.array([3, 2, 1])), 5)
+    0.02284
+    """
+    pos, neg = np.asarray(positives, float), np.asarray(negatives, float)
+    p, n = pos.sum(), neg.sum()
+    if p < 2 or n < 2:
+        return nan
+    beaten = (np.cumsum(neg) - neg / 2) / n
+    beating = 1.0 - (np.cumsum(pos) - pos / 2) / p
+    auc = float(pos @ beaten) / p
+    of_positives = float(pos @ (beaten - auc) ** 2) / (p - 1)
+    of_negatives = float(neg @ (beating - auc) ** 2) / (n - 1)
+    return float(of_positives / p + of_negatives / n)
+
+
+def auc_interval(positives: np.ndarray, negatives: np.ndarray, *, level: float = 0.95) -> Interval:
+    """DeLong's interval of the area under the ROC curve, on the logit scale so that it stays in [0, 1].
+
+    DeLong's variance is too small for a nearly perfect score with few rows (simulated with 15 positives at an
+    area of 0.96, a 95% interval covers 87%), and zero under full separation. Half a row of each class is
+    therefore added at both ends of the score, as Agresti and Coull do for proportions; coverage then stays
+    between 94% and 97%. Without rows of a class the interval is [0, 1].
+
+    >>> i = auc_interval(np.array([10, 20, 30]), np.array([30, 20, 10]))
+    >>> round(i.low, 3), round(i.high, 3)
+    (0.621, 0.794)
+    """
+    pos, neg = np.asarray(positives, float), np.asarray(negatives, float)
+    pairs = float(pos.sum()) * float(neg.sum())
+    if pairs <= 0:
+        return Interval(0.0, 1.0, level)
+    auc = float(pos @ (np.cumsum(neg) - neg / 2)) / pairs
+    pos, neg = (np.concatenate([[0.5], cells, [0.5]]) for cells in (pos, neg))
+    padded = float(pos @ (np.cumsum(neg) - neg / 2)) / float(pos.sum() * neg.sum())
+    found = delta_interval(padded, delong_variance(pos, neg), low=0.0, high=1.0, level=level)
+    return Interval(min(found.low, auc), max(found.high, auc), level)
+
+
+def delta_interval(
+    value: float, variance: float, *, low: float | None = None, high: float | None = None, level: float = 0.95
+) -> Interval:
+    """A normal interval for *value* with sampling *variance*, on a scale where its limits are at infinity.
+
+    With both limits the scale is the logit, with *low* only the logarithm, with none the value's own.
+
+    >>> i = delta_interval(0.9, 0.0025, low=0.0, high=1.0)
+    >>> round(i.low, 3), round(i.high, 3)
+    (0.752, 0.964)
+    """
+    if not (isfinite(value) and isfinite(variance)):
+        return Interval(-float("inf") if low is None else low, float("inf") if high is None else high, level)
+    half = normal_quantile(level) * sqrt(max(variance, 0.0))
+    if low is not None and high is not None and low < value < high:
+        centre = log((value - low) / (high - value))
+        reach = half * (high - low) / ((value - low) * (high - value))
+        if reach > 500:  # exp would leave the range of floats: nothing is known
+            return Interval(low, high, level)
+        ends = [low + (high - low) / (1 + exp(-(centre + side * reach))) for side in (-1, 1)]
+        return Interval(ends[0], ends[1], level)
+    if low is not None and high is None and value > low:
+        reach = half / (value - low)
+        if reach > 500:
+            return Interval(low, float("inf"), level)
+        return Interval(low + (value - low) * exp(-reach), low + (value - low) * exp(reach), level)
+    ends = [value - half, value + half]
+    return Interval(
+        ends[0] if low is None else max(low, ends[0]), ends[1] if high is None else min(high, ends[1]), level
+    )
+
+
+def sum_of_independent(parts: list[tuple[float, float, Interval]]) -> Interval:
+    r"""The interval of :math:`\sum_i w_i\theta_i` from each part's ``(weight, estimate, interval)``.
+
+    "Square and add" (Zou and Donner's MOVER): it keeps the parts' asymmetry, which a normal interval loses.
+
+    >>> parts = [(0.5, 0.9, wilson(90, 100)), (0.5, 0.8, wilson(40, 50))]
+    >>> i = sum_of_independent(parts)
+    >>> round(i.low, 3), round(i.high, 3)
+    (0.775, 0.899)
+    """
+    total = sum(w * t for w, t, _ in parts)
+    down = sum((w * (t - (i.low if w >= 0 else i.high))) ** 2 for w, t, i in parts)
+    up = sum((w * ((i.high if w >= 0 else i.low) - t)) ** 2 for w, t, i in parts)
+    return Interval(total - sqrt(down), total + sqrt(up), parts[0][2].level)
+
+
+def bootstrap_interval(
+    counts: np.ndarray,
+    statistic: Callable[[np.ndarray], np.ndarray],
+    *,
+    draws: int = 1000,
+    level: float = 0.95,
+    seed: int = 20240229,
+) -> Interval:
+    """The percentile bootstrap from counts: rows are drawn again as a multinomial, so no row is needed.
+
+    Parameters
+    ----------
+    counts : whole or scaled counts ``(cells,)``.
+    statistic : takes resampled counts ``(draws, cells)``, gives values ``(draws,)``; NaN draws are left out.
+    seed : the draws are the same every time, so that a number on a page does not flicker.
+
+    >>> i = bootstrap_interval(np.array([80, 20]), lambda c: c[:, 0] / c.sum(axis=1))
+    >>> 0.70 < i.low < 0.75 and 0.84 < i.high < 0.90
+    True
+    """
+    counts = np.asarray(counts, float)
+    total = counts.sum()
+    if total < 1:
+        return Interval(-float("inf"), float("inf"), level)
+    drawn = np.random.default_rng(seed).multinomial(round(total), counts / total, size=draws)
+    values = np.asarray(statistic(drawn.astype(float)), float)
+    values = values[np.isfinite(values)]
+    if values.size < draws / 2:
+        return Interval(-float("inf"), float("inf"), level)
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(low), float(high), level)
