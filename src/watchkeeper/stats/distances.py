@@ -83,9 +83,7 @@ def psi(baseline: Any, window: Any, *, pseudo_count: float = 0.5) -> float:
     >>> round(psi([50, 30, 20], [30, 30, 40], pseudo_count=0), 4)
     0.2408
     """
-    q, p = shares(baseline, window, pseudo_count=pseudo_count)
-    with np.errstate(divide="ignore"):
-        return float(np.sum((p - q) * (np.log(p) - np.log(q))))
+    return float(psi_of_shares(*shares(baseline, window, pseudo_count=pseudo_count)))
 
 
 def kl(baseline: Any, window: Any, *, pseudo_count: float = 0.5) -> float:
@@ -98,8 +96,7 @@ def kl(baseline: Any, window: Any, *, pseudo_count: float = 0.5) -> float:
     >>> round(kl([50, 50], [75, 25], pseudo_count=0), 4)
     0.1308
     """
-    q, p = shares(baseline, window, pseudo_count=pseudo_count)
-    return _kl(p, q)
+    return float(kl_of_shares(*shares(baseline, window, pseudo_count=pseudo_count)))
 
 
 def jensen_shannon_divergence(baseline: Any, window: Any, *, base: float = 2.0) -> float:
@@ -114,9 +111,7 @@ def jensen_shannon_divergence(baseline: Any, window: Any, *, base: float = 2.0) 
     >>> round(jensen_shannon_divergence([1, 0], [0, 1], base=math.e), 4)
     0.6931
     """
-    q, p = shares(baseline, window)
-    mixture = (q + p) / 2
-    return max(0.0, (_kl(q, mixture) + _kl(p, mixture)) / 2) / math.log(base)
+    return float(jensen_shannon_of_shares(*shares(baseline, window))) / math.log(base)
 
 
 def jensen_shannon_distance(baseline: Any, window: Any, *, base: float = 2.0) -> float:
@@ -139,8 +134,7 @@ def hellinger(baseline: Any, window: Any) -> float:
     >>> round(hellinger([36, 64], [64, 36]), 4)
     0.2
     """
-    q, p = shares(baseline, window)
-    return math.sqrt(float(np.sum((np.sqrt(p) - np.sqrt(q)) ** 2)) / 2)
+    return math.sqrt(float(squared_hellinger_of_shares(*shares(baseline, window))))
 
 
 def total_variation(baseline: Any, window: Any) -> float:
@@ -149,8 +143,7 @@ def total_variation(baseline: Any, window: Any) -> float:
     >>> round(total_variation([50, 30, 20], [30, 30, 40]), 4)
     0.2
     """
-    q, p = shares(baseline, window)
-    return float(np.abs(p - q).sum()) / 2
+    return float(total_variation_of_shares(*shares(baseline, window)))
 
 
 def l_infinity(baseline: Any, window: Any) -> float:
@@ -159,12 +152,41 @@ def l_infinity(baseline: Any, window: Any) -> float:
     >>> round(l_infinity([50, 30, 20], [30, 30, 40]), 4)
     0.2
     """
-    q, p = shares(baseline, window)
-    return float(np.abs(p - q).max())
+    return float(l_infinity_of_shares(*shares(baseline, window)))
 
 
-def _kl(p: Floats, q: Floats) -> float:
-    """Sum of ``p ln(p/q)`` with 0 ln 0 = 0."""
-    some = p > 0
+# The formulas themselves, along the last axis: one pair of shares, or thousands of simulated ones.
+
+
+def psi_of_shares(q: Floats, p: Floats) -> Floats:
+    """Along the last axis, as `psi`."""
     with np.errstate(divide="ignore"):
-        return float(np.sum(p[some] * (np.log(p[some]) - np.log(q[some]))))
+        return np.sum((p - q) * (np.log(p) - np.log(q)), axis=-1)
+
+
+def kl_of_shares(q: Floats, p: Floats) -> Floats:
+    """Along the last axis, as `kl`: of *p* from *q*, with 0 ln 0 = 0."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        terms = p * (np.log(p) - np.log(q))
+    return np.sum(np.where(p > 0, terms, 0.0), axis=-1)
+
+
+def jensen_shannon_of_shares(q: Floats, p: Floats) -> Floats:
+    """Along the last axis, as `jensen_shannon_divergence`, in nats."""
+    mixture = (q + p) / 2
+    return np.maximum(0.0, (kl_of_shares(mixture, q) + kl_of_shares(mixture, p)) / 2)
+
+
+def squared_hellinger_of_shares(q: Floats, p: Floats) -> Floats:
+    """Along the last axis, the square of `hellinger`."""
+    return np.sum((np.sqrt(p) - np.sqrt(q)) ** 2, axis=-1) / 2
+
+
+def total_variation_of_shares(q: Floats, p: Floats) -> Floats:
+    """Along the last axis, as `total_variation`."""
+    return np.abs(p - q).sum(axis=-1) / 2
+
+
+def l_infinity_of_shares(q: Floats, p: Floats) -> Floats:
+    """Along the last axis, as `l_infinity`."""
+    return np.abs(p - q).max(axis=-1)
