@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from watchkeeper.stats.states.confusion import Confusion
+from watchkeeper.stats.states.distinct import Distinct
 from watchkeeper.stats.states.moments import Moments
+from watchkeeper.stats.states.sample import Sample
 from watchkeeper.stats.states.score_table import ScoreTable
+from watchkeeper.stats.states.span import DatetimeSpan
 from watchkeeper.stats.states.state import State, Stored
+from watchkeeper.stats.states.vector import VectorState
 
 __all__ = ["BY_KIND", "CATALOGUE", "DOCUMENTS"]
 
 CATALOGUE: tuple[type[State], ...] = (
     Moments,
     ScoreTable,
+    Confusion,
+    Sample,
+    Distinct,
+    DatetimeSpan,
+    VectorState,
 )
 """The states: they merge, and `tests/laws` proves it for each of them."""
 

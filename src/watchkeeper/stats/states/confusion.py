@@ -1,0 +1,277 @@
+"""Predicted class against actual class, counted.
+
+Classes are told apart by their text: ``1``, ``1.0`` and ``"1"`` are one class, and a boolean is taken for 0/1
+where the other side holds numbers. Past a cap the rarest classes are counted together as the rest, so a column
+of ids that was taken for a class costs no memory; the share of right predictions stays exact even then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from watchkeeper.domain.schema import Kind
+from watchkeeper.domain.values import Values
+from watchkeeper.errors import BadInput, Incompatible
+from watchkeeper.stats.states.state import Accuracy
+
+__all__ = ["Confusion", "class_codes"]
+
+CAP = 100
+REST = "(rest)"
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Confusion:
+    """Counts ``(k, k)``: row is the actual class, column the predicted one, both in the order of ``labels``.
+
+    With ``rest`` the last label stands for all classes past ``cap``. ``right`` counts equal pairs and is exact
+    also then. Rows with no outcome are ``unlabelled``, rows with no prediction ``unpredicted``.
+
+    >>> c = Confusion.of_labels(["cat", "cat", "dog"], ["cat", "dog", "dog"])
+    >>> c.labels, c.counts.tolist(), c.right
+    (('cat', 'dog'), [[1, 1], [0, 1]], 2)
+    """
+
+    kind: ClassVar[str] = "confusion"
+
+    labels: tuple[str, ...]
+    counts: np.ndarray
+    right: float = 0
+    rest: bool = False
+    unlabelled: float = 0
+    unpredicted: float = 0
+    cap: int = CAP
+
+    @classmethod
+    def empty(cls, *, cap: int = CAP) -> Self:
+        """No rows."""
+        return cls(labels=(), counts=np.zeros((0, 0), np.int64), cap=cap)
+
+    @classmethod
+    def of(cls, actual: Values, predicted: Values, *, cap: int = CAP) -> Self:
+        """Count one batch.
+
+        Raises
+        ------
+        BadInput
+            the two differ in length, or one holds no classes (vectors, unknown types).
+        """
+        if actual.rows != predicted.rows:
+            raise BadInput(f"There are {actual.rows} outcomes, but {predicted.rows} predictions.")
+        numbers = _is_number(actual) or _is_number(predicted)
+        a, a_names = class_codes(actual, booleans_as_numbers=numbers)
+        p, p_names = class_codes(predicted, booleans_as_numbers=numbers)
+        labels = sorted(set(a_names) | set(p_names))
+        place = {name: i for i, name in enumerate(labels)}
+        # The last place is for nulls, which have code -1.
+        a_at = np.array([place[name] for name in a_names] + [-1], dtype=np.int64)[a]
+        p_at = np.array([place[name] for name in p_names] + [-1], dtype=np.int64)[p]
+        unlabelled = int(np.count_nonzero(a_at < 0))
+        unpredicted = int(np.count_nonzero((p_at < 0) & (a_at >= 0)))
+        if unlabelled or unpredicted:
+            both = (a_at >= 0) & (p_at >= 0)
+            a_at, p_at = a_at[both], p_at[both]
+        right = int(np.count_nonzero(a_at == p_at))
+        k = len(labels)
+        if k > cap:
+            sizes = np.bincount(a_at, minlength=k) + np.bincount(p_at, minlength=k)
+            kept = _largest(sizes, labels, cap)
+            to = np.full(k, cap, np.int64)
+            to[kept] = np.arange(cap)
+            labels = [labels[i] for i in kept] + [REST]
+            a_at, p_at, k = to[a_at], to[p_at], cap + 1
+        counts = np.bincount(a_at * k + p_at, minlength=k * k).reshape(k, k)
+        return cls(
+            labels=tuple(labels),
+            counts=counts.astype(np.int64),
+            right=right,
+            rest=bool(labels) and k == cap + 1,
+            unlabelled=unlabelled,
+            unpredicted=unpredicted,
+            cap=cap,
+        )._without_unseen()
+
+    @classmethod
+    def of_labels(cls, actual: Sequence[Any], predicted: Sequence[Any], *, cap: int = CAP) -> Self:
+        """Count plain sequences of labels; None is no label."""
+        return cls.of(_values(actual), _values(predicted), cap=cap)
+
+    def merge(self, other: Self) -> Self:
+        """Add the counts of equal labels; past the cap the rarest classes join the rest.
+
+        Raises
+        ------
+        Incompatible
+            the two have different caps.
+        """
+        if self.cap != other.cap:
+            raise Incompatible(f"One confusion table keeps {self.cap} classes, the other {other.cap}.")
+        names = sorted(set(self._named) | set(other._named))
+        rest = self.rest or other.rest
+        k = len(names)
+        counts = np.zeros((k + 1, k + 1), dtype=np.result_type(self.counts, other.counts))
+        place = {name: i for i, name in enumerate(names)}
+        for part in (self, other):
+            at = np.array([place[name] for name in part._named] + [k] * part.rest, dtype=np.intp)
+            counts[np.ix_(at, at)] += part.counts
+        if k > self.cap:
+            sizes = counts[:k].sum(axis=1) + counts[:, :k].sum(axis=0)
+            kept = _largest(sizes, names, self.cap)
+            fold = np.zeros((k + 1, self.cap + 1), dtype=np.int64)
+            to = np.full(k + 1, self.cap)
+            to[kept] = np.arange(self.cap)
+            fold[np.arange(k + 1), to] = 1
+            counts = fold.T @ counts @ fold
+            names, rest = [names[i] for i in kept], True
+        if not rest:
+            counts = counts[:-1, :-1]
+        return replace(
+            self,
+            labels=(*names, REST) if rest else tuple(names),
+            counts=counts,
+            right=self.right + other.right,
+            rest=rest,
+            unlabelled=self.unlabelled + other.unlabelled,
+            unpredicted=self.unpredicted + other.unpredicted,
+        )
+
+    def scaled(self, factor: float) -> Self:
+        """Each row weighs *factor*."""
+        return replace(
+            self,
+            counts=self.counts * factor,
+            right=self.right * factor,
+            unlabelled=self.unlabelled * factor,
+            unpredicted=self.unpredicted * factor,
+        )
+
+    @property
+    def n(self) -> float:
+        """Rows with both an outcome and a prediction."""
+        return self.counts.sum().item()
+
+    @property
+    def accuracy(self) -> Accuracy:
+        """Exact unless classes were put together; then the classes in the rest cannot be told apart."""
+        return Accuracy.within(None, of="class") if self.rest else Accuracy.exactly(of="count")
+
+    @property
+    def actual(self) -> np.ndarray:
+        """Rows of each actual class ``(k,)``."""
+        return self.counts.sum(axis=1)
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """Rows of each predicted class ``(k,)``."""
+        return self.counts.sum(axis=0)
+
+    @property
+    def _named(self) -> tuple[str, ...]:
+        return self.labels[:-1] if self.rest else self.labels
+
+    def _without_unseen(self) -> Self:
+        """Leave out labels that only stood in a dictionary, or only in rows that lack the other side."""
+        seen = (self.counts.sum(axis=0) + self.counts.sum(axis=1)) > 0
+        if self.rest:
+            seen[-1] = True
+        if seen.all():
+            return self
+        keep = np.flatnonzero(seen)
+        return replace(
+            self, labels=tuple(self.labels[i] for i in keep), counts=self.counts[np.ix_(keep, keep)]
+        )
+
+    def to_payload(self) -> dict[str, Any]:
+        """Labels and counts."""
+        return {
+            "labels": list(self.labels),
+            "counts": self.counts,
+            "right": self.right,
+            "rest": self.rest,
+            "unlabelled": self.unlabelled,
+            "unpredicted": self.unpredicted,
+            "cap": self.cap,
+        }
+
+    @classmethod
+    def of_payload(cls, payload: Mapping[str, Any]) -> Self:
+        """Read `to_payload`."""
+        names = ("counts", "right", "rest", "unlabelled", "unpredicted", "cap")
+        return cls(labels=tuple(payload["labels"]), **{name: payload[name] for name in names})
+
+
+def class_codes(values: Values, *, booleans_as_numbers: bool = False) -> tuple[np.ndarray, list[str]]:
+    """Codes ``(rows,)`` into a list of class names; -1 for null and NaN.
+
+    Raises
+    ------
+    BadInput
+        the values are no classes.
+
+    >>> class_codes(Values(kind=Kind.NUMERIC, rows=3, data=np.array([1.0, 0.0, 1.0])))
+    (array([1, 0, 1]), ['0', '1'])
+    """
+    data, valid = values.data, values.valid
+    if values.kind is Kind.BOOLEAN:
+        codes = np.asarray(data, dtype=np.int64)
+        names = ["0", "1"] if booleans_as_numbers else ["false", "true"]
+    elif values.kind in (Kind.CATEGORICAL, Kind.TEXT):
+        codes, names = np.asarray(data, dtype=np.int64), [str(name) for name in values.dictionary]
+    elif values.kind in (Kind.NUMERIC, Kind.INTEGER):
+        data = np.asarray(data)
+        if data.dtype.kind == "f" and np.isnan(data).any():
+            valid = ~np.isnan(data) if valid is None else valid & ~np.isnan(data)
+        shown = data if valid is None else data[valid]
+        low, high = (shown.min(), shown.max()) if shown.size else (0, 0)
+        if shown.dtype.kind in "iu" and int(high) - int(low) < 65_536:
+            # Small whole numbers need no sort.
+            offset = (np.where(valid, data, low) if valid is not None else data) - low
+            offset = offset.astype(np.int64)
+            held = np.flatnonzero(np.bincount(offset))
+            to = np.zeros(int(high) - int(low) + 1, np.int64)
+            to[held] = np.arange(held.size)
+            codes, names = to[offset], [str(int(low) + i) for i in held.tolist()]
+        else:
+            distinct, inverse = np.unique(shown, return_inverse=True)
+            codes = np.full(values.rows, -1, np.int64)
+            codes[slice(None) if valid is None else valid] = inverse
+            names = [_number_name(x) for x in distinct.tolist()]
+    else:
+        raise BadInput(
+            f"A {values.kind} column holds no classes.", "Name another column as prediction or outcome."
+        )
+    if valid is not None:
+        codes = np.where(valid, codes, -1)
+    return codes, names
+
+
+def _number_name(x: float) -> str:
+    return str(int(x)) if float(x).is_integer() else repr(x)
+
+
+def _is_number(values: Values) -> bool:
+    return values.kind in (Kind.NUMERIC, Kind.INTEGER)
+
+
+def _largest(sizes: np.ndarray, names: Sequence[str], cap: int) -> list[int]:
+    """Places of the *cap* largest classes, in the order of their names; of equal ones the first by name."""
+    order = sorted(range(len(names)), key=lambda i: (-sizes[i], names[i]))
+    return sorted(order[:cap], key=lambda i: names[i])
+
+
+def _values(labels: Sequence[Any]) -> Values:
+    names = sorted({str(label) for label in labels if label is not None})
+    place = {name: i for i, name in enumerate(names)}
+    codes = [-1 if label is None else place[str(label)] for label in labels]
+    data = np.array(codes, dtype=np.int64)
+    return Values(
+        kind=Kind.CATEGORICAL,
+        rows=len(codes),
+        data=np.maximum(data, 0),
+        valid=data >= 0,
+        dictionary=np.array(names, dtype=object),
+    )
