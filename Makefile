@@ -7,7 +7,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-fast check bench clean lock servers
+.PHONY: help demo test test-fast check bench docs clean lock servers
 
 export PYTHON
 WORKERS ?= 2
@@ -21,8 +21,8 @@ demo := .venv/ready-for-demo
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
 
-demo: $(demo) ## Compare real flights of two months, and write the page
-	$(run) scripts.demo
+demo: $(demo) ## A real year of flights under watch, with a dashboard at the end
+	.venv/bin/python -m watchkeeper demo $(ARGS)
 
 test: check servers ## All checks and all tests, with the real servers and a browser
 	$(pytest) $(ARGS)
@@ -35,10 +35,13 @@ check: $(dev) ## Format, lint, types, floors, docs up to date
 	$(run) ruff check .
 	$(run) mypy
 	.venv/bin/lint-imports
-	$(run) scripts.write_docs --check
+	.venv/bin/python scripts/write_docs.py --check
 
 bench: $(dev) ## Run every benchmark, peers in their own environments
 	$(run) benchmarks.run_all $(ARGS)
+
+docs: $(dev) ## Write the generated pages of docs/
+	.venv/bin/python scripts/write_docs.py
 
 lock: $(dev) ## Resolve the dependencies again (UPGRADE=1: to their newest versions)
 	scripts/lock.sh

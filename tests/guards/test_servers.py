@@ -14,6 +14,7 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+
 import real_servers
 
 pytestmark = pytest.mark.server

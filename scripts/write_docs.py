@@ -1,0 +1,220 @@
+"""Write the generated pages of docs/: one for each measure, from its docstring, and the command line.
+
+python scripts/write_docs.py            write them
+python scripts/write_docs.py --check    change nothing; name the pages that are out of date, and exit 1
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.util
+import inspect
+import pkgutil
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+import watchkeeper.measures
+from watchkeeper.measures.entry import Entry
+
+DOCS = Path(__file__).parents[1] / "docs"
+NOTICE = "<!-- Written by scripts/write_docs.py from the source; edit the docstring, not this page. -->\n\n"
+
+
+# Measures
+
+
+def entries() -> Iterator[Entry]:
+    """Every line of every room's catalogue."""
+    for found in pkgutil.walk_packages(watchkeeper.measures.__path__, "watchkeeper.measures."):
+        if found.name.rpartition(".")[2] == "catalogue":
+            yield from importlib.import_module(found.name).CATALOGUE
+
+
+def plain_function(entry: Entry) -> Callable[..., Any]:
+    """The function that holds the arithmetic, without what the catalogue bound or wrapped around it."""
+    function: Any = entry.function
+    while isinstance(function, functools.partial):
+        function = function.func
+    return inspect.unwrap(function)
+
+
+def measure_page(entry: Entry) -> str:
+    function = plain_function(entry)
+    module = sys.modules[function.__module__]
+    measure = entry.measure
+    facts = {
+        "Name": f"`{entry.name}`",
+        "Family": str(measure.family),
+        "Unit": measure.unit or "none",
+        "Worse when": str(measure.direction).replace("_is_worse", "").replace("neither", "neither way"),
+        "Reads": f"`{entry.reads}`",
+        "Columns": ", ".join(sorted(map(str, entry.kinds))) or "the whole table",
+        "Taken when none is named": "yes" if entry.default else "no",
+        "Definition": entry.reference or "see below",
+    }
+    parts = [f"# {measure.title}", NOTICE.rstrip(), measure.sentence]
+    parts.append(
+        "| | |\n|---|---|\n" + "\n".join(f"| {name} | {cell(text)} |" for name, text in facts.items())
+    )
+    parts.append(markdown(module.__doc__ or ""))
+    signature = f"{function.__name__}{inspect.signature(function)}"
+    imported = f"from {function.__module__} import {function.__name__}"
+    parts.append(f"## In Python\n\n```python\n{imported}\n\n{signature}\n```")
+    parts.append(markdown(function.__doc__ or "", level=3))
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def measures_index(found: list[Entry]) -> str:
+    lines = ["# The measures", "", NOTICE.rstrip(), ""]
+    lines += ["A measure is one function and one line in its room's catalogue. Each has its page here.", ""]
+    for family in dict.fromkeys(entry.measure.family for entry in found):
+        lines += [
+            f"## {str(family).capitalize()}",
+            "",
+            "| measure | what it says | default |",
+            "|---|---|---|",
+        ]
+        lines += [
+            f"| [{cell(entry.measure.title)}]({entry.name}.md) | {cell(entry.measure.sentence)} | "
+            f"{'yes' if entry.default else ''} |"
+            for entry in found
+            if entry.measure.family == family
+        ]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def cell(text: str) -> str:
+    """*text* as one cell of a Markdown table."""
+    return " ".join(text.replace("|", "\\|").split())
+
+
+def markdown(docstring: str, level: int = 2) -> str:
+    """Our docstrings' few marks (headings, maths, doctests, literals) in Markdown; headings at *level*."""
+    lines = inspect.cleandoc(docstring).splitlines()
+    out: list[str] = []
+    at = 0
+
+    def block(end_at: Callable[[str], bool]) -> list[str]:
+        nonlocal at
+        taken = []
+        while at < len(lines) and not end_at(lines[at]):
+            taken.append(lines[at])
+            at += 1
+        return taken
+
+    while at < len(lines):
+        line = lines[at]
+        following = lines[at + 1] if at + 1 < len(lines) else ""
+        if line.strip() and re.fullmatch(r"[-=]{3,}", following.strip()):
+            out.append("#" * level + " " + inline(line.strip()))
+            at += 2
+        elif line.lstrip().startswith(".. math::"):
+            at += 1
+            formula = [line.split("::", 1)[1]]
+            formula += block(lambda text: bool(text.strip()) and not text.startswith(" "))
+            out += ["", "$$", *(text.strip() for text in formula if text.strip()), "$$", ""]
+        elif line.lstrip().startswith(">>>"):
+            example = inspect.cleandoc("\n".join(block(lambda text: not text.strip())))
+            out += ["```pycon", example, "```"]
+        elif line.rstrip().endswith("::"):
+            out += [inline(line.rstrip()[:-1]), "", "```text"]
+            at += 1
+            literal = block(lambda text: bool(text.strip()) and not text.startswith(" "))
+            out += [inspect.cleandoc("\n".join(literal)), "```", ""]
+        else:
+            out.append(inline(line))
+            at += 1
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(out)).strip()
+
+
+def inline(line: str) -> str:
+    line = re.sub(r":math:`([^`]+)`", r"$\1$", line)
+    line = re.sub(r":\w+:`~?([^`]+)`", r"`\1`", line)
+    return re.sub(r"``([^`]+)``", r"`\1`", line)
+
+
+# The command line
+
+
+def commands(group: click.Command, context: click.Context) -> Iterator[tuple[click.Context, click.Command]]:
+    """*group* and every command below it that is not hidden, parents first."""
+    yield context, group
+    if isinstance(group, click.Group):
+        for name in group.list_commands(context):
+            command = group.get_command(context, name)
+            if command is not None and not command.hidden:
+                yield from commands(command, click.Context(command, info_name=name, parent=context))
+
+
+def command_line() -> tuple[click.Context, click.Command]:
+    from watchkeeper.cli import cli
+
+    return click.Context(cli, info_name="watchkeeper"), cli
+
+
+def is_built() -> bool:
+    """Whether every command that the command line lists is there."""
+    from watchkeeper.cli import COMMANDS
+
+    return all(importlib.util.find_spec(place.partition(":")[0]) for place, _ in COMMANDS.values())
+
+
+def command_page() -> str:
+    context, group = command_line()
+    parts = ["# The command line", NOTICE.rstrip()]
+    for inner, command in commands(group, context):
+        if command is not group:
+            parts.append(f"## {inner.command_path}")
+        usage = " ".join([inner.command_path, *command.collect_usage_pieces(inner)])
+        parts.append(f"```text\n{usage}\n```")
+        help_text = inspect.cleandoc((command.help or "").partition("\f")[0]).replace("\b\n", "")
+        parts.append(markdown(help_text, level=3))
+        records = [option.get_help_record(inner) for option in command.get_params(inner)]
+        rows = [f"| `{flags}` | {cell(text)} |" for flags, text in filter(None, records)]
+        if rows:
+            parts.append("| option | what it does |\n|---|---|\n" + "\n".join(rows))
+        if command is group and command.epilog:
+            parts.append(inspect.cleandoc(command.epilog))
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+# Writing
+
+
+def pages() -> dict[Path, str]:
+    """Every generated page: where it belongs, and what it must say."""
+    found = list(entries())
+    out = {DOCS / "measures" / f"{entry.name}.md": measure_page(entry) for entry in found}
+    out[DOCS / "measures" / "index.md"] = measures_index(found)
+    if is_built():
+        out[DOCS / "cli.md"] = command_page()
+    return out
+
+
+def main(arguments: list[str]) -> int:
+    wanted = pages()
+    there = {path: path.read_text() for path in {*wanted, *(DOCS / "measures").glob("*.md")} if path.exists()}
+    changed = sorted(path for path in {*wanted, *there} if wanted.get(path) != there.get(path))
+    if "--check" in arguments:
+        for path in changed:
+            print(f"{path.relative_to(DOCS.parent)} is out of date; run: python scripts/write_docs.py")
+        return 1 if changed else 0
+    for path in changed:
+        if path in wanted:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(wanted[path])
+        else:
+            path.unlink()
+    print(f"{len(wanted)} pages, {len(changed)} changed")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
