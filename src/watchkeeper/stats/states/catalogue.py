@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from watchkeeper.stats.states.confusion import Confusion
 from watchkeeper.stats.states.distinct import Distinct
+from watchkeeper.stats.states.histogram import Edges, Histogram
 from watchkeeper.stats.states.moments import Moments
+from watchkeeper.stats.states.residuals import Residuals
 from watchkeeper.stats.states.sample import Sample
 from watchkeeper.stats.states.score_table import ScoreTable
 from watchkeeper.stats.states.span import DatetimeSpan
 from watchkeeper.stats.states.state import State, Stored
+from watchkeeper.stats.states.text import TextLengths
 from watchkeeper.stats.states.vector import VectorState
 
 __all__ = ["BY_KIND", "CATALOGUE", "DOCUMENTS"]
 
 CATALOGUE: tuple[type[State], ...] = (
+    Histogram,
     Moments,
     ScoreTable,
     Confusion,
@@ -21,10 +25,12 @@ CATALOGUE: tuple[type[State], ...] = (
     Distinct,
     DatetimeSpan,
     VectorState,
+    Residuals,
+    TextLengths,
 )
 """The states: they merge, and `tests/laws` proves it for each of them."""
 
-DOCUMENTS: tuple[type[Stored], ...] = ()
+DOCUMENTS: tuple[type[Stored], ...] = (Edges,)
 """What is stored by the same codec, but is not a state of rows."""
 
 BY_KIND: dict[str, type[Stored]] = {thing.kind: thing for thing in (*CATALOGUE, *DOCUMENTS)}

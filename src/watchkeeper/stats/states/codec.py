@@ -12,15 +12,14 @@ One file or column value is::
 In the payload an array is a msgpack extension: its numbers are stored in the narrowest type that keeps every
 bit (counts mostly fit in one or two bytes), and wide floats are stored plane by plane (all first bytes, then
 all second bytes, ...), which halves what zstd makes of sorted cuts. A state within a state is an extension
-too. What is written may become smaller in later versions; what was written once is always read.
+too, and so is the digest of a part that the reader knows. What is written may become smaller in later versions; what was written once is always read.
 """
 
 from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Mapping
-from functools import cache
+from collections.abc import Container, Mapping
 from typing import Any
 
 import msgspec
@@ -36,40 +35,49 @@ FORMAT_VERSION = 1
 
 _HEAD = struct.Struct("<4sBBIQ")
 _PLAIN, _ZSTD = 0, 1
-_ARRAY, _OBJECTS, _STORED = 1, 2, 3  # msgpack extension codes
+_ARRAY, _OBJECTS, _STORED, _KNOWN = 1, 2, 3, 4  # msgpack extension codes
+_PLAIN_TYPES = frozenset({type(None), bool, int, float, str, bytes})
 _SMALL = 96
 """Below this many bytes compression makes a body longer."""
+_SHORT = 64 << 10
+"""Up to this many bytes (one column of one window) it pays to compress hard."""
 _LARGEST = 4 << 30
 """No state is this large: a header that says so is damaged, and must not make us ask for the memory."""
 
 
-def encode(state: Stored) -> bytes:
+def encode(state: Stored, *, known: Container[str] = ()) -> bytes:
     """Return *state* as bytes; equal states give equal bytes.
+
+    Parameters
+    ----------
+    known : digests of parts (edges) that the reader has already: only their digest is written. A window's
+        histogram is then a tenth as long, since its edges are kept once for the model.
 
     >>> from watchkeeper.stats.states.moments import Moments
     >>> decode(encode(Moments.of([1.0, 2.0, 3.0]))).mean
     2.0
     """
-    body = _encoder().encode([state.kind, state.to_payload()])
+    body = _Writer(known).bytes_of(state)
     packed, how = body, _PLAIN
     if len(body) > _SMALL:
         import pyarrow as pa
 
-        squeezed = pa.Codec("zstd", compression_level=3).compress(body, asbytes=True)
+        level = 12 if len(body) < _SHORT else 3
+        squeezed = pa.Codec("zstd", compression_level=level).compress(body, asbytes=True)
         if len(squeezed) < len(body):
             packed, how = squeezed, _ZSTD
     return _HEAD.pack(MAGIC, FORMAT_VERSION, how, zlib.crc32(body), len(body)) + packed
 
 
-def decode(raw: bytes | memoryview) -> Any:
-    """Return the state that `encode` wrote.
+def decode(raw: bytes | memoryview, *, known: Mapping[str, Any] | None = None) -> Any:
+    """Return the state that `encode` wrote; *known* holds, by digest, the parts that were left out.
 
     Raises
     ------
     BadInput
         the bytes are not a state, or were cut short or damaged.
     Incompatible
-        a later version wrote them.
+        a later version wrote them, or a part that was left out is not among *known*.
     """
     raw = memoryview(raw)
     if len(raw) < _HEAD.size or bytes(raw[:4]) != MAGIC:
@@ -93,8 +101,14 @@ def decode(raw: bytes | memoryview) -> Any:
             body = b""
     if len(body) != length or zlib.crc32(body) != crc:
         raise BadInput("The stored state was cut short or damaged.", "Copy the file again, or make it anew.")
-    kind, payload = _decoder().decode(body)
+    kind, payload = _Reader(known or {}).read(body)
     return _class_of(kind).of_payload(payload)
+
+
+def same_payload(left: Mapping[str, Any], right: Mapping[str, Any]) -> bool:
+    """Whether two payloads say the same, bit for bit (NaN equals NaN)."""
+    writer = _Writer(())
+    return writer.encode(writer.plain(left)) == writer.encode(writer.plain(right))
 
 
 def _class_of(kind: str) -> type[Stored]:
@@ -113,42 +127,73 @@ def _class_of(kind: str) -> type[Stored]:
 # -- payload values that msgpack does not know ------------------------------------------------------------
 
 
-def _pack(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
-        if value.dtype.hasobject:
-            plain = [item.item() if isinstance(item, np.generic) else item for item in value.tolist()]
-            return msgspec.msgpack.Ext(_OBJECTS, _encoder().encode(plain))
-        return msgspec.msgpack.Ext(_ARRAY, _pack_array(value))
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, Stored):
-        return msgspec.msgpack.Ext(_STORED, _encoder().encode([value.kind, value.to_payload()]))
-    raise TypeError(f"a state may not hold a {type(value).__name__}: {value!r:.80}")
+class _Writer:
+    """msgpack with arrays, states within states, and digests in place of known parts."""
+
+    def __init__(self, known: Container[str]) -> None:
+        self.known = known
+        self.encode = msgspec.msgpack.Encoder(enc_hook=self.pack).encode
+
+    def bytes_of(self, state: Stored) -> bytes:
+        return self.encode([state.kind, self.plain(state.to_payload())])
+
+    def plain(self, value: Any) -> Any:
+        # States are dataclasses, which msgspec would write as dicts without asking us: so they are found first.
+        # Keys keep their order: a profile's columns are in order, and equal states are built alike.
+        if type(value) in _PLAIN_TYPES:
+            return value
+        if isinstance(value, dict):
+            return {key: self.plain(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.plain(item) for item in value]
+        if hasattr(value, "to_payload"):
+            digest = getattr(value, "digest", None)
+            if digest in self.known:
+                return msgspec.msgpack.Ext(_KNOWN, self.encode([value.kind, digest]))
+            return msgspec.msgpack.Ext(_STORED, self.bytes_of(value))
+        return value
+
+    def pack(self, value: Any) -> Any:
+        if isinstance(value, np.ndarray):
+            if value.dtype.hasobject:
+                plain = [item.item() if isinstance(item, np.generic) else item for item in value.tolist()]
+                return msgspec.msgpack.Ext(_OBJECTS, self.encode(plain))
+            return msgspec.msgpack.Ext(_ARRAY, _pack_array(value))
+        if isinstance(value, np.generic):
+            return value.item()
+        raise TypeError(f"a state may not hold a {type(value).__name__}: {value!r:.80}")
 
 
-def _unpack(code: int, data: memoryview) -> Any:
-    if code == _ARRAY:
-        return _unpack_array(data)
-    if code == _OBJECTS:
-        items = _decoder().decode(data)
-        out = np.empty(len(items), dtype=object)
-        out[:] = items
-        return out
-    if code == _STORED:
-        kind, payload = _decoder().decode(data)
-        return _class_of(kind).of_payload(payload)
-    raise Incompatible(f"The state holds a part of unknown type {code}.", "Upgrade watchkeeper.")
+class _Reader:
+    """What `_Writer` wrote."""
 
+    def __init__(self, known: Mapping[str, Any]) -> None:
+        self.known = known
+        self.read = msgspec.msgpack.Decoder(ext_hook=self.unpack).decode
 
-@cache
-def _encoder() -> msgspec.msgpack.Encoder:
-    # Keys keep their order: a profile's columns are in order, and equal states are built alike.
-    return msgspec.msgpack.Encoder(enc_hook=_pack)
-
-
-@cache
-def _decoder() -> msgspec.msgpack.Decoder:
-    return msgspec.msgpack.Decoder(ext_hook=_unpack)
+    def unpack(self, code: int, data: memoryview) -> Any:
+        if code == _ARRAY:
+            return _unpack_array(data)
+        if code == _OBJECTS:
+            items = self.read(data)
+            out = np.empty(len(items), dtype=object)
+            out[:] = items
+            return out
+        if code == _STORED:
+            kind, payload = self.read(data)
+            return _class_of(kind).of_payload(payload)
+        if code == _KNOWN:
+            kind, digest = self.read(data)
+            if digest not in self.known:
+                raise Incompatible(
+                    f"The state was stored without its {kind} ({digest}), which are not at hand.",
+                    "Read it beside the baseline that it was counted with.",
+                )
+            return self.known[digest]
+        raise Incompatible(
+            f"The state holds a part of unknown type {code}.",
+            "Upgrade:   pip install --upgrade watchkeeper",
+        )
 
 
 def _pack_array(array: np.ndarray) -> bytes:
@@ -158,7 +203,7 @@ def _pack_array(array: np.ndarray) -> bytes:
         raise TypeError(f"a state may not hold an array of {dtype}")
     flat = np.ascontiguousarray(array).reshape(-1)
     stored = _narrowest(flat)
-    head = _encoder().encode([dtype.newbyteorder("<").str, stored.dtype.str, list(array.shape)])
+    head = msgspec.msgpack.encode([dtype.newbyteorder("<").str, stored.dtype.str, list(array.shape)])
     body = stored.tobytes()
     if stored.dtype.itemsize >= 4:
         body = np.frombuffer(body, np.uint8).reshape(-1, stored.dtype.itemsize).T.tobytes()
@@ -167,7 +212,7 @@ def _pack_array(array: np.ndarray) -> bytes:
 
 def _unpack_array(data: memoryview) -> np.ndarray:
     (size,) = struct.unpack("<I", data[:4])
-    dtype, stored, shape = _decoder().decode(data[4 : 4 + size])
+    dtype, stored, shape = msgspec.msgpack.decode(data[4 : 4 + size])
     body: Any = data[4 + size :]
     itemsize = np.dtype(stored).itemsize
     if itemsize >= 4:
@@ -204,8 +249,3 @@ def _narrowest(flat: np.ndarray) -> np.ndarray:
             if single.astype(np.float64).tobytes() == flat.tobytes():
                 return single
     return flat.astype(dtype.newbyteorder("<"))
-
-
-def same_payload(left: Mapping[str, Any], right: Mapping[str, Any]) -> bool:
-    """Whether two payloads say the same, bit for bit (NaN equals NaN)."""
-    return _encoder().encode(left) == _encoder().encode(right)

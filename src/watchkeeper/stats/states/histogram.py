@@ -1,0 +1,725 @@
+r"""A column's distribution as counts between cuts that belong to the model, not to one batch.
+
+Binning
+-------
+Bin :math:`b` holds the values in :math:`[c_{b-1}, c_b)`; the first and the last bin are open. Nulls, NaN and the
+two infinities are counted apart, so that a surge of any of them is seen as what it is.
+
+The cuts are the quantiles :math:`i / 2048` of the data that they were made from. A value that holds more than
+1/2048 of the rows gets a bin of its own, ``[v, next(v))``, an *atom*: zero-inflated and discrete columns are
+counted, not smeared. With at most 2,048 distinct values every one is an atom, and distances are exact.
+
+Each cut has a *level*: the quantile :math:`i/2048` in lowest terms is :math:`j/2^{level}`. The cuts up to level 8
+are the 256-bin edges, those up to level 6 the 64-bin edges: so a histogram coarsens without error, and what was
+coarsened for storage compares with what was counted coarsely. A value that covers several quantiles takes the two
+lowest levels among them for the two sides of its atom. (Level 12: an atom that only the full edges have.)
+
+What is lost
+------------
+Inside a bin that is not an atom, positions are gone: a distribution function read from the histogram, and so a
+Kolmogorov-Smirnov distance, is off by at most the share of the fullest such bin (`Histogram.fullest_share`). The
+open bins keep count, sum, minimum and maximum, so that means and Wasserstein distances stay right when the data
+leaves the range that the cuts were made for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from hashlib import blake2b
+from math import inf, nan
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from watchkeeper.errors import Incompatible
+from watchkeeper.stats.states.state import Accuracy
+
+__all__ = ["FULL_BINS", "Edges", "Histogram", "Tail", "common_coarsening"]
+
+FULL_BINS = 2_048
+_LEVELS = 11
+"""2,048 is two to the eleventh."""
+_FULL_ONLY = _LEVELS + 1
+_QUANTILE_LEVEL = np.array(
+    [_LEVELS - ((i & -i).bit_length() - 1) for i in range(1, FULL_BINS)], dtype=np.uint8
+)
+"""Level of the cut at quantile (index + 1) / 2048."""
+
+
+@dataclass(frozen=True, eq=False)
+class Edges:
+    """Where the bins of one column lie.
+
+    ``cuts`` is float64, int64 or uint64 ``(k,)``, strictly rising: ``k + 1`` bins. ``level`` is uint8 ``(k,)``.
+    ``exact``: every distinct value of the data that they were made from has a bin of its own. ``low`` and
+    ``high`` are the smallest and largest of these values: rows beyond them are counted as *outside*.
+
+    >>> edges = Edges.of_values(np.array([1, 2, 2, 5]))
+    >>> edges.cuts, edges.exact
+    (array([1, 2, 3, 5, 6]), True)
+    >>> Edges.of_values(np.linspace(0, 1, 100_001)).coarsen(4).cuts
+    array([0.25, 0.5 , 0.75])
+    """
+
+    kind: ClassVar[str] = "edges"
+
+    cuts: NDArray
+    level: NDArray[np.uint8]
+    exact: bool = False
+    low: float | int | None = None
+    high: float | int | None = None
+    _coarser: dict[int, Edges] = field(init=False, repr=False, default_factory=dict)
+
+    # -- making them
+
+    @classmethod
+    def of_values(cls, values: ArrayLike) -> Self:
+        """Cuts at the quantiles of *values* ``(rows,)``; NaN and infinities are left out."""
+        data = _as_numbers(values)
+        if data.dtype.kind == "f":
+            data = data[np.isfinite(data)]
+        return cls._of_sorted(np.sort(data))
+
+    @classmethod
+    def _of_sorted(cls, data: NDArray) -> Self:
+        n = len(data)
+        if n == 0:
+            return cls.of_counts(data, np.zeros(0, np.int64))
+        new = np.flatnonzero(data[1:] != data[:-1]) + 1
+        if len(new) < FULL_BINS:
+            first = np.concatenate([[0], new])
+            return cls.of_counts(data[first], np.diff(np.concatenate([first, [n]])))
+        ranks = np.arange(1, FULL_BINS) * n // FULL_BINS
+        at = data[ranks]
+        # A run longer than n / 2048 covers a quantile, so every heavy value is among the cuts.
+        counts = np.searchsorted(data, at, side="right") - np.searchsorted(data, at, side="left")
+        return cls._of_quantiles(at, counts * FULL_BINS > n, data[0], data[-1])
+
+    @classmethod
+    def of_counts(cls, values: NDArray, counts: NDArray) -> Self:
+        """An atom for every one of *values*, distinct and sorted, that occur *counts* times."""
+        values = _as_numbers(values)
+        n = int(counts.sum())
+        level = np.full(len(values), _FULL_ONLY, np.uint8)
+        second = level.copy()
+        if n:
+            ranks = np.arange(1, FULL_BINS) * n // FULL_BINS
+            owner = np.searchsorted(np.cumsum(counts), ranks, side="right")
+            _lowest_two(owner, _QUANTILE_LEVEL, level, second)
+        cuts, levels = _with_next(values, level, values, second)
+        ends = (values[0].item(), values[-1].item()) if len(values) else (None, None)
+        return cls(cuts, levels, exact=True, low=ends[0], high=ends[1])
+
+    @classmethod
+    def of_quantiles(
+        cls, quantiles: ArrayLike, *, heavy: ArrayLike = (), low: float | int, high: float | int
+    ) -> Self:
+        """Cuts at *quantiles* ``(2047,)`` (of i/2048, not falling), and an atom for each *heavy* value."""
+        at = _as_numbers(quantiles)
+        if len(at) != FULL_BINS - 1:
+            raise ValueError(f"needs {FULL_BINS - 1} quantiles, got {len(at)}")
+        wanted = np.asarray(heavy, dtype=at.dtype)
+        edges = cls._of_quantiles(at, np.isin(at, wanted), low, high)
+        missed = np.setdiff1d(wanted, at)
+        if not len(missed):
+            return edges
+        level_of_missed = np.full(len(missed), _FULL_ONLY, np.uint8)
+        atoms, levels = _with_next(missed, level_of_missed, missed, level_of_missed)
+        cuts, level = _joined([(edges.cuts, edges.level), (atoms, levels)])
+        return replace(edges, cuts=cuts, level=level)
+
+    @classmethod
+    def _of_quantiles(cls, at: NDArray, is_heavy: NDArray, low: Any, high: Any) -> Self:
+        values, owner = np.unique(at, return_inverse=True)
+        level = np.full(len(values), _FULL_ONLY, np.uint8)
+        second = level.copy()
+        _lowest_two(owner, _QUANTILE_LEVEL, level, second)
+        heavy = np.zeros(len(values), bool)
+        heavy[owner[is_heavy]] = True
+        cuts, levels = _with_next(values, level, values[heavy], second[heavy])
+        return cls(cuts, levels, exact=False, low=_plain(low), high=_plain(high))
+
+    # -- what they are
+
+    @property
+    def bins(self) -> int:
+        """Number of bins, the two open ones included."""
+        return len(self.cuts) + 1
+
+    @cached_property
+    def digest(self) -> str:
+        """16 hex digits of the content: equal exactly when the edges are the same."""
+        h = blake2b(digest_size=8)
+        h.update(f"{self.cuts.dtype.str.lstrip('<>=')} {self.exact} {self.low!r} {self.high!r}".encode())
+        h.update(self.cuts.astype(self.cuts.dtype.newbyteorder("<")).tobytes())
+        h.update(self.level.tobytes())
+        return h.hexdigest()
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, Edges) and self.digest == other.digest)
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    @cached_property
+    def atoms(self) -> NDArray[np.bool_]:
+        """Which bins ``(bins,)`` can hold one value only."""
+        out = np.zeros(self.bins, bool)
+        if len(self.cuts) > 1:
+            out[1:-1] = self.cuts[1:] == _next(self.cuts[:-1])
+        return out
+
+    def coarsen(self, bins: int) -> Edges:
+        """The edges of at most *bins* bins, a power of two (other numbers are taken down to one).
+
+        Every cut of the result is one of ours. Edges that have no more bins already, or no more distinct values
+        (gaps between them are not counted), are returned as they are.
+        """
+        if bins >= FULL_BINS or self.bins <= bins or (self.exact and self.atoms.sum() <= bins):
+            return self
+        level = max(bins, 1).bit_length() - 1
+        if level not in self._coarser:
+            keep = self.level <= level
+            self._coarser[level] = Edges(self.cuts[keep], self.level[keep], False, self.low, self.high)
+        return self._coarser[level]
+
+    def to_payload(self) -> dict[str, Any]:
+        """Cuts, levels and range."""
+        return {
+            "cuts": self.cuts,
+            "level": self.level,
+            "exact": self.exact,
+            "low": self.low,
+            "high": self.high,
+        }
+
+    @classmethod
+    def of_payload(cls, payload: Mapping[str, Any]) -> Self:
+        """Read `to_payload`."""
+        return cls(
+            payload["cuts"], payload["level"], payload["exact"], payload.get("low"), payload.get("high")
+        )
+
+    # -- counting
+
+    def starts_in(self, data: NDArray) -> NDArray[np.intp]:
+        """Where each bin after the first begins in sorted, finite *data*: searches cuts in data, ``(k,)``.
+
+        Integers are compared as integers with integer cuts, whatever their signs and widths.
+        """
+        cuts = self.cuts
+        if data.dtype == cuts.dtype:
+            return np.searchsorted(data, cuts)
+        if (
+            data.dtype.kind == "f"
+        ):  # x >= c for an integer c: compare with the least float that is not below c
+            floats = cuts.astype(np.float64)
+            short = _as_python(floats) < _as_python(cuts) if cuts.dtype.kind in "iu" else floats < cuts
+            return np.searchsorted(data, np.where(short, np.nextafter(floats, inf), floats))
+        if cuts.dtype.kind == "f":
+            return np.searchsorted(data.astype(np.float64), cuts)
+        if data.dtype.kind == "u":  # cuts are int64: a negative one lies before everything
+            at = np.searchsorted(data, np.maximum(cuts, 0).astype(np.uint64))
+            return np.where(cuts < 0, 0, at)
+        beyond = cuts > np.uint64(2**63 - 1)
+        at = np.searchsorted(data, np.where(beyond, 0, cuts).astype(np.int64))
+        return np.where(beyond, len(data), at)
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """An open bin: what is in it, and how much of that lies outside of the range the edges were made for."""
+
+    count: float = 0
+    sum: float = 0.0
+    min: float = inf
+    max: float = -inf
+    outside: float = 0
+
+    def merge(self, other: Tail) -> Tail:
+        """Both."""
+        if not other.count:
+            return self
+        if not self.count:
+            return other
+        return Tail(
+            self.count + other.count,
+            self.sum + other.sum,
+            min(self.min, other.min),
+            max(self.max, other.max),
+            self.outside + other.outside,
+        )
+
+    def scaled(self, factor: float) -> Tail:
+        """Each row weighs *factor*."""
+        return replace(self, count=self.count * factor, sum=self.sum * factor, outside=self.outside * factor)
+
+    @property
+    def mean(self) -> float:
+        """Mean, held within the range against rounding; NaN when empty."""
+        return min(max(self.sum / self.count, self.min), self.max) if self.count else nan
+
+    def to_list(self) -> list[float]:
+        """Five numbers."""
+        return [self.count, self.sum, self.min, self.max, self.outside]
+
+
+@dataclass(frozen=True, eq=False)
+class Histogram:
+    """Counts between `Edges`; ``counts`` is int64 ``(bins,)``, or float64 after `scaled`.
+
+    ``slack`` is not 0 when the counts themselves were estimated (from a quantile sketch): the largest error of a
+    cumulative share.
+
+    >>> h = Histogram.of(np.array([1.0, 2.0, 2.0, 5.0, np.nan, np.inf]), Edges.of_values([1.0, 2.0, 5.0]), nulls=3)
+    >>> h.n, h.total, h.missing, h.pos_inf
+    (4, 9, 4, 1)
+    >>> h.mean(), h.quantile(0.5), h.accuracy.exact
+    (2.5, 2.0, True)
+    """
+
+    kind: ClassVar[str] = "histogram"
+
+    edges: Edges
+    counts: NDArray
+    nulls: float = 0
+    nans: float = 0
+    pos_inf: float = 0
+    neg_inf: float = 0
+    low: Tail = Tail()
+    high: Tail = Tail()
+    slack: float = 0.0
+
+    # -- making it
+
+    @classmethod
+    def empty(cls, edges: Edges) -> Self:
+        """No rows."""
+        return cls(edges, np.zeros(edges.bins, np.int64))
+
+    @classmethod
+    def of(cls, data: ArrayLike, edges: Edges, *, nulls: int = 0) -> Self:
+        """Count *data* ``(rows,)``, which holds no nulls; NaN and infinities may be there."""
+        return cls.of_sorted(np.sort(_as_numbers(data)), edges, nulls=nulls)
+
+    @classmethod
+    def of_sorted(cls, data: NDArray, edges: Edges, *, nulls: int = 0) -> Self:
+        """Count sorted *data*: minus infinity first, NaN last, as ``np.sort`` leaves them."""
+        nans = pos = neg = 0
+        if data.dtype.kind == "f" and len(data):
+            if data[-1] == inf or data[-1] != data[-1]:
+                first_nan = int(np.searchsorted(data, nan))
+                first_inf = int(np.searchsorted(data[:first_nan], inf))
+                nans, pos = len(data) - first_nan, first_nan - first_inf
+                data = data[:first_inf]
+            if len(data) and data[0] == -inf:
+                neg = int(np.searchsorted(data, -inf, side="right"))
+                data = data[neg:]
+        starts = edges.starts_in(data)
+        counts = np.empty(edges.bins, np.int64)
+        if len(starts):
+            counts[0], counts[-1] = starts[0], len(data) - starts[-1]
+            np.subtract(starts[1:], starts[:-1], out=counts[1:-1])
+            low = _tail(data[: starts[0]])
+            high = _tail(data[starts[-1] :])
+        else:
+            counts[0], low, high = len(data), _tail(data), Tail()
+        if low.count and edges.low is not None and low.min < edges.low:
+            low = replace(low, outside=int(np.searchsorted(data, edges.low)))
+        if high.count and edges.high is not None and high.max > edges.high:
+            high = replace(high, outside=len(data) - int(np.searchsorted(data, edges.high, side="right")))
+        return cls(edges, counts, nulls, nans, pos, neg, low, high)
+
+    @classmethod
+    def of_counts(cls, counts: ArrayLike) -> Self:
+        """Bins of width one with these *counts*: for examples and tests.
+
+        >>> Histogram.of_counts([50, 30, 20]).shares
+        array([0.5, 0.3, 0.2])
+        """
+        c = np.asarray(counts)
+        k = len(c)
+        edges = Edges(np.arange(1.0, k), np.full(max(k - 1, 0), _LEVELS, np.uint8), False, 0.0, float(k))
+        low = Tail(c[0].item(), c[0].item() * 0.5, 0.0, 1.0) if c[0] else Tail()
+        high = Tail(c[-1].item(), c[-1].item() * (k - 0.5), k - 1.0, float(k)) if k > 1 and c[-1] else Tail()
+        return cls(edges, c, low=low, high=high)
+
+    # -- what every state does
+
+    def merge(self, other: Self) -> Self:
+        """Add the counts up.
+
+        Raises
+        ------
+        Incompatible
+            the edges differ; `common_coarsening` says how to go on.
+        """
+        if self.edges != other.edges:
+            raise Incompatible(
+                "The two histograms were counted with different edges.",
+                "Count both with the edges of one baseline, or bring them together first:",
+                "left, right = common_coarsening(left, right)",
+            )
+        n, m = self.n, other.n
+        return replace(
+            self,
+            counts=self.counts + other.counts,
+            nulls=self.nulls + other.nulls,
+            nans=self.nans + other.nans,
+            pos_inf=self.pos_inf + other.pos_inf,
+            neg_inf=self.neg_inf + other.neg_inf,
+            low=self.low.merge(other.low),
+            high=self.high.merge(other.high),
+            slack=(self.slack * n + other.slack * m) / (n + m) if self.slack or other.slack else 0.0,
+        )
+
+    def scaled(self, factor: float) -> Self:
+        """Each row weighs *factor*."""
+        return replace(
+            self,
+            counts=self.counts * float(factor),
+            nulls=self.nulls * factor,
+            nans=self.nans * factor,
+            pos_inf=self.pos_inf * factor,
+            neg_inf=self.neg_inf * factor,
+            low=self.low.scaled(factor),
+            high=self.high.scaled(factor),
+        )
+
+    @property
+    def accuracy(self) -> Accuracy:
+        """Exact when all rows lie in atoms; else a cumulative share is off by at most the bound."""
+        return Accuracy.within(self.fullest_share + self.slack, of="cumulative share")
+
+    def to_payload(self) -> dict[str, Any]:
+        """Edges (once, or by digest: see `codec`), counts, and what is counted apart."""
+        out: dict[str, Any] = {
+            "edges": self.edges,
+            "counts": self.counts,
+            "apart": [self.nulls, self.nans, self.pos_inf, self.neg_inf],
+            "low": self.low.to_list(),
+            "high": self.high.to_list(),
+        }
+        if self.slack:
+            out["slack"] = self.slack
+        return out
+
+    @classmethod
+    def of_payload(cls, payload: Mapping[str, Any]) -> Self:
+        """Read `to_payload`."""
+        nulls, nans, pos_inf, neg_inf = payload["apart"]
+        return cls(
+            payload["edges"],
+            payload["counts"],
+            nulls,
+            nans,
+            pos_inf,
+            neg_inf,
+            Tail(*payload["low"]),
+            Tail(*payload["high"]),
+            payload.get("slack", 0.0),
+        )
+
+    # -- reading it
+
+    @cached_property
+    def n(self) -> float:
+        """Finite values."""
+        return self.counts.sum().item()
+
+    @property
+    def total(self) -> float:
+        """All rows."""
+        return self.n + self.nulls + self.nans + self.pos_inf + self.neg_inf
+
+    @property
+    def missing(self) -> float:
+        """Nulls and NaN."""
+        return self.nulls + self.nans
+
+    @property
+    def infinite(self) -> float:
+        """Both infinities."""
+        return self.pos_inf + self.neg_inf
+
+    @property
+    def shares(self) -> NDArray[np.float64]:
+        """Share of the finite values in each bin; zeros with no values."""
+        return self.counts / self.n if self.n else np.zeros(len(self.counts))
+
+    def cdf(self) -> NDArray[np.float64]:
+        """Share of the finite values below each cut, ``(k,)``: exact, since cuts are where bins meet."""
+        return np.cumsum(self.counts)[:-1] / self.n if self.n else np.zeros(len(self.counts) - 1)
+
+    @property
+    def min(self) -> float:
+        """Smallest finite value: exact when the first filled bin is open or an atom, else its left cut."""
+        return float(self._knots[0][0]) if self.n else nan
+
+    @property
+    def max(self) -> float:
+        """Largest finite value: exact when the last filled bin is open or an atom, else its right cut."""
+        return float(self._knots[0][-1]) if self.n else nan
+
+    @cached_property
+    def fullest_share(self) -> float:
+        """Share of the fullest bin in which rows may differ: how far a distribution function can be off."""
+        if not self.n:
+            return 0.0
+        loose = np.where(self.edges.atoms, 0, self.counts)
+        for end, tail in ((0, self.low), (-1, self.high)):
+            if tail.count and tail.min == tail.max:
+                loose[end] = 0
+        return loose.max().item() / self.n
+
+    def mean(self) -> float:
+        """Mean of the finite values; exact for atoms and open bins, the middle of any other bin.
+
+        >>> Histogram.of([1.0, 2.0, 9.0], Edges.of_values([1.0, 2.0, 9.0])).mean()
+        4.0
+        """
+        if not self.n:
+            return nan
+        x, _, counts = self._knots
+        left, right = x[0::2], x[1::2]
+        return float(np.dot((left + right) / 2, counts) / self.n)
+
+    def quantile(self, q: ArrayLike) -> Any:
+        """The value below or at which a share *q* of the finite values lies (a scalar or an array of them).
+
+        Within a bin values are taken as evenly spread. NaN with no values.
+        """
+        wanted = np.asarray(q, dtype=np.float64)
+        if not self.n:
+            return nan if wanted.ndim == 0 else np.full(wanted.shape, nan)
+        x, f, _ = self._knots
+        t = np.clip(wanted, 0, 1) * f[-1]
+        at = np.clip(np.searchsorted(f, t, side="left"), 1, len(f) - 1)
+        rise = f[at] - f[at - 1]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            part = np.where(rise > 0, (t - f[at - 1]) / rise, 0.0)
+        out = x[at - 1] + np.clip(part, 0, 1) * (x[at] - x[at - 1])
+        return float(out) if wanted.ndim == 0 else out
+
+    def wasserstein(self, other: Histogram) -> float:
+        r"""First Wasserstein distance :math:`\int |F - G|`, of the finite values, in the column's unit.
+
+        The distribution functions are taken as straight lines within a bin (steps at atoms); the open bins are
+        two lines that keep their minimum, mean and maximum. Exact for exact edges; otherwise within
+        `wasserstein_bound`. The edges may differ. NaN when either has no values.
+
+        >>> edges = Edges.of_values([0.0, 1.0, 3.0])
+        >>> round(Histogram.of([0.0, 1.0, 3.0], edges).wasserstein(Histogram.of([5.0, 6.0, 8.0], edges)), 9)
+        5.0
+        """
+        if not self.n or not other.n:
+            return nan
+        x = np.unique(np.concatenate([self._knots[0], other._knots[0]]))
+        if len(x) < 2:
+            return 0.0
+        width = np.diff(x)
+        # Between neighbouring knots both functions are lines: values just right of the left knot and just left
+        # of the right one.
+        left = self._cdf_at(x, side="right")[:-1] - other._cdf_at(x, side="right")[:-1]
+        right = self._cdf_at(x, side="left")[1:] - other._cdf_at(x, side="left")[1:]
+        a, b = np.abs(left), np.abs(right)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            crossing = (a * a + b * b) / (2 * (a + b))
+        area = np.where(left * right >= 0, (a + b) / 2, crossing)
+        return float(np.dot(area, width))
+
+    def wasserstein_bound(self, other: Histogram) -> float:
+        """How far `wasserstein` may be off: half the width of each bin, for the share that lies in it.
+
+        An open bin is off by at most three times the mean distance from its mean that we give it: we could be as
+        far from all rows being at the mean as that, and these twice as far from all being at the two ends.
+        """
+        return self._spread() + other._spread()
+
+    def _spread(self) -> float:
+        if not self.n:
+            return 0.0
+        x, _, counts = self._knots
+        inside = float(np.dot(x[1::2] - x[0::2], counts)) / 2
+        ends = sum(
+            float(np.dot(right - left, weight)) / 2
+            for tail in (self.low, self.high)
+            for left, right, weight in _tail_pieces(tail)
+        )
+        return (inside + 2 * ends) / self.n
+
+    @cached_property
+    def _knots(self) -> tuple[NDArray, NDArray, NDArray]:
+        """Filled pieces as lines: ``x`` and cumulative count at both ends ``(2p,)``, counts ``(p,)``."""
+        filled = np.flatnonzero(self.counts[1:-1] > 0) + 1
+        cuts, atoms = self.edges.cuts, self.edges.atoms[filled]
+        left = cuts[filled - 1].astype(np.float64)
+        top = cuts[filled] if cuts.dtype.kind == "f" else cuts[filled] - cuts.dtype.type(1)
+        right = np.where(atoms, left, top.astype(np.float64))
+        pieces = [
+            *_tail_pieces(self.low),
+            *([(left, right, self.counts[filled].astype(np.float64))] if len(filled) else []),
+            *_tail_pieces(self.high),
+        ]
+        lefts, rights, counts = (np.concatenate(p) for p in zip(*pieces)) if pieces else (np.empty(0),) * 3
+        x = np.empty(2 * len(counts))
+        x[0::2], x[1::2] = lefts, rights
+        f = np.empty(2 * len(counts))
+        f[1::2] = np.cumsum(counts)
+        f[0::2] = f[1::2] - counts
+        return x, f, counts
+
+    def _cdf_at(self, at: NDArray, *, side: str) -> NDArray:
+        """The distribution function at sorted points, its limit from the left or from the right."""
+        x, f, _ = self._knots
+        i = np.searchsorted(x, at, side="right" if side == "right" else "left")
+        before, after = np.clip(i - 1, 0, len(x) - 1), np.clip(i, 0, len(x) - 1)
+        run = x[after] - x[before]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            part = np.where(run > 0, (at - x[before]) / run, 0.0)
+        out = f[before] + part * (f[after] - f[before])
+        return np.where(i == 0, 0.0, np.where(i == len(x), f[-1], out)) / f[-1]
+
+    def coarsen(self, bins: int) -> Histogram:
+        """The same rows in at most *bins* bins. Counts stay exact; the sums of wider open bins are estimated."""
+        edges = self.edges.coarsen(bins)
+        return self if edges is self.edges else self._on(edges)
+
+    def _on(self, edges: Edges) -> Histogram:
+        """Counts on *edges*, all of whose cuts are cuts of ours."""
+        at = np.searchsorted(self.edges.cuts, edges.cuts) + 1
+        counts = (
+            np.add.reduceat(self.counts, np.concatenate([[0], at])) if len(at) else self.counts.sum()[None]
+        )
+        low, high = self.low, self.high
+        if not len(edges.cuts):
+            low, high = low.merge(self._between(1, len(self.counts) - 1)).merge(high), Tail()
+        else:
+            low = low.merge(self._between(1, at[0]))
+            high = self._between(at[-1], len(self.counts) - 1).merge(high)
+        return replace(self, edges=edges, counts=counts, low=low, high=high)
+
+    def _between(self, first: int, last: int) -> Tail:
+        """Bins first to last - 1 as a tail, each value taken as in the middle of its bin."""
+        counts = self.counts[first:last]
+        filled = np.flatnonzero(counts)
+        if not len(filled):
+            return Tail()
+        cuts = self.edges.cuts
+        left = cuts[first - 1 : last - 1].astype(np.float64)
+        atoms = self.edges.atoms[first:last]
+        right = np.where(atoms, left, cuts[first:last].astype(np.float64))
+        total = float(np.dot((left + right) / 2, counts))
+        return Tail(counts.sum().item(), total, left[filled[0]].item(), right[filled[-1]].item())
+
+
+def common_coarsening(left: Histogram, right: Histogram) -> tuple[Histogram, Histogram]:
+    """Bring two histograms to the finest edges that both can be counted on: the cuts that they share.
+
+    Raises
+    ------
+    Incompatible
+        they share no cut, or one has integer cuts and the other has not.
+
+    >>> a = Histogram.of([1.0, 2.0, 3.0], Edges.of_values([1.0, 2.0, 3.0]))
+    >>> b = Histogram.of([1.0, 2.0, 3.0], Edges.of_values([1.0, 3.0]))
+    >>> [h.counts.tolist() for h in common_coarsening(a, b)]
+    [[0, 1, 1, 1, 0], [0, 1, 1, 1, 0]]
+    """
+    a, b = left.edges, right.edges
+    if a == b:
+        return left, right
+    shared = np.intersect1d(a.cuts, b.cuts) if a.cuts.dtype == b.cuts.dtype else np.empty(0)
+    if not len(shared):
+        raise Incompatible(
+            "The two histograms have no cut in common, so they cannot be compared.",
+            "Profile both with the edges of one baseline.",
+        )
+    level = np.maximum(a.level[np.searchsorted(a.cuts, shared)], b.level[np.searchsorted(b.cuts, shared)])
+    edges = Edges(shared, level, False, a.low, a.high)
+    return left._on(edges), right._on(edges)
+
+
+# -- numbers ----------------------------------------------------------------------------------------------
+
+
+def _as_numbers(values: ArrayLike) -> NDArray:
+    """Float64, int64 or uint64."""
+    data = np.asarray(values)
+    if data.dtype in (np.float64, np.int64, np.uint64):
+        return data
+    return data.astype(np.int64 if data.dtype.kind in "iub" else np.float64)
+
+
+def _plain(value: Any) -> float | int:
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _as_python(values: NDArray) -> NDArray:
+    """Python's numbers, which compare integers with floats exactly."""
+    out = np.empty(len(values), dtype=object)
+    out[:] = values.tolist()
+    return out
+
+
+def _next(values: NDArray) -> NDArray:
+    """The least number of this type above each value; a value with none above it stays."""
+    if values.dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            above = np.nextafter(values, inf)
+        return np.where(np.isinf(above), values, above)
+    return values + (values < np.iinfo(values.dtype).max).astype(values.dtype)
+
+
+def _lowest_two(owner: NDArray, levels: NDArray, first: NDArray, second: NDArray) -> None:
+    """For each owner the lowest and second lowest of the levels that it owns, in place."""
+    order = np.lexsort((levels, owner))
+    owned, sorted_levels = owner[order], levels[order]
+    heads = np.flatnonzero(np.concatenate([[True], owned[1:] != owned[:-1]]))
+    first[owned[heads]] = sorted_levels[heads]
+    runners_up = heads[np.diff(np.concatenate([heads, [len(owned)]])) > 1] + 1
+    second[owned[runners_up]] = sorted_levels[runners_up]
+
+
+def _with_next(
+    values: NDArray, level: NDArray, atoms: NDArray, atom_level: NDArray
+) -> tuple[NDArray, NDArray]:
+    """Cuts at *values*, and at the next number after each of *atoms*; the lower level wins where they meet."""
+    after = _next(atoms)
+    grows = after > atoms
+    return _joined([(values, level), (after[grows], atom_level[grows])])
+
+
+def _joined(parts: list[tuple[NDArray, NDArray]]) -> tuple[NDArray, NDArray]:
+    cuts = np.concatenate([c for c, _ in parts])
+    levels = np.concatenate([level for _, level in parts])
+    order = np.lexsort((levels, cuts))
+    cuts, levels = cuts[order], levels[order]
+    keep = np.ones(len(cuts), bool)
+    keep[1:] = cuts[1:] != cuts[:-1]
+    return cuts[keep], levels[keep].astype(np.uint8)
+
+
+def _tail(data: NDArray) -> Tail:
+    if not len(data):
+        return Tail()
+    with np.errstate(over="ignore", invalid="ignore"):
+        return Tail(len(data), float(data.sum(dtype=np.float64)), float(data[0]), float(data[-1]))
+
+
+def _tail_pieces(tail: Tail) -> list[tuple[NDArray, NDArray, NDArray]]:
+    """An open bin as two evenly filled pieces that meet at its mean and have it as their mean."""
+    if not tail.count:
+        return []
+    mean = tail.mean
+    below = (tail.max - mean) / (tail.max - tail.min) * tail.count if tail.max > tail.min else 0.0
+    return [
+        (
+            np.array([tail.min, mean]),
+            np.array([mean, tail.max]),
+            np.array([below, tail.count - below]),
+        )
+    ]
