@@ -99,9 +99,12 @@ class MeasurementStore(Protocol):
         version: str = "",
         start: datetime | None = None,
         end: datetime | None = None,
+        length: timedelta | None = None,
         buckets: int | None = None,
     ) -> pa.Table:
         """One series by time: start, end, value, low, high, margin, rows, reason (nulls where there is none).
+
+        Windows of different lengths are different series; without *length* it is the longest that there is.
 
         With *buckets*, at most that many rows, each with value (mean), value_min and value_max of its bucket, computed
         in the database, so that no spike is lost.

@@ -46,6 +46,8 @@ class WindowState:
     measured_at: datetime | None = None
     rebuildable: bool = True
     reason: str = ""
+    marks: int = 0
+    """How often it has been marked; a mark that comes while it is measured keeps it dirty."""
 
     @property
     def coverage(self) -> float | None:

@@ -1,0 +1,1 @@
+"""The ledger: facts and measurements in SQLite, or in PostgreSQL by URL."""
