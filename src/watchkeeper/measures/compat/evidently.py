@@ -168,9 +168,15 @@ def table_drift(
     kinds = kinds or {}
     shared = [name for name in current if name in reference]
     found = {name: column_drift(reference[name], current[name], kind=kinds.get(name)) for name in shared}
+    return share_of(found, drift_share)
+
+
+def share_of(found: dict[str, CompatResult], drift_share: float | None) -> TableDrift:
+    """Count the drifted columns; the table has drifted from *drift_share* on (None: when any column has)."""
     count = sum(result.drifted for result in found.values())
     share = count / len(found) if found else 0.0
-    return TableDrift(columns=found, count=count, share=share, drifted=bool(found) and share >= drift_share)
+    drifted = count > 0 if drift_share is None else bool(found) and share >= drift_share
+    return TableDrift(columns=found, count=count, share=share, drifted=drifted)
 
 
 def _kind_of(kind: Kind | str | None, reference: np.ndarray, current: np.ndarray) -> str:
