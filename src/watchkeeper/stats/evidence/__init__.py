@@ -1,0 +1,1 @@
+"""Evidence over time: procedures that may be looked at after every window, for ever."""
