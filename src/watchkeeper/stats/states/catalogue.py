@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from watchkeeper.stats.states.by_rate import ByRate
 from watchkeeper.stats.states.confusion import Confusion
 from watchkeeper.stats.states.distinct import Distinct
+from watchkeeper.stats.states.frequencies import Frequencies
 from watchkeeper.stats.states.histogram import Edges, Histogram
 from watchkeeper.stats.states.moments import Moments
 from watchkeeper.stats.states.residuals import Residuals
@@ -19,6 +21,8 @@ __all__ = ["BY_KIND", "CATALOGUE", "DOCUMENTS"]
 CATALOGUE: tuple[type[State], ...] = (
     Histogram,
     Moments,
+    Frequencies,
+    ByRate,
     ScoreTable,
     Confusion,
     Sample,
