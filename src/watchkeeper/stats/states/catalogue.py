@@ -5,6 +5,7 @@ from __future__ import annotations
 from watchkeeper.stats.states.by_rate import ByRate
 from watchkeeper.stats.states.confusion import Confusion
 from watchkeeper.stats.states.distinct import Distinct
+from watchkeeper.stats.states.edges import EdgeFinder
 from watchkeeper.stats.states.frequencies import Frequencies
 from watchkeeper.stats.states.histogram import Edges, Histogram
 from watchkeeper.stats.states.moments import Moments
@@ -34,7 +35,7 @@ CATALOGUE: tuple[type[State], ...] = (
 )
 """The states: they merge, and `tests/laws` proves it for each of them."""
 
-DOCUMENTS: tuple[type[Stored], ...] = (Edges,)
+DOCUMENTS: tuple[type[Stored], ...] = (Edges, EdgeFinder)
 """What is stored by the same codec, but is not a state of rows."""
 
 BY_KIND: dict[str, type[Stored]] = {thing.kind: thing for thing in (*CATALOGUE, *DOCUMENTS)}

@@ -100,14 +100,19 @@ class Edges:
 
     @classmethod
     def of_counts(cls, values: NDArray, counts: NDArray) -> Self:
-        """An atom for every one of *values*, distinct and sorted, that occur *counts* times."""
+        """Cuts for *values* ``(d,)``, distinct and sorted, that occur *counts* times each.
+
+        With at most 2,048 of them, an atom for every one; with more, the same as `of_values` of all rows.
+        """
         values = _as_numbers(values)
         n = int(counts.sum())
+        ranks = np.arange(1, FULL_BINS) * n // FULL_BINS
+        owner = np.searchsorted(np.cumsum(counts), ranks, side="right") if n else ranks[:0]
+        if len(values) > FULL_BINS:
+            return cls._of_quantiles(values[owner], counts[owner] * FULL_BINS > n, values[0], values[-1])
         level = np.full(len(values), _FULL_ONLY, np.uint8)
         second = level.copy()
         if n:
-            ranks = np.arange(1, FULL_BINS) * n // FULL_BINS
-            owner = np.searchsorted(np.cumsum(counts), ranks, side="right")
             _lowest_two(owner, _QUANTILE_LEVEL, level, second)
         cuts, levels = _with_next(values, level, values, second)
         ends = (values[0].item(), values[-1].item()) if len(values) else (None, None)
@@ -332,6 +337,34 @@ class Histogram:
         if high.count and edges.high is not None and high.max > edges.high:
             high = replace(high, outside=len(data) - int(np.searchsorted(data, edges.high, side="right")))
         return cls(edges, counts, nulls, nans, pos, neg, low, high)
+
+    @classmethod
+    def of_weighted(cls, values: NDArray, counts: NDArray, edges: Edges, **apart: float) -> Self:
+        """Count finite *values* ``(d,)``, distinct and sorted, that occur *counts* times each.
+
+        *apart* gives ``nulls``, ``nans``, ``pos_inf`` and ``neg_inf``.
+        """
+        once = cls.of_sorted(values, edges)
+        below = np.concatenate([[0], np.cumsum(counts)])
+        at = np.concatenate([[0], np.cumsum(once.counts)])
+        ends = []
+        for first, last, tail in ((0, at[1], once.low), (at[-2], at[-1], once.high)):
+            if not tail.count:
+                ends.append(tail)
+                continue
+            v, c = values[first:last], counts[first:last]
+            is_outside = (v < (-inf if edges.low is None else edges.low)) | (
+                v > (inf if edges.high is None else edges.high)
+            )
+            ends.append(
+                replace(
+                    tail,
+                    count=c.sum().item(),
+                    sum=float((v.astype(np.float64) * c).sum()),
+                    outside=c[is_outside].sum().item(),
+                )
+            )
+        return cls(edges, np.diff(below[at]), low=ends[0], high=ends[1], **apart)
 
     @classmethod
     def of_counts(cls, counts: ArrayLike) -> Self:
