@@ -120,21 +120,29 @@ class Encoder:
     """
 
     def __init__(self) -> None:
-        self._unencodable = 0
+        self.unencodable = 0
+        """Values that became their repr since `take_unencodable`."""
         self._fast = msgspec.msgpack.Encoder(enc_hook=self._hook, decimal_format="number").encode
 
     def encode(self, event: tuple[Any, ...]) -> bytes:
         """Return *event* (the fields of one of the classes above, after its tag) as msgpack; never raises."""
+        before = self.unencodable
         try:
             return self._fast(event)
         except Exception:
+            self.unencodable = before  # what a failed attempt counted is counted again below
             return self._fast(tuple(self._plain(part) for part in event))
+
+    def replace(self, value: Any) -> str:
+        """Return the repr of a value that has no plain form, and count it."""
+        self.unencodable += 1
+        return _short(value)
 
     def take_unencodable(self) -> int:
         """Return how many values became their repr since the last call."""
-        if not self._unencodable:
+        if not self.unencodable:
             return 0
-        count, self._unencodable = self._unencodable, 0
+        count, self.unencodable = self.unencodable, 0
         return count
 
     def _hook(self, value: Any) -> Any:
@@ -144,29 +152,28 @@ class Encoder:
                 if condition(value):
                     return convert(value)
         except Exception:
-            return self._text(value)
-        return self._text(value)
+            return self.replace(value)
+        return self.replace(value)
 
     def _plain(self, value: Any, depth: int = 0) -> Any:
         """The slow way, for an event that has something in it which cannot be encoded."""
+        before = self.unencodable
         try:
             self._fast(value)
+            self.unencodable = before  # it will be counted when the whole event is encoded
             return value
         except Exception:
+            self.unencodable = before
             if depth < 8 and isinstance(value, Mapping):
                 try:
                     return {_key(k): self._plain(v, depth + 1) for k, v in value.items()}
                 except Exception:
-                    return self._text(value)
+                    return self.replace(value)
             if depth < 8 and isinstance(value, (list, tuple)):
                 return [self._plain(v, depth + 1) for v in value]
             if type(value) is int:
-                return float(value) if abs(value) < 1 << 1023 else self._text(value)
-            return self._text(value)
-
-    def _text(self, value: Any) -> str:
-        self._unencodable += 1
-        return _short(value)
+                return float(value) if abs(value) < 1 << 1023 else self.replace(value)
+            return self.replace(value)
 
 
 def _short(value: Any) -> str:

@@ -15,7 +15,7 @@ from watchkeeper.capture.outbox import Outbox
 from watchkeeper.capture.redaction import Redaction, sampler
 from watchkeeper.errors import BadInput
 
-__all__ = ["Receipt", "Recorder", "RecorderStats"]
+__all__ = ["Receipt", "Recorder", "RecorderStats", "confidence"]
 
 
 class Receipt(str):
@@ -121,6 +121,7 @@ class Recorder:
         strict_timeout_s: float = 5.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self._options = {k: v for k, v in locals().items() if k != "self"}
         if not isinstance(model, str) or not model.strip():
             raise BadInput(f"The model's name is {model!r}.", "Give a text, such as 'churn'.")
         if durability not in ("interval", "strict"):
@@ -175,33 +176,28 @@ class Recorder:
                 id, at_us = self._next()
             else:
                 id, at_us = self._identify(id, at)
-            if (
-                self._simple and type(features) is dict
-                and latency_s is None and error is None and tags is None
-            ):  # fmt: skip
+            if self._simple and latency_s is error is tags is None and type(features) is dict:
                 try:
                     event = self._encode(("p", id, at_us, features, prediction, score))
                 except Exception:
+                    self._encoder.take_unencodable()  # counted by the attempt that failed
                     event = self._encoder.encode(("p", id, at_us, features, prediction, score))
             else:
                 if self._keep is not None and not self._keep(id):
                     self._outbox.count("sampled_out")
                     return id
                 event = self._full(id, at_us, features, prediction, score, latency_s, error, tags)
+                if error is not None:
+                    self._outbox.count("errors")
             if len(event) > self._largest:
                 event = self._without_features(id, at_us, prediction, score, latency_s, error)
-            if error is not None:
-                self._outbox.count("errors")
             parcel = self._put(event)
-            if self._encoder._unencodable:
+            if self._encoder.unencodable:
                 self._outbox.count("unencodable", self._encoder.take_unencodable())
-            if self._strict_s is not None:
-                receipt = Receipt(id)
-                receipt.committed = parcel is not None and self._outbox.wait(parcel, self._strict_s)
-                return receipt
+            return id if self._strict_s is None else self._receipt(id, parcel)
         except Exception as trouble:
             self._refused(trouble)
-        return id if id is not None else self._next()[0]
+        return id if type(id) is str else self._next()[0]
 
     def outcome(self, id: str, actual: Any, *, at: Any = None) -> str:
         """Tell what really happened to the prediction *id*; the last one told counts. Returns the id."""
@@ -215,15 +211,73 @@ class Recorder:
                 ("o", id, at_us, actual) if self._keep is None else ("o", id, at_us, actual, self.sample_rate)
             )
             parcel = self._put(self._encoder.encode(event))
-            if self._encoder._unencodable:
+            if self._encoder.unencodable:
                 self._outbox.count("unencodable", self._encoder.take_unencodable())
-            if self._strict_s is not None:
-                receipt = Receipt(id)
-                receipt.committed = parcel is not None and self._outbox.wait(parcel, self._strict_s)
-                return receipt
+            return id if self._strict_s is None else self._receipt(id, parcel)
         except Exception as trouble:
             self._refused(trouble)
         return id
+
+    def record_batch(
+        self,
+        frame: Any,
+        *,
+        id: str | None = None,
+        at: str | None = None,
+        prediction: str | None = None,
+        score: str | Mapping[str, str] | None = None,
+        latency_s: float | None = None,
+        error: str | None = None,
+        tags: Mapping[str, Any] | None = None,
+    ) -> list[str]:
+        """Record many predictions at once, as Arrow; return their ids, one for each row of *frame*.
+
+        *frame* is anything that exports the Arrow C stream (pandas, polars, pyarrow, DuckDB), a dict of columns,
+        a list of dicts or a matrix. *id*, *at*, *prediction* and *score* name its columns; where they are not
+        given, columns of these very names are taken if there are any (``""``: there is none). Every other column is a feature. *score*
+        may also map each class to its column. *latency_s* is the time of the whole batch.
+
+        A frame that cannot be used is counted as dropped, and logged; the list is then empty.
+        """
+        named = {"id": id, "at": at, "prediction": prediction, "score": score}
+        return self._batch("predictions", frame, named, latency_s=latency_s, error=error, tags=tags)
+
+    def outcomes(
+        self, frame: Any, *, id: str | None = None, actual: str | None = None, at: str | None = None
+    ) -> int:
+        """Tell many outcomes at once; return how many rows were taken. Columns as in `record_batch`."""
+        return len(self._batch("outcomes", frame, {"id": id, "actual": actual, "at": at}))
+
+    def _batch(self, what: str, frame: Any, named: dict[str, Any], **rest: Any) -> list[str]:
+        try:
+            from watchkeeper.capture.batches import encode_batches
+
+            parcel, taken = None, True
+            ids, events, sampled_out = encode_batches(self, what, frame, named, **rest)
+            if sampled_out:
+                self._outbox.count("sampled_out", sampled_out)
+            for event, rows in events:
+                parcel = self._outbox.put_batch(event, rows)
+                taken = taken and parcel is not None
+                if rest.get("error") is not None:
+                    self._outbox.count("errors", rows)
+            if self._encoder.unencodable:
+                self._outbox.count("unencodable", self._encoder.take_unencodable())
+            if self._strict_s is not None:
+                done = taken and (parcel is None or self._outbox.wait(parcel, self._strict_s))
+                return [_receipt(id, done) for id in ids]
+            return ids
+        except Exception as trouble:
+            try:
+                rows = len(frame)
+            except Exception:
+                rows = 1
+            self._refused(trouble, rows)
+        return []
+
+    def _receipt(self, id: str, parcel: Any) -> Receipt:
+        assert self._strict_s is not None
+        return _receipt(id, parcel is not None and self._outbox.wait(parcel, self._strict_s))
 
     def flush(self, timeout_s: float | None = None) -> bool:
         """Commit everything recorded so far; True when it is on the disk. Waits for the disk."""
@@ -252,6 +306,13 @@ class Recorder:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy in another process is a recorder with the same options and a journal of its own."""
+        return _rebuild, (self._options,)
+
+    def __repr__(self) -> str:
+        return f"Recorder({self.model!r}, {self.version!r})"
 
     def _identify(self, id: Any, at: Any) -> tuple[str, int]:
         if at is None:
@@ -303,12 +364,22 @@ class Recorder:
         except Exception:
             return False
 
-    def _refused(self, trouble: Exception) -> None:
+    def _refused(self, trouble: Exception, rows: int = 1) -> None:
         try:
-            self._outbox.count("dropped")
+            self._outbox.count("dropped", rows)
             self._outbox.note(trouble)
         except Exception:
             return
+
+
+def _rebuild(options: dict[str, Any]) -> Recorder:
+    return Recorder(**options)
+
+
+def _receipt(id: str, committed: bool) -> Receipt:
+    receipt = Receipt(id)
+    receipt.committed = committed
+    return receipt
 
 
 def confidence(score: Any) -> float:
