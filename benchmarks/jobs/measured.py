@@ -1,0 +1,38 @@
+"""Time and peak memory of a piece of work, measured in the process that does it. Standard library only."""
+
+from __future__ import annotations
+
+import json
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+
+def peak_mb() -> float:
+    """The most resident memory that this process has had so far, in MB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1e6 if sys.platform == "darwin" else 1e3)
+
+
+def report(work: Callable[[], Any], *, times: int = 1, **more: Any) -> None:
+    """Do *work* and print the line of JSON that the caller reads: first and median seconds, peak memory."""
+    before, spent = peak_mb(), []
+    for _ in range(times):
+        begun = time.perf_counter()
+        work()
+        spent.append(time.perf_counter() - begun)
+    print(
+        json.dumps(
+            {
+                "first_s": round(spent[0], 4),
+                "median_s": round(statistics.median(spent), 4),
+                "times": times,
+                "before_mb": round(before, 1),
+                "peak_mb": round(peak_mb(), 1),
+                **more,
+            }
+        )
+    )
