@@ -10,7 +10,7 @@ that cannot be read is told in ``problems`` while the others are read.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -129,7 +129,9 @@ class Source:
         if rows == 0:
             self._notes.add("no rows", f"{self.name} has columns but no rows.")
 
-    def _of(self, part: Part, constants: Mapping[str, pa.Scalar]) -> Iterator[pa.RecordBatch]:
+    def _of(
+        self, part: Part, constants: Mapping[str, pa.Scalar], batch_rows: int | None = None
+    ) -> Generator[pa.RecordBatch]:
         wanted = self.arrow_schema.names
         here = [name for name in wanted if part.schema.get_field_index(name) >= 0]
         if not here and part.rows is None and part.schema.names:
@@ -137,7 +139,7 @@ class Source:
         if not here and part.rows is not None:
             yield from self._constants_only(part.rows, constants)
             return
-        for batch in part.batches(here, self._batch_rows, self._notes):
+        for batch in part.batches(here, batch_rows or self._batch_rows, self._notes):
             if here == wanted and batch.schema.equals(self.arrow_schema):
                 yield batch
                 continue
@@ -164,33 +166,31 @@ class Source:
             )
 
     def sample(self, rows: int = 20_000) -> pa.Table | None:
-        """Return up to *rows* rows from the head of the source, spread over its batches where it is small.
+        """Return up to *rows* rows: the heads of up to five of its parts, from the first to the last.
 
         None for a stream that can be read only once: looking would use it up.
         """
         if not self.rereadable:
             return None
-        taken: list[pa.RecordBatch] = []
-        left = rows
-        with closing(self._all()) as batches:  # type: ignore[type-var]
-            for batch in batches:
-                piece = batch.slice(0, left)
-                taken.append(
-                    pa.RecordBatch.from_arrays(
-                        [
-                            _fitted(a, f.type, f.type)
-                            for a, f in zip(piece.columns, self.arrow_schema, strict=True)
-                        ],
-                        names=piece.schema.names,
-                    )
-                )
-                left -= piece.num_rows
-                if left <= 0:
-                    break
-        tables = [pa.Table.from_batches([batch]) for batch in taken]
-        if not tables:
-            return self.arrow_schema.empty_table()
-        return pa.concat_tables(tables, promote_options="permissive")
+        count = min(len(self._parts), 5)
+        chosen = dict.fromkeys(round(i * (len(self._parts) - 1) / max(count - 1, 1)) for i in range(count))
+        tables = [self.arrow_schema.empty_table()]
+        for at in chosen:
+            left = -(-rows // len(chosen))
+            try:
+                with closing(self._of(self._parts[at], self._partition_values[at], left)) as batches:
+                    for batch in batches:
+                        tables.append(
+                            pa.Table.from_batches([_plainly(batch.slice(0, left), self.arrow_schema)])
+                        )
+                        left -= batch.num_rows
+                        if left <= 0:
+                            break
+            except UnreadableSource as cause:
+                if len(self._parts) == 1:
+                    raise
+                self._notes.add(self._parts[at].label, f"{cause.what} The rows read before that are kept.")
+        return _stacked(tables)
 
     def describe(self) -> dict[str, Any]:
         """Where the rows come from, as plain JSON: kind, name, rows, files, size, time, fingerprint, problems."""
@@ -481,6 +481,37 @@ def _fitted(array: pa.Array, wanted: pa.DataType, declared: pa.DataType) -> pa.A
         return array.cast(wanted, safe=False)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         return array
+
+
+def _plainly(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """The batch without dictionaries that only the reader brought in."""
+    arrays = [
+        array.dictionary_decode()
+        if pa.types.is_dictionary(array.type) and not array.type.equals(field.type)
+        else array
+        for array, field in zip(batch.columns, schema, strict=True)
+    ]
+    return pa.RecordBatch.from_arrays(arrays, names=schema.names)
+
+
+def _stacked(tables: Sequence[pa.Table]) -> pa.Table:
+    """Tables one below the other; a column whose types do not go together becomes text."""
+    try:
+        return pa.concat_tables(tables, promote_options="permissive")
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        pass
+    columns = {}
+    for name in tables[0].column_names:
+        kinds = {table.schema.field(name).type for table in tables}
+        chunks = [table.column(name) if len(kinds) == 1 else as_text(table.column(name)) for table in tables]
+        columns[name] = pa.chunked_array(
+            [
+                piece
+                for chunk in chunks
+                for piece in (chunk.chunks if isinstance(chunk, pa.ChunkedArray) else [chunk])
+            ]
+        )
+    return pa.table(columns)
 
 
 def _repeated(value: pa.Scalar, count: int) -> pa.Array:
