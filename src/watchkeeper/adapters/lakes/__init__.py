@@ -1,0 +1,1 @@
+"""Lakes: where predictions, outcomes and profiles are kept as tables."""

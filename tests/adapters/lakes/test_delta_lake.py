@@ -1,0 +1,271 @@
+"""The lake keeps what it acknowledged, once, in types that hold it, and forgets for good when asked."""
+
+import uuid
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from watchkeeper.adapters.lakes.delta import open_lake
+from watchkeeper.adapters.lakes.fitting import fit
+from watchkeeper.domain.window import Window
+from watchkeeper.errors import BadInput, StoreUnavailable
+
+T0 = datetime(2026, 3, 1, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+DAY = Window(T0, T0 + 24 * HOUR)
+
+
+def uuid7(at: datetime, n: int) -> str:
+    ms = int(at.timestamp() * 1000)
+    return str(uuid.UUID(int=(ms << 80) | (7 << 76) | (2 << 62) | n))
+
+
+def predictions(n=4, *, start=0, at=T0, **columns):
+    times = [at + (start + i) * timedelta(minutes=10) for i in range(n)]
+    return pa.table(
+        {
+            "wk_id": [f"p{start + i}" for i in range(n)],
+            "wk_at": pa.array(times, pa.timestamp("us", tz="UTC")),
+            "wk_version": ["1"] * n,
+            "wk_day": [t.strftime("%Y-%m-%d") for t in times],
+            **(columns or {"age": [float(start + i) for i in range(n)]}),
+        }
+    )
+
+
+def outcomes(ids, actual, *, order=0, revision=False, day="2026-03-01"):
+    n = len(ids)
+    return pa.table(
+        {
+            "wk_id": ids,
+            "wk_actual": actual,
+            "wk_at": pa.array([T0 + HOUR] * n, pa.timestamp("us", tz="UTC")),
+            "wk_order": list(range(order, order + n)),
+            "wk_revision": [revision] * n,
+            "wk_day": [day] * n,
+        }
+    )
+
+
+def rows_of(lake, window=DAY, **rest):
+    batches = list(lake.joined("m", window, **rest))
+    return sorted(pa.Table.from_batches(batches).to_pylist(), key=lambda r: r["wk_id"]) if batches else []
+
+
+@pytest.fixture
+def lake(tmp_path):
+    return open_lake(tmp_path / "lake")
+
+
+class TestExactlyOnce:
+    def test_a_sequence_that_is_there_is_not_written_again(self, lake):
+        assert lake.append("m", "predictions", predictions(), source="j1", sequence=7) == 4
+        assert lake.append("m", "predictions", predictions(), source="j1", sequence=7) == 0
+        assert lake.append("m", "predictions", predictions(), source="j1", sequence=3) == 0
+        assert lake.drained("m", "predictions", "j1") == 7
+        assert len(rows_of(lake)) == 4
+
+    def test_a_fresh_handle_knows_what_another_one_wrote(self, lake, tmp_path):
+        other = open_lake(tmp_path / "lake")
+        assert other.append("m", "predictions", predictions(), source="j1", sequence=1) == 4
+        assert lake.append("m", "predictions", predictions(), source="j1", sequence=1) == 0
+        assert other.append("m", "predictions", predictions(start=4), source="j1", sequence=2) == 4
+        assert lake.append("m", "predictions", predictions(start=4), source="j1", sequence=2) == 0
+        assert len(rows_of(lake)) == 8
+
+    def test_sources_do_not_disturb_each_other(self, lake):
+        lake.append("m", "predictions", predictions(), source="j1", sequence=9)
+        assert lake.append("m", "predictions", predictions(start=4), source="j2", sequence=1) == 4
+
+
+class TestJoin:
+    def test_a_prediction_without_an_outcome_has_none(self, lake):
+        lake.append("m", "predictions", predictions(), source="j", sequence=1)
+        lake.append("m", "outcomes", outcomes(["p1", "p3"], [1.0, 0.0]), source="j", sequence=1)
+        assert [r["wk_actual"] for r in rows_of(lake)] == [None, 1.0, None, 0.0]
+
+    def test_the_latest_of_several_outcomes_counts(self, lake):
+        lake.append("m", "predictions", predictions(), source="j", sequence=1)
+        lake.append("m", "outcomes", outcomes(["p1"], [1.0]), source="j", sequence=1)
+        lake.append("m", "outcomes", outcomes(["p1"], [5.0], order=9, revision=True), source="j", sequence=2)
+        assert [r["wk_actual"] for r in rows_of(lake)] == [None, 5.0, None, None]
+
+    def test_windows_are_half_open_and_versions_are_kept_apart(self, lake):
+        lake.append("m", "predictions", predictions(12), source="j", sequence=1)
+        hour = Window(T0, T0 + HOUR)
+        assert [r["wk_id"] for r in rows_of(lake, hour)] == sorted(f"p{i}" for i in range(6))
+        assert rows_of(lake, hour, version="2") == []
+
+    def test_only_the_columns_that_were_asked_for_are_read(self, lake):
+        lake.append("m", "predictions", predictions(), source="j", sequence=1)
+        assert set(rows_of(lake, columns=["wk_id", "age"])[0]) == {"wk_id", "age"}
+        with pytest.raises(BadInput, match="no column 'agee'"):
+            rows_of(lake, columns=["agee"])
+
+    def test_a_model_without_rows_has_none(self, lake):
+        assert rows_of(lake) == []
+
+    def test_a_column_that_comes_later_is_null_before(self, lake):
+        lake.append("m", "predictions", predictions(2, x=[1.0, 2.0]), source="j", sequence=1)
+        lake.append(
+            "m", "predictions", predictions(2, start=2, x=[3.0, 4.0], y=["a", "b"]), source="j", sequence=2
+        )
+        assert [r["y"] for r in rows_of(lake)] == [None, None, "a", "b"]
+        lake.append("m", "predictions", predictions(1, at=T0 + 48 * HOUR, z=[1.0]), source="j", sequence=3)
+        assert [r["z"] for r in rows_of(lake)] == [None] * 4
+
+
+class TestTypes:
+    def test_what_does_not_fit_is_rescued_and_not_changed(self):
+        columns = {"whole": pa.int64(), "number": pa.float64(), "text": pa.string()}
+        rows = pa.table({"whole": [1.0, 1.5, None], "number": [1, 2**60, 3], "text": [1, None, 2]})
+        fitted, rescued = fit(rows, columns)
+        assert fitted["whole"].to_pylist() == [1, None, None]
+        assert fitted["number"].to_pylist() == [1.0, None, 3.0]
+        assert fitted["wk_rescued"].to_pylist() == [
+            '{"text": 1}',
+            f'{{"whole": 1.5, "number": {2**60}}}',
+            '{"text": 2}',
+        ]
+        assert rescued == 4
+
+    def test_a_model_s_text_never_blocks_another_column(self, lake):
+        lake.append("m", "predictions", predictions(2, x=[1.0, 2.0]), source="j", sequence=1)
+        lake.append("m", "predictions", predictions(2, start=2, x=["3.5", "n/a"]), source="j", sequence=2)
+        rows = rows_of(lake)
+        assert [r["x"] for r in rows] == [1.0, 2.0, 3.5, None]
+        assert [r["wk_rescued"] for r in rows] == [None, None, None, '{"x": "n/a"}']
+
+    @pytest.mark.parametrize(
+        "array",
+        [
+            pa.array([1, 2], pa.uint8()),
+            pa.array([True, None]),
+            pa.array(["a", "b"]).dictionary_encode(),
+            pa.array([[1.0, 2.0], [3.0, 4.0]]),
+            pa.array([None, None]),
+            pa.array([{"a": 1}, None]),
+            pa.array([1, 2], pa.decimal128(10, 2)),
+            pa.array([b"x", None]),
+        ],
+        ids=lambda a: str(a.type),
+    )
+    def test_every_type_is_stored(self, lake, array):
+        lake.append("m", "predictions", predictions(2, x=array), source="j", sequence=1)
+        assert len(rows_of(lake)) == 2
+
+
+class TestPlaces:
+    def test_the_hour_is_read_from_a_time_ordered_id(self, lake):
+        ids = pa.array([uuid7(T0 + HOUR, 1), uuid7(T0 + HOUR, 2), uuid7(T0 + 5 * HOUR, 3)])
+        assert sorted(lake.windows_of("m", ids)) == [(T0 + HOUR, 2), (T0 + 5 * HOUR, 1)]
+
+    def test_other_ids_are_found_by_the_index(self, lake):
+        own = uuid7(T0 + HOUR, 1)
+        ids, at = (
+            pa.array(["order-1", "order-2", own]),
+            pa.array([T0, T0 + HOUR, T0 + HOUR], pa.timestamp("us", tz="UTC")),
+        )
+        assert lake.note_places("m", ids, at, source="j", sequence=1) == 2
+        placed = lake.place("m", pa.array(["order-2", "order-1", "unheard of", own]))
+        assert placed.to_pylist() == [T0 + HOUR, T0, None, T0 + HOUR]
+
+    def test_an_id_whose_own_time_is_not_that_of_the_prediction_is_found_where_it_lies(self, lake):
+        late = uuid7(T0 + 900 * HOUR, 1)
+        lake.note_places(
+            "m", pa.array([late]), pa.array([T0], pa.timestamp("us", tz="UTC")), source="j", sequence=1
+        )
+        assert lake.place("m", pa.array([late])).to_pylist() == [T0]
+
+
+class TestProfiles:
+    def test_the_newest_generation_counts(self, lake):
+        profiles = lake.profiles("m")
+
+        def row(hour, part, generation, payload, **rest):
+            return {
+                "start": T0 + hour * HOUR,
+                "end": T0 + (hour + 1) * HOUR,
+                "version": "1",
+                "segment": "",
+                "part": part,
+                "generation": generation,
+                "payload": payload,
+                **rest,
+            }
+
+        profiles.put(
+            [row(0, "age", 1, b"a"), row(1, "age", 1, b"b"), row(0, "pay", 1, b"c")], source="t", sequence=1
+        )
+        profiles.put([row(0, "age", 2, b"A")], source="t", sequence=2)
+        assert profiles.put([row(0, "age", 3, b"X")], source="t", sequence=2) == 0
+        found = profiles.get(T0, T0 + 2 * HOUR).to_pylist()
+        assert [(r["part"], r["payload"]) for r in found] == [("age", b"A"), ("pay", b"c"), ("age", b"b")]
+        assert profiles.get(T0, T0 + HOUR, parts=["pay"])["payload"].to_pylist() == [b"c"]
+        assert profiles.get(T0, T0 + HOUR, version="2").num_rows == 0
+
+
+class TestUpkeep:
+    def test_compaction_keeps_every_row_and_leaves_few_files(self, lake, tmp_path):
+        for i in range(20):
+            lake.append("m", "predictions", predictions(3, start=3 * i), source="j", sequence=i + 1)
+        before = rows_of(lake)
+        lake.maintain("m", T0)
+        assert rows_of(lake) == before
+        assert len(list(Path(tmp_path).rglob("predictions/wk_day=*/*.parquet"))) == 1
+        assert lake.drained("m", "predictions", "j") == 20
+        assert open_lake(tmp_path / "lake").drained("m", "predictions", "j") == 20
+
+    def test_rows_past_their_time_go_by_whole_days(self, lake):
+        lake.append("m", "predictions", predictions(2), source="j", sequence=1)
+        lake.append("m", "predictions", predictions(2, start=2, at=T0 + 240 * HOUR), source="j", sequence=2)
+        lake.maintain("m", T0 + 241 * HOUR, keep=timedelta(days=5))
+        assert lake.days("m") == ["2026-03-11"]
+
+    def test_what_is_forgotten_is_nowhere_in_the_files(self, lake, tmp_path):
+        rows = predictions(3, secret=["keep me", "forget-this-value", "keep me"])
+        lake.append("m", "predictions", rows, source="j", sequence=1)
+        lake.append("m", "outcomes", outcomes(["p1"], [1.0]), source="j", sequence=1)
+        told = lake.forget("m", ids=["p1"])
+        assert (told["predictions"], told["outcomes"], told["hours"]) == (1, 1, [T0])
+        assert [r["wk_id"] for r in rows_of(lake)] == ["p0", "p2"]
+        left = b"".join(f.read_bytes() for f in Path(tmp_path).rglob("*") if f.is_file())
+        assert b"forget-this-value" not in left
+        assert b"keep me" in left, "the search would have found it"
+
+    def test_rows_can_be_forgotten_by_a_condition(self, lake):
+        lake.append("m", "predictions", predictions(6), source="j", sequence=1)
+        assert lake.forget("m", where="age >= 4")["ids"] == ["p4", "p5"]
+        with pytest.raises(BadInput, match="condition cannot be used"):
+            lake.forget("m", where="agee >= 4")
+        with pytest.raises(BadInput, match="Nothing was named"):
+            lake.forget("m")
+
+
+def test_a_place_that_cannot_be_written_is_told(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    lake = open_lake(tmp_path / "file" / "lake")
+    with pytest.raises(StoreUnavailable, match="Nothing acknowledged is lost"):
+        lake.append("m", "predictions", predictions(), source="j", sequence=1)
+
+
+@pytest.mark.server
+def test_the_same_tables_in_an_object_store(s3_server):
+    bucket = s3_server.new_bucket()
+    options = {
+        "aws_endpoint_url": s3_server.url,
+        "aws_access_key_id": s3_server.access_key,
+        "aws_secret_access_key": s3_server.secret_key,
+        "aws_region": s3_server.region,
+        "aws_allow_http": "true",
+    }
+    lake = open_lake(f"s3://{bucket}/lake", options=options)
+    lake.append("m", "predictions", predictions(12), source="j", sequence=1)
+    assert lake.append("m", "predictions", predictions(12), source="j", sequence=1) == 0
+    lake.append("m", "outcomes", outcomes(["p1", "p3"], [1.0, 0.0]), source="j", sequence=1)
+    rows = rows_of(lake, Window(T0, T0 + HOUR))
+    assert [r["wk_actual"] for r in rows] == [None, 1.0, None, 0.0, None, None]
+    assert lake.forget("m", ids=["p1"])["predictions"] == 1
+    assert len(rows_of(lake)) == 11
