@@ -96,6 +96,12 @@ def test_long_strings_agree_with_the_definition(length):
     ]
 
 
+@pytest.mark.parametrize("odd", ["plain", None, b"bytes", "lone \ud800", ""])
+def test_long_dictionaries_hash_as_short_ones(odd):
+    texts = [f"value {i}" for i in range(12_000)] + [odd]
+    assert hash_texts(texts)[[0, 7, -1]].tolist() == hash_texts([texts[0], texts[7], odd]).tolist()
+
+
 def test_golden_vectors():
     """Written down once; no later version may change them."""
     numbers = {0: GOLDEN[0], 1: GOLDEN[1], -1: GOLDEN[2], 0.5: GOLDEN[3]}

@@ -214,6 +214,8 @@ def hash_texts(texts: Iterable[str | bytes | None]) -> Hashes:
     9371107204759774296
     """
     listed = list(texts)
+    if len(listed) > 10_000 and (fast := _hash_by_arrow(listed)) is not None:
+        return fast
     encoded = [
         t.encode("utf-8", "surrogatepass") if isinstance(t, str) else b"" if t is None else bytes(t)
         for t in listed
@@ -224,6 +226,24 @@ def hash_texts(texts: Iterable[str | bytes | None]) -> Hashes:
     nulls = [i for i, t in enumerate(listed) if t is None]
     if nulls:
         out[nulls] = NULL
+    return out
+
+
+def _hash_by_arrow(texts: list[str | bytes | None]) -> Hashes | None:
+    """The same by Arrow, which lays strings out three times as fast; None for what it does not take."""
+    import pyarrow as pa
+
+    try:
+        array = pa.array(texts, type=pa.large_string())
+    except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError):
+        return None  # bytes, or a lone surrogate
+    _, offsets, data = array.buffers()
+    out = hash_strings(
+        np.frombuffer(offsets, np.int64, len(texts) + 1),
+        np.frombuffer(data, np.uint8) if data is not None and data.size else b"",
+    )
+    if array.null_count:
+        out[np.asarray(array.is_null())] = NULL
     return out
 
 

@@ -12,7 +12,7 @@ One file or column value is::
 In the payload an array is a msgpack extension: its numbers are stored in the narrowest type that keeps every
 bit (counts mostly fit in one or two bytes), and wide floats are stored plane by plane (all first bytes, then
 all second bytes, ...), which halves what zstd makes of sorted cuts. A state within a state is an extension
-too, and so is the digest of a part that the reader knows. What is written may become smaller in later versions; what was written once is always read.
+too; a part with a digest (edges) is written once, and then, or when the reader is known to have it, by its digest. What is written may become smaller in later versions; what was written once is always read.
 """
 
 from __future__ import annotations
@@ -132,6 +132,7 @@ class _Writer:
 
     def __init__(self, known: Container[str]) -> None:
         self.known = known
+        self.written: set[str] = set()
         self.encode = msgspec.msgpack.Encoder(enc_hook=self.pack).encode
 
     def bytes_of(self, state: Stored) -> bytes:
@@ -148,8 +149,10 @@ class _Writer:
             return [self.plain(item) for item in value]
         if hasattr(value, "to_payload"):
             digest = getattr(value, "digest", None)
-            if digest in self.known:
-                return msgspec.msgpack.Ext(_KNOWN, self.encode([value.kind, digest]))
+            if digest is not None:
+                if digest in self.known or digest in self.written:
+                    return msgspec.msgpack.Ext(_KNOWN, self.encode([value.kind, digest]))
+                self.written.add(digest)
             return msgspec.msgpack.Ext(_STORED, self.bytes_of(value))
         return value
 
@@ -168,7 +171,7 @@ class _Reader:
     """What `_Writer` wrote."""
 
     def __init__(self, known: Mapping[str, Any]) -> None:
-        self.known = known
+        self.known = dict(known)
         self.read = msgspec.msgpack.Decoder(ext_hook=self.unpack).decode
 
     def unpack(self, code: int, data: memoryview) -> Any:
@@ -181,7 +184,10 @@ class _Reader:
             return out
         if code == _STORED:
             kind, payload = self.read(data)
-            return _class_of(kind).of_payload(payload)
+            part: Any = _class_of(kind).of_payload(payload)
+            if (digest := getattr(part, "digest", None)) is not None:
+                self.known[digest] = part
+            return part
         if code == _KNOWN:
             kind, digest = self.read(data)
             if digest not in self.known:

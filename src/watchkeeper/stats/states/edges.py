@@ -23,7 +23,7 @@ Z. Karnin, K. Lang, E. Liberty, *Optimal quantile approximation in streams*, FOC
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf, nan
 from typing import Any, ClassVar, Self
 
@@ -84,6 +84,7 @@ class EdgeFinder:
         self._high: Any = None
         self._distinct: tuple[NDArray, NDArray] | None = None
         self._chunks: list[NDArray] | None = None
+        self._unsorted = False
         self._sketch: Any = None
         self._heavy = _Heavy(np.empty(0), np.empty(0, np.int64))
 
@@ -120,6 +121,7 @@ class EdgeFinder:
             self._sketch_in(data)
         elif self._chunks is not None:
             self._chunks.append(data)
+            self._unsorted = True
             self._shrink()
         else:
             self._count_in(*_run_lengths(data))
@@ -213,6 +215,7 @@ class EdgeFinder:
             elif target._chunks is not None:
                 if target.n <= target.buffer:
                     target._chunks.append(np.repeat(values, counts))
+                    target._unsorted = True
                 else:
                     target._shrink()
                     target._weighted_in(values, counts)
@@ -251,7 +254,7 @@ class EdgeFinder:
         """The edges of all rows so far."""
         if self._sketch is None:
             if self._chunks is not None:
-                return Edges.of_values(np.concatenate(self._chunks))
+                return Edges.of_sorted(self._all_sorted())
             values, counts = self._distinct or (np.empty(0, self._dtype), np.empty(0, np.int64))
             return Edges.of_counts(values, counts)
         ranks = np.arange(1, FULL_BINS) / FULL_BINS
@@ -266,9 +269,9 @@ class EdgeFinder:
         apart = {n: getattr(self, n) for n in ("nulls", "nans", "pos_inf", "neg_inf")}
         if self._sketch is None:
             if self._chunks is not None:
-                values, counts = _run_lengths(np.sort(np.concatenate(self._chunks)))
-            else:
-                values, counts = self._distinct or (np.empty(0), np.empty(0, np.int64))
+                h = Histogram.of_sorted(self._all_sorted(), edges)
+                return replace(h, **apart)
+            values, counts = self._distinct or (np.empty(0), np.empty(0, np.int64))
             return Histogram.of_weighted(values, counts, edges, **apart)
         cuts = edges.cuts.astype(np.float64)
         split = np.unique(cuts)
@@ -283,6 +286,13 @@ class EdgeFinder:
             high=self._tail(1 - counts[-1] / self.n, counts[-1].item(), None, float(self._high)),
             slack=self.rank_error,
         )
+
+    def _all_sorted(self) -> NDArray:
+        if self._chunks is None:
+            raise TypeError("this finder has counts or a sketch, not the values")
+        if self._unsorted:
+            self._chunks, self._unsorted = [np.sort(np.concatenate(self._chunks))], False
+        return self._chunks[0]
 
     def _tail(self, from_share: float, count: int, low: float | None, high: float | None) -> Tail:
         if not count:
@@ -313,7 +323,7 @@ class EdgeFinder:
             "n": self.n,
             "range": None if self._low is None else np.array([self._low, self._high], dtype=self._dtype),
             "distinct": None if self._distinct is None else list(self._distinct),
-            "values": None if self._chunks is None else np.sort(np.concatenate(self._chunks)),
+            "values": None if self._chunks is None else self._all_sorted(),
             "sketch": None if self._sketch is None else self._sketch.serialize(),
             "heavy": [self._heavy.values, self._heavy.counts, self._heavy.error],
         }

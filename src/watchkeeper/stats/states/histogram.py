@@ -81,10 +81,11 @@ class Edges:
         data = _as_numbers(values)
         if data.dtype.kind == "f":
             data = data[np.isfinite(data)]
-        return cls._of_sorted(np.sort(data))
+        return cls.of_sorted(np.sort(data))
 
     @classmethod
-    def _of_sorted(cls, data: NDArray) -> Self:
+    def of_sorted(cls, data: NDArray) -> Self:
+        """The same for finite values that are sorted already."""
         n = len(data)
         if n == 0:
             return cls.of_counts(data, np.zeros(0, np.int64))
