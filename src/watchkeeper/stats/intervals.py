@@ -33,6 +33,7 @@ __all__ = [
     "mean_interval",
     "normal_quantile",
     "sum_of_independent",
+    "variance_of_counts",
     "wilson",
 ]
 
@@ -191,6 +192,24 @@ def delta_interval(
     return Interval(
         ends[0] if low is None else max(low, ends[0]), ends[1] if high is None else min(high, ends[1]), level
     )
+
+
+def variance_of_counts(function: Callable[[np.ndarray], float], counts: np.ndarray) -> float:
+    """Sampling variance of a smooth *function* of multinomial *counts* ``(cells,)``, by the delta method.
+
+    >>> share = lambda c: c[0] / c.sum()
+    >>> round(variance_of_counts(share, np.array([20.0, 80.0])), 6)
+    0.0016
+    """
+    counts = np.asarray(counts, float)
+    n = counts.sum()
+    step = 1e-5 * n
+    slopes = np.empty(counts.size)
+    for i in range(counts.size):
+        bump = np.zeros(counts.size)
+        bump[i] = step
+        slopes[i] = (function(counts + bump) - function(counts - bump)) / (2 * step)
+    return float(counts @ slopes**2 - (counts @ slopes) ** 2 / n)
 
 
 def sum_of_independent(parts: list[tuple[float, float, Interval]]) -> Interval:

@@ -1,0 +1,46 @@
+r"""Brier score: the mean squared difference of score and outcome.
+
+Formula
+-------
+.. math:: \mathrm{Brier} = \frac1n\sum_i (s_i - y_i)^2
+
+Reads: a `ScoreTable`; exact. Interval: Student's, of the rows' own squares.
+
+Limits
+------
+A rare event makes every score look good: predicting the share of positives p for all gives p(1 - p).
+
+References
+----------
+G. W. Brier, *Verification of forecasts expressed in terms of probability*, Monthly Weather Review 78, 1950.
+"""
+
+from __future__ import annotations
+
+from watchkeeper.domain.measurement import Interval, Measurement
+from watchkeeper.measures.performance.decided import UNLABELLED
+from watchkeeper.stats.intervals import mean_interval
+from watchkeeper.stats.states.score_table import ScoreTable
+
+__all__ = ["brier"]
+
+
+def brier(table: ScoreTable, *, level: float = 0.95) -> Measurement:
+    """Return the score; 0 is perfect, 0.25 what a constant 0.5 gives.
+
+    >>> import numpy as np
+    >>> scores, outcomes = np.array([0.1, 0.9, 0.8, 0.35]), np.array([False, True, True, False])
+    >>> round(brier(ScoreTable.of(scores, outcomes)).value, 6)
+    0.045625
+    """
+    squares = table.squared_error
+    if not squares.n:
+        return Measurement.missing("brier", UNLABELLED)
+    interval = mean_interval(squares.mean, squares.variance(ddof=1), squares.n, level=level)
+    return Measurement(
+        measure="brier",
+        value=squares.mean,
+        rows=squares.n,
+        interval=Interval(max(0.0, interval.low), min(1.0, interval.high), level),
+        bound=0.0,
+    )
