@@ -75,6 +75,8 @@ class WatchASGI:
             text = describe_error(trouble, self.exchange.recorder)
             conversation.failed(text)
             raise
+        if conversation.status >= 500:
+            conversation.failed(f"HTTP {conversation.status}")
 
 
 class _Conversation:
@@ -87,6 +89,7 @@ class _Conversation:
         self._start: Message | None = None
         self._answer = bytearray()
         self._told = False
+        self.status = 0
 
     async def receive(self) -> Message:
         message = await self._receive()
@@ -98,9 +101,9 @@ class _Conversation:
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            if message["status"] >= 500:
-                self.failed(f"HTTP {message['status']}")
-            elif self._is_prediction(message):
+            # An error is told when the application has ended: its exception says more than its status.
+            self.status = message["status"]
+            if self._is_prediction(message):
                 self._start = message
                 return
         elif message["type"] == "http.response.body" and self._start is not None:

@@ -51,7 +51,8 @@ def wrap(
     """
     if recorder is None:
         recorder = Recorder(name or type(model).__name__, version, **options)
-    special = {m: _forwarder(m) for m in _SPECIAL if hasattr(type(model), m)}
+    # Not hasattr: every class has a __call__, that of its own type.
+    special = {m: _forwarder(m) for m in _SPECIAL if any(m in vars(k) for k in type(model).__mro__)}
     kind = (
         type("WatchedModel", (WatchedModel,), {**special, "__module__": __name__})
         if special
