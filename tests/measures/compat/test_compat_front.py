@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 
+import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pytest
 
 from watchkeeper.errors import BadInput
 from watchkeeper.measures import compat
+from watchkeeper.measures.compat.samples import array_of
 
 
 @pytest.mark.parametrize("peer", compat.PEERS)
@@ -51,3 +56,34 @@ def test_tables_count_their_drifted_columns(column_cases):
 def test_unknown_peers_are_refused():
     with pytest.raises(BadInput, match="evidently"):
         compat.column_drift("evidenty", [1.0], [2.0])
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (pa.array([1, None, 3]), [1.0, np.nan, 3.0]),
+        (pa.array([1, 2], pa.uint64()), [1, 2]),
+        (pa.array([True, None]), [True, None]),
+        (pa.array(["a", "b", "a", None]).dictionary_encode(), ["a", "b", "a", None]),
+        (pa.array([Decimal("1.5"), None]), [1.5, np.nan]),
+        (pa.array([0, None], pa.timestamp("us")), [0.0, np.nan]),
+        (pa.chunked_array([[1], [2]]), [1, 2]),
+        (pa.array([None, None]), [None, None]),
+        (pd.Series(["a", None]), ["a", None]),
+        (pd.Series([1, "a", None], dtype=object), [1, "a", None]),
+        ([float("nan"), "a"], [None, "a"]),
+    ],
+    ids=lambda v: str(getattr(v, "type", type(v).__name__)),
+)
+def test_every_type_at_the_door_becomes_a_column(values, expected):
+    found = array_of(values).tolist()
+    assert len(found) == len(expected)
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours == theirs or (ours != ours and theirs != theirs)
+
+
+def test_vectors_and_tables_are_refused():
+    with pytest.raises(BadInput, match="list"):
+        array_of(pa.array([[1.0, 2.0]]))
+    with pytest.raises(BadInput, match="one dimension"):
+        array_of(np.ones((2, 2)))

@@ -47,7 +47,13 @@ import numpy as np
 from watchkeeper.domain.schema import Kind
 from watchkeeper.errors import BadInput, nearest
 from watchkeeper.measures.compat.result import CompatResult
-from watchkeeper.measures.compat.samples import aligned_counts, array_of, finite_only, treated_as
+from watchkeeper.measures.compat.samples import (
+    aligned_counts,
+    array_of,
+    distinct_values,
+    finite_only,
+    treated_as,
+)
 
 __all__ = ["METHODS", "TableDrift", "column_drift", "default_method", "table_drift"]
 
@@ -68,7 +74,7 @@ def default_method(reference: np.ndarray, current: np.ndarray, kind: str) -> str
     >>> default_method(np.arange(2000.0), np.arange(50.0), "numeric")
     'wasserstein'
     """
-    distinct = len(aligned_counts(reference, current)[2])
+    distinct = distinct_values(reference, current)
     if len(reference) > _SMALL:
         return "wasserstein" if kind == "numeric" and distinct > 5 else "jensenshannon"
     if kind == "numeric" and distinct > 5:

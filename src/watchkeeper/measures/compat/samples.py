@@ -19,6 +19,7 @@ __all__ = [
     "aligned_counts",
     "array_of",
     "counts_of",
+    "distinct_values",
     "finite_only",
     "is_number",
     "present_only",
@@ -34,7 +35,12 @@ def array_of(values: Any) -> np.ndarray:
     >>> array_of(["a", None]).tolist()
     ['a', None]
     """
-    array = _of_arrow(values) if _exports_arrow(values) else np.asarray(values)
+    if _exports_arrow(values):
+        array = _of_arrow(values)
+    elif isinstance(values, np.ndarray):
+        array = values
+    else:  # NumPy would make one text of a list of numbers and text
+        array = np.asarray(values, dtype=object)
     if array.ndim != 1:
         raise BadInput(f"A column has one dimension; this has the shape {array.shape}.")
     if array.dtype.kind in "iufb":
@@ -54,25 +60,32 @@ def _of_arrow(values: Any) -> np.ndarray:
     import pyarrow as pa
 
     if not isinstance(values, pa.Array | pa.ChunkedArray):
-        values = pa.chunked_array(values) if hasattr(values, "__arrow_c_stream__") else pa.array(values)
+        try:
+            values = pa.chunked_array(values) if hasattr(values, "__arrow_c_stream__") else pa.array(values)
+        except pa.ArrowException:  # a pandas column of mixed objects has no Arrow type
+            return np.asarray(values, dtype=object)
     if isinstance(values, pa.ChunkedArray):
         values = values.combine_chunks()
     if pa.types.is_dictionary(values.type):
         values = values.dictionary_decode()
+    if pa.types.is_nested(values.type):
+        raise BadInput(f"The peers have no drift of one column of type {values.type}.")
     if pa.types.is_decimal(values.type):
         values = values.cast(pa.float64())
     return np.asarray(values.to_numpy(zero_copy_only=False))
 
 
 def _of_objects(array: np.ndarray) -> np.ndarray:
-    kinds = {type(v) for v in array.tolist()} - {type(None)}
+    values = [None if v is None or v != v else v for v in array.tolist()]
+    kinds = {type(v) for v in values} - {type(None)}
+    nulls = None in values
+    if kinds == {bool} and not nulls:
+        return np.array(values, dtype=bool)
     if kinds and kinds <= {int, float}:
-        return np.array([np.nan if v is None else v for v in array.tolist()], dtype=float)
-    missing = np.array([v is None or v != v for v in array.tolist()], dtype=bool)
-    if missing.any():
-        array = array.copy()
-        array[missing] = None
-    return array
+        return np.array([np.nan if v is None else v for v in values]) if nulls else np.array(values)
+    out = np.empty(len(values), dtype=object)
+    out[:] = values
+    return out
 
 
 def is_number(array: np.ndarray) -> bool:
@@ -123,6 +136,17 @@ def aligned_counts(
         np.array([right.get(key, 0) for key in keys], dtype=np.int64),
         keys,
     )
+
+
+def distinct_values(reference: np.ndarray, current: np.ndarray) -> int:
+    """How many different values both samples hold together.
+
+    >>> distinct_values(np.array([1, 2]), np.array([2, 3]))
+    3
+    """
+    if reference.dtype.kind == "O" or current.dtype.kind == "O":
+        return len({*reference.tolist(), *current.tolist()})
+    return len(np.unique(np.concatenate([reference, current])))
 
 
 def treated_as(kind: Kind | str | None, reference: np.ndarray, current: np.ndarray) -> str:
