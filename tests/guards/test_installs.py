@@ -1,0 +1,170 @@
+"""The wheel works where a user puts it: without the checkout, with nothing beyond what it asks for.
+
+Each environment is made once and kept in .venvs/, named by its requirements' content; the wheel is built
+and installed anew each time. The quick tests run in a folder that holds only tests/ (without the guards, which
+read the checkout) and pytest's settings; tests/plugins/small_install.py leaves out what needs more libraries.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import small_install
+
+ROOT = Path(__file__).parents[2]
+THIS_PYTHON = "{}.{}".format(*sys.version_info)
+SUPPORTED = ["3.11", "3.12", "3.13", "3.14"]
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+
+
+def must_run(command: list[str | Path], *, cwd: Path, **variables: str) -> str:
+    """Run *command* with nothing of this test run in its environment but *variables*; return its output."""
+    ours = ("PYTHON", "PYTEST")
+    env = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    result = subprocess.run(
+        command, cwd=cwd, env=env | variables, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, f"{result.stdout[-6000:]}\n{result.stderr[-6000:]}"
+    return result.stdout
+
+
+# Pythons, environments, the wheel
+
+
+def find_python(version: str) -> str | None:
+    """Return a Python of *version* that runs and can make environments: on the PATH, or of pyenv's."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    candidates = [sys.executable] if version == THIS_PYTHON else []
+    candidates += [f"python{version}", *map(str, sorted(pyenv.glob(f"{version}.*/bin/python")))]
+    check = f"import ensurepip, sys, venv; sys.exit('{version}' != '%d.%d' % sys.version_info[:2])"
+    for candidate in candidates:
+        try:
+            if subprocess.run([candidate, "-c", check], capture_output=True, check=False).returncode == 0:
+                return candidate
+        except FileNotFoundError:
+            continue
+    return None
+
+
+def python_of(environment: Path) -> Path:
+    return environment / "bin" / "python"
+
+
+def environment(wheel: Path, size: str, version: str) -> Path:
+    """An environment of *version* with requirements/<size>.txt, what runs tests, and the wheel."""
+    python = find_python(version)
+    if python is None:
+        pytest.skip(f"there is no Python {version} here")
+    files = [ROOT / "requirements" / f"{size}.txt", ROOT / "requirements" / "tests.txt"]
+    content = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:8]
+    folder = ROOT / ".venvs" / f"{size}-{version}-{content}"
+    ready = folder / "ready"
+    if not ready.exists():
+        for older in folder.parent.glob(f"{size}-{version}-*"):
+            shutil.rmtree(older)
+        make = ["bash", str(ROOT / "scripts" / "make_venv.sh"), str(folder), *map(str, files)]
+        made = subprocess.run(
+            make, env={**os.environ, "PYTHON": python}, capture_output=True, text=True, check=False
+        )
+        assert made.returncode == 0, made.stderr[-6000:]
+        ready.touch()
+    pip = [python_of(folder), "-m", "pip", "--quiet", "--no-input", "--disable-pip-version-check", "install"]
+    must_run([*pip, "--no-deps", "--no-index", "--force-reinstall", wheel], cwd=folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built from the checkout with the pinned build backend."""
+    out = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", out, ROOT]
+    must_run(command, cwd=out)
+    (built,) = out.glob("*.whl")
+    return built
+
+
+# Running tests in them
+
+
+def run_pytest(environment: Path, folder: Path, *arguments: str | Path) -> dict[str, int]:
+    """Run pytest in *folder*, away from the checkout; return how many tests passed, failed, ..."""
+    shutil.copytree(ROOT / "tests", folder / "tests", ignore=shutil.ignore_patterns("__pycache__", "guards"))
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    command = [python_of(environment), "-m", "pytest", "-p", "small_install", "-p", "no:cacheprovider"]
+    command += ["-q", "-n", "2", "-m", "not slow and not server and not browser", *arguments]
+    output = must_run(command, cwd=folder, PYTHONPATH=str(folder / "tests" / "plugins"))
+    return {word: int(number) for number, word in re.findall(r"(\d+) (\w+)", output.splitlines()[-1])}
+
+
+def test_a_file_or_a_single_test_is_left_out_for_what_it_imports(tmp_path):
+    needs_one, needs_all = tmp_path / "test_one.py", tmp_path / "test_all.py"
+    needs_one.write_text("import json\ndef test_a(): import nosuch\ndef test_b(): import json.decoder\n")
+    needs_all.write_text("import nosuch\ndef test_a(): pass\n")
+    assert small_install.tests_left_out(needs_one) == ["test_a"]
+    assert small_install.tests_left_out(needs_all) is None
+
+
+# The wheel
+
+
+def test_the_wheel_holds_the_package_and_nothing_else(wheel):
+    names = zipfile.ZipFile(wheel).namelist()
+    outside = [name for name in names if not re.match(r"watchkeeper(-[\w.]+\.dist-info)?/", name)]
+    assert outside == []
+    source = ROOT / "src"
+    data = [path for path in source.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    tracked = {str(path.relative_to(source)) for path in data}
+    assert tracked <= set(names)
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+
+
+def test_the_source_distribution_builds_the_same_wheel(wheel, tmp_path):
+    must_run(
+        [sys.executable, "-m", "build", "--no-isolation", "--outdir", tmp_path, ROOT],
+        cwd=tmp_path,
+    )
+    (again,) = tmp_path.glob("*.whl")
+    assert sorted(zipfile.ZipFile(again).namelist()) == sorted(zipfile.ZipFile(wheel).namelist())
+
+
+# The environments
+
+
+@pytest.mark.xdist_group("environments")
+class TestTheSizes:
+    """One group, so that no two workers install into the same environment."""
+
+    @pytest.mark.parametrize("size", ["bare", "server"])
+    def test_it_passes_its_own_tests(self, wheel, tmp_path, size):
+        result = run_pytest(environment(wheel, size, THIS_PYTHON), tmp_path, "tests")
+        assert result["passed"] >= 100, result
+
+    @pytest.mark.parametrize("size", ["bare", "server"])
+    def test_its_doctests_run_away_from_the_checkout(self, wheel, tmp_path, size):
+        folder = environment(wheel, size, THIS_PYTHON)
+        where = [python_of(folder), "-c", "import watchkeeper; print(watchkeeper.__path__[0])"]
+        package = Path(must_run(where, cwd=tmp_path).strip())
+        assert folder in package.parents
+        result = run_pytest(folder, tmp_path, package, f"--ignore-glob={package}/*/migrations/*")
+        assert result["passed"] >= 100, result
+
+    def test_the_command_runs(self, wheel, tmp_path):
+        command = environment(wheel, "bare", THIS_PYTHON) / "bin" / "watchkeeper"
+        assert "Usage: watchkeeper" in must_run([command, "--help"], cwd=tmp_path)
+        assert importlib.metadata.version("watchkeeper") in must_run([command, "--version"], cwd=tmp_path)
+
+    @pytest.mark.parametrize("version", [version for version in SUPPORTED if version != THIS_PYTHON])
+    def test_every_other_python_that_is_here_passes(self, wheel, tmp_path, version):
+        result = run_pytest(environment(wheel, "bare", version), tmp_path, "tests")
+        assert result["passed"] >= 100, result

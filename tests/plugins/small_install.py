@@ -1,0 +1,78 @@
+"""Lets the tests run where only the bare or the server install is there (tests/guards/test_installs.py).
+
+A file that imports a library which is not installed is left out, and so is a single test or test class that
+does so inside. What ends in `MissingExtra` is skipped: it needs an extra. In the rooms that the bare install
+promises to serve in full, it fails as it should.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from watchkeeper.errors import MissingExtra
+
+SERVED_IN_FULL = {"capture", "decisions", "documents", "domain", "laws", "measures", "rows", "stats"}
+
+
+@cache
+def is_there(library: str) -> bool:
+    return importlib.util.find_spec(library) is not None
+
+
+def missing(node: ast.AST) -> set[str]:
+    """Libraries that the code under *node* imports and that are not installed."""
+    found: set[str] = set()
+    for inner in ast.walk(node):
+        if isinstance(inner, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in inner.names}
+        elif isinstance(inner, ast.ImportFrom) and inner.module and not inner.level:
+            found.add(inner.module.partition(".")[0])
+    return {library for library in found if not is_there(library)}
+
+
+@cache
+def tests_left_out(path: Path) -> list[str] | None:
+    """Names of the tests and test classes in *path* that lack a library; None when the whole file does."""
+    names = []
+    for node in ast.parse(path.read_text()).body:
+        is_test = isinstance(node, ast.FunctionDef | ast.ClassDef) and re.match("test_|Test", node.name)
+        if is_test and missing(node):
+            names.append(node.name)
+        elif missing(node) and (
+            path.name.startswith("test_") or isinstance(node, ast.Import | ast.ImportFrom)
+        ):
+            return None
+    return names
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    if collection_path.suffix == ".py" and tests_left_out(collection_path) is None:
+        return True
+    return None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    def lacks_a_library(item: pytest.Item) -> bool:
+        top = item.nodeid.split("::")[1].partition("[")[0] if "::" in item.nodeid else ""
+        return top in (tests_left_out(item.path) or [])
+
+    out = [item for item in items if lacks_a_library(item)]
+    items[:] = [item for item in items if item not in out]
+    config.hook.pytest_deselected(items=out)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> Iterator[None]:
+    report = yield
+    error = call.excinfo.value if call.excinfo else None
+    if isinstance(error, MissingExtra) and not SERVED_IN_FULL & set(item.path.parts):
+        report.outcome = "skipped"
+        report.longrepr = (str(item.path), 0, f"needs the extra {error.extra!r}")
+    return report
