@@ -6,6 +6,7 @@ python scripts/write_docs.py --check    change nothing; name the pages that are 
 
 from __future__ import annotations
 
+import ast
 import functools
 import importlib
 import importlib.util
@@ -13,6 +14,7 @@ import inspect
 import pkgutil
 import re
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -44,9 +46,23 @@ def plain_function(entry: Entry) -> Callable[..., Any]:
     return inspect.unwrap(function)
 
 
-def measure_page(entry: Entry) -> str:
+def functions(entry: Entry) -> list[Callable[..., Any]]:
+    """The plain number, where the measure's file has a function of its name, and what the catalogue calls."""
     function = plain_function(entry)
-    module = sys.modules[function.__module__]
+    number = getattr(sys.modules[function.__module__], entry.name, function)
+    return [number] if number is function or not inspect.isfunction(number) else [number, function]
+
+
+def signature(function: Callable[..., Any]) -> str:
+    """*function*'s first line as it stands in the source, on one line."""
+    (node,) = ast.parse(textwrap.dedent(inspect.getsource(function))).body
+    assert isinstance(node, ast.FunctionDef)
+    returns = f" -> {ast.unparse(node.returns)}" if node.returns else ""
+    return f"{node.name}({ast.unparse(node.args)}){returns}"
+
+
+def measure_page(entry: Entry) -> str:
+    module = sys.modules[plain_function(entry).__module__]
     measure = entry.measure
     facts = {
         "Name": f"`{entry.name}`",
@@ -63,10 +79,11 @@ def measure_page(entry: Entry) -> str:
         "| | |\n|---|---|\n" + "\n".join(f"| {name} | {cell(text)} |" for name, text in facts.items())
     )
     parts.append(markdown(module.__doc__ or ""))
-    signature = f"{function.__name__}{inspect.signature(function)}"
-    imported = f"from {function.__module__} import {function.__name__}"
-    parts.append(f"## In Python\n\n```python\n{imported}\n\n{signature}\n```")
-    parts.append(markdown(function.__doc__ or "", level=3))
+    parts.append("## In Python")
+    for function in functions(entry):
+        imported = f"from {function.__module__} import {function.__name__}"
+        parts.append(f"```python\n{imported}\n\n{signature(function)}\n```")
+        parts.append(markdown(function.__doc__ or "", level=3))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -113,7 +130,7 @@ def markdown(docstring: str, level: int = 2) -> str:
         line = lines[at]
         following = lines[at + 1] if at + 1 < len(lines) else ""
         if line.strip() and re.fullmatch(r"[-=]{3,}", following.strip()):
-            out.append("#" * level + " " + inline(line.strip()))
+            out += ["", "#" * level + " " + inline(line.strip()), ""]
             at += 2
         elif line.lstrip().startswith(".. math::"):
             at += 1
@@ -121,13 +138,13 @@ def markdown(docstring: str, level: int = 2) -> str:
             formula += block(lambda text: bool(text.strip()) and not text.startswith(" "))
             out += ["", "$$", *(text.strip() for text in formula if text.strip()), "$$", ""]
         elif line.lstrip().startswith(">>>"):
-            example = inspect.cleandoc("\n".join(block(lambda text: not text.strip())))
+            example = textwrap.dedent("\n".join(block(lambda text: not text.strip())))
             out += ["```pycon", example, "```"]
         elif line.rstrip().endswith("::"):
             out += [inline(line.rstrip()[:-1]), "", "```text"]
             at += 1
             literal = block(lambda text: bool(text.strip()) and not text.startswith(" "))
-            out += [inspect.cleandoc("\n".join(literal)), "```", ""]
+            out += [textwrap.dedent("\n".join(literal)).strip("\n"), "```", ""]
         else:
             out.append(inline(line))
             at += 1

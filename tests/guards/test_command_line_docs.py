@@ -44,7 +44,7 @@ def test_every_command_and_option_stands_on_the_page():
 @pytest.mark.parametrize(
     ("docstring", "page"),
     [
-        ("Title\n-----\nText", "## Title\nText"),
+        ("Title\n-----\nText", "## Title\n\nText"),
         ("With :math:`q_b` and ``p``.", "With $q_b$ and `p`."),
         (".. math:: a = b\n\nText", "$$\na = b\n$$\n\nText"),
         ("Text\n\n>>> 1 + 1\n2\n\nMore", "Text\n\n```pycon\n>>> 1 + 1\n2\n```\n\nMore"),
