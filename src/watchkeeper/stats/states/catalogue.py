@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from watchkeeper.stats.states.baseline import Baseline
 from watchkeeper.stats.states.by_rate import ByRate
 from watchkeeper.stats.states.confusion import Confusion
 from watchkeeper.stats.states.distinct import Distinct
@@ -9,6 +10,7 @@ from watchkeeper.stats.states.edges import EdgeFinder
 from watchkeeper.stats.states.frequencies import Frequencies
 from watchkeeper.stats.states.histogram import Edges, Histogram
 from watchkeeper.stats.states.moments import Moments
+from watchkeeper.stats.states.profile import ColumnProfile, Profile, ProfilePlan
 from watchkeeper.stats.states.residuals import Residuals
 from watchkeeper.stats.states.sample import Sample
 from watchkeeper.stats.states.score_table import ScoreTable
@@ -32,10 +34,11 @@ CATALOGUE: tuple[type[State], ...] = (
     VectorState,
     Residuals,
     TextLengths,
+    Profile,
 )
 """The states: they merge, and `tests/laws` proves it for each of them."""
 
-DOCUMENTS: tuple[type[Stored], ...] = (Edges, EdgeFinder)
+DOCUMENTS: tuple[type[Stored], ...] = (Edges, EdgeFinder, ColumnProfile, ProfilePlan, Baseline)
 """What is stored by the same codec, but is not a state of rows."""
 
 BY_KIND: dict[str, type[Stored]] = {thing.kind: thing for thing in (*CATALOGUE, *DOCUMENTS)}

@@ -107,8 +107,8 @@ def decode(raw: bytes | memoryview, *, known: Mapping[str, Any] | None = None) -
 
 def same_payload(left: Mapping[str, Any], right: Mapping[str, Any]) -> bool:
     """Whether two payloads say the same, bit for bit (NaN equals NaN)."""
-    writer = _Writer(())
-    return writer.encode(writer.plain(left)) == writer.encode(writer.plain(right))
+    one, other = _Writer(()), _Writer(())  # each remembers what it has written
+    return one.encode(one.plain(left)) == other.encode(other.plain(right))
 
 
 def _class_of(kind: str) -> type[Stored]:
