@@ -98,7 +98,7 @@ class TestFinding:
         assert reading.persistent
         assert (reading.score, reading.tail) == ("location", "high")
         assert abs(reading.since - 41) <= 2
-        assert "1 in 20" in reading.guarantee
+        assert "1 in 40" in reading.guarantee
         assert reading.assumption.startswith("if windows are exchangeable")
 
     def test_a_surge_of_nulls_is_found(self, rng):
@@ -122,14 +122,19 @@ class TestFinding:
         assert reading.persistent
         assert reading.score in ("share:2", "share:0", "omnibus")
 
-    def test_one_broken_window_is_enough(self, rng):
-        state = ColumnEvidence.of(windows(rng, 20), rules=EvidenceRules(columns=100))
+    def test_one_broken_window_is_enough_where_rows_are_declared_independent(self, rng):
+        base = windows(rng, 20)
         ruined = np.zeros(20)
         ruined[19] = 500
-        reading = state.update(ruined).reading()
-        assert reading.broken
-        assert reading.fires
-        assert not reading.persistent
+        for independent, windows_needed in ((True, 1), (False, 3)):
+            rules = EvidenceRules(columns=100, independent_rows=independent)
+            ruin = ColumnEvidence.of(base, rules=rules)
+            for t in range(1, windows_needed + 1):
+                ruin = ruin.update(ruined)
+                assert ruin.reading().broken == (t == windows_needed)
+            assert ruin.reading().fires
+            assert not ruin.reading().persistent
+            assert not ruin.update(base[0]).reading().broken
 
     def test_variation_that_the_baseline_showed_is_tolerated(self, rng):
         def day(sign):

@@ -1,4 +1,4 @@
-r"""Break rule: one window that is so far from the baseline that no more windows are needed.
+r"""Break rule: a window so far from the baseline that its rows alone are the evidence.
 
 Formula
 -------
@@ -12,7 +12,8 @@ where :math:`F_i` is a window of the baseline and :math:`F_{-i}` the others. The
 on both sides, spent over windows with :math:`\sum_t w_t \le 1`: no horizon has to be named. Missing rows are
 the lowest value. For categories the distance is the largest gap of one share among K, and C becomes CK.
 
-Assumes: rows are independent (the second term guards against rows that are not, without a guarantee).
+Assumes: rows are independent. The second term guards against rows that are not, without a guarantee; so
+unless they are declared to be, the rule asks for three such windows in a row (`column_evidence`).
 
 References
 ----------
@@ -38,7 +39,7 @@ def break_threshold(
     baseline_rows: Any,
     widest_gap: Any,
     columns: float,
-    budget: float = 0.01,
+    budget: float = 0.005,
     margin: float = 0.1,
     cells: int = 1,
 ) -> NDArray[np.float64]:
@@ -47,7 +48,7 @@ def break_threshold(
     *cells* is 1 for ordered values and the number of shares for categories.
 
     >>> float(break_threshold(window=1, rows=500, baseline_rows=10_000, widest_gap=0.03, columns=100).round(3))
-    0.24
+    0.244
     """
     per_column = 4 * columns * cells / budget
     rows, baseline_rows = np.maximum(rows, 1), np.maximum(baseline_rows, 1)

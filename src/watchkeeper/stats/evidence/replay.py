@@ -175,7 +175,11 @@ def _breaks(
         cells=1 if scorer.ordered else scorer.bins + 1,
     )
     over = scorer.distance(y, scorer.totals[:, None, :]) > limit
-    return np.where(over.any(1), over.argmax(1) + 1, 0).astype(np.int64)
+    run = over.copy()
+    for back in range(1, rules.break_windows):
+        run[:, back:] &= over[:, :-back]
+        run[:, :back] = False
+    return np.where(run.any(1), run.argmax(1) + 1, 0).astype(np.int64)
 
 
 def _rolling_sum(values: Floats) -> Floats:
