@@ -130,9 +130,11 @@ class TestQuadraticForms:
         rng = np.random.default_rng(4)
         masses, weights = np.array([0.5, 0.1, 0.3, 0.1]), np.array([1.0, 4.0, 0.5, 2.0])
         counts = rng.multinomial(4000, masses, size=40_000) / 4000 - masses
-        at = np.cumsum(counts, axis=1) - (counts / 2 if middle else 0)
+        at = np.cumsum(counts, axis=1) - (counts / 2 if middle else 0)  # a midrank is the mean of both ends
         draws = 4000 * (at**2 * weights).sum(axis=1)
-        eigenvalues = sampling_noise.bridge_eigenvalues(masses, weights, middle=middle)
+        eigenvalues = sampling_noise.bridge_eigenvalues(
+            masses, weights, at=0.5 if middle else 1.0, averaged=middle
+        )
         assert eigenvalues.sum() == pytest.approx(draws.mean(), rel=0.02)
         for level in (0.9, 0.99):
             told = sampling_noise.quadratic_tail(eigenvalues, float(np.quantile(draws, level)))

@@ -27,7 +27,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from scipy.special import chdtrc, chdtri, gammaincc, gammaincinv, ndtr
+from scipy.special import chdtrc, chdtri, gammaincc, gammaincinv, gammaln, ndtr
 
 from watchkeeper.errors import BadInput
 from watchkeeper.stats import distances
@@ -117,8 +117,11 @@ def expected(
     null, n, m, pooled = _null_of(distance, baseline, window, rows)
     if pooled.size < 2:
         return 0.0
-    if null.multiple is not None and not null.root and min(n, m) * pooled.min() >= _ENOUGH:
-        return null.multiple * (1 / n + 1 / m) * (pooled.size - 1)
+    if null.multiple is not None and min(n, m) * pooled.min() >= _ENOUGH:
+        scale, df = null.multiple * (1 / n + 1 / m), pooled.size - 1
+        if not null.root:
+            return scale * df
+        return math.sqrt(2 * scale) * math.exp(gammaln((df + 1) / 2) - gammaln(df / 2))
     draws = _simulate(null, n, m, pooled)
     return float(np.sqrt(draws).mean() if null.root else draws.mean())
 
@@ -160,13 +163,19 @@ def p_value(
 
 
 def bridge_quantile(
-    functional: Callable[[Floats], Floats], masses: Any, n: float, m: float, *, level: float = 0.99
+    functional: Callable[[Floats], Floats],
+    masses: Any,
+    n: float,
+    m: float,
+    *,
+    level: float = 0.99,
+    draws: int = 2000,
 ) -> float:
     r"""Return the *level* quantile of a functional of the difference of two empirical distribution functions.
 
     *masses* ``(bins,)`` are the pooled shares. Simulated differences at the bins' ends, ``(draws, bins)``, are
     Gaussian with the bridge's covariance :math:`(1/n + 1/m)(F_i \wedge F_j - F_i F_j)`; *functional* turns each
-    row into one number.
+    row into one number. At most *draws* are taken, fewer where there are many bins.
 
     >>> top = bridge_quantile(lambda d: abs(d).max(axis=1), [0.01] * 100, 1000, 1000)
     >>> 0.065 < top < 0.075   # Kolmogorov's 1.63 * sqrt(2/1000) = 0.073 for infinitely many bins
@@ -174,31 +183,34 @@ def bridge_quantile(
     """
     masses = np.asarray(masses, dtype=np.float64)
     masses = masses / masses.sum()
-    steps = _normals(masses.size) * np.sqrt(masses)
-    walk = np.cumsum(steps, axis=1)
-    bridge = walk - np.cumsum(masses) * walk[:, -1:]
-    return float(np.quantile(functional(bridge * math.sqrt(1 / n + 1 / m)), level))
+    walk = np.cumsum(_normals(masses.size)[:draws] * np.sqrt(masses), axis=1)
+    walk -= np.cumsum(masses) * walk[:, -1:]
+    walk *= math.sqrt(1 / n + 1 / m)
+    return float(np.quantile(functional(walk), level))
 
 
-def bridge_eigenvalues(masses: Any, weights: Any, *, middle: bool = False) -> Floats:
+def bridge_eigenvalues(masses: Any, weights: Any, *, at: Any = 1.0, averaged: Any = False) -> Floats:
     r"""Eigenvalues of the limit of :math:`\sum_b w_b B(F_b)^2`, B the Brownian bridge: what it is distributed as.
 
-    The sum is a mixture :math:`\sum_i \lambda_i \chi^2_1`. *masses* ``(bins,)`` are pooled shares, *weights*
-    ``(bins,)`` the :math:`w_b`; *middle* takes the bridge at the middle of each bin (midranks) and not at its
-    end.
+    The sum is a mixture :math:`\sum_i \lambda_i \chi^2_1`.
+
+    Parameters
+    ----------
+    masses : pooled shares ``(bins,)``.
+    weights : the :math:`w_b`, ``(bins,)``.
+    at : where in its bin the bridge is taken, 0 to 1: its end (default), or 0.5 for the middle; a number, or
+        one for each bin.
+    averaged : whether the mean of the bridge at both ends stands for the middle (as midranks do): it varies by
+        a quarter of the bin's share less. A bool, or one for each bin.
 
     >>> bridge_eigenvalues([0.5, 0.5], [1.0, 0.0]).round(4).tolist()   # one point, variance 1/4
     [0.25]
     """
     h = np.asarray(masses, dtype=np.float64)
     h = h / h.sum()
-    ends = np.cumsum(h)
-    if middle:
-        at = ends - h / 2
-        covariance = np.minimum.outer(at, at) - np.outer(at, at)
-        covariance[np.diag_indices(h.size)] -= h / 4  # the mean of both ends varies less than a point between
-    else:
-        covariance = np.minimum.outer(ends, ends) - np.outer(ends, ends)
+    f = np.cumsum(h) - h * (1 - np.asarray(at, dtype=np.float64))
+    covariance = np.minimum.outer(f, f) - np.outer(f, f)
+    covariance[np.diag_indices(h.size)] -= np.where(averaged, h / 4, 0.0)
     root = np.sqrt(np.asarray(weights, dtype=np.float64))
     values = np.linalg.eigvalsh(covariance * np.outer(root, root))
     return values[values > values.max(initial=0.0) * 1e-10]
@@ -222,23 +234,29 @@ def quadratic_tail(eigenvalues: Floats, value: float) -> float:
     mean = float(e.sum())
     if abs(q - mean) < 1e-3 * mean:  # the formula is 0/0 at the mean: take the line through both sides
         return (quadratic_tail(e, mean * 0.998) + quadratic_tail(e, mean * 1.002)) / 2
-    low, high = -float(e.size) / (2 * q), 0.5 * (1 - 1e-12)
-    if q > mean:
-        low = 0.0
-    else:
-        high = 0.0
-    for _ in range(200):
-        z = (low + high) / 2
-        slope = float(np.sum(e / (1 - 2 * z * e)))
-        low, high = (z, high) if slope < q else (low, z)
-        if high - low < 1e-12 * max(1.0, abs(z)):
-            break
-    z = (low + high) / 2
+    z = _saddlepoint(e, q, mean)
     cumulant = -0.5 * float(np.sum(np.log1p(-2 * z * e)))
     curvature = 2 * float(np.sum((e / (1 - 2 * z * e)) ** 2))
     w = math.copysign(math.sqrt(max(0.0, 2 * (z * q - cumulant))), z)
     v = z * math.sqrt(curvature)
     return float(min(1.0, max(0.0, ndtr(-(w + math.log(v / w) / w)))))
+
+
+def _saddlepoint(e: Floats, q: float, mean: float) -> float:
+    """Solve ``sum e / (1 - 2 z e) = q`` for z below 1/2 (the largest of *e* is 1): Newton, kept in a bracket."""
+    low, high = (0.0, 0.5) if q > mean else (-e.size / (2 * q), 0.0)
+    # one term alone, or all with the same share of the mean, would give these
+    z = min(0.5 - 0.5 / q, 0.5 - 1e-9) if q > mean and q > 2 else (low + high) / 2
+    for _ in range(100):
+        terms = e / (1 - 2 * z * e)
+        off = float(terms.sum()) - q
+        if abs(off) < 1e-10 * q:
+            break
+        low, high = (z, high) if off < 0 else (low, z)
+        z -= off / (2 * float((terms * terms).sum()))
+        if not low < z < high:
+            z = (low + high) / 2
+    return z
 
 
 def quadratic_quantile(eigenvalues: Floats, *, level: float = 0.99) -> float:
@@ -249,13 +267,18 @@ def quadratic_quantile(eigenvalues: Floats, *, level: float = 0.99) -> float:
     """
     if not eigenvalues.size:
         return 0.0
-    low, high = 0.0, float(eigenvalues.sum()) + 20 * math.sqrt(2 * float(np.sum(eigenvalues**2)))
-    for _ in range(50):
-        at = (low + high) / 2
-        low, high = (at, high) if quadratic_tail(eigenvalues, at) > 1 - level else (low, at)
-        if high - low < 1e-4 * high:
+    # from the gamma variable of the same mean and variance, by secants of the logarithm, nearly straight there
+    mean, variance = float(eigenvalues.sum()), 2 * float(np.sum(eigenvalues**2))
+    wanted = math.log(1 - level)
+    at = float(gammaincinv(mean**2 / variance, level)) * variance / mean
+    other = at * 1.05
+    f, g = (math.log(max(quadratic_tail(eigenvalues, x), 1e-300)) - wanted for x in (at, other))
+    for _ in range(20):
+        if f == g or abs(g) < 1e-4:
             break
-    return (low + high) / 2
+        at, other, f = other, max(other - g * (other - at) / (g - f), at * 1e-3), g
+        g = math.log(max(quadratic_tail(eigenvalues, other), 1e-300)) - wanted
+    return other
 
 
 def _null_of(

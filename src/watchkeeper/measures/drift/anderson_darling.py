@@ -56,11 +56,11 @@ def measure_anderson_darling(
 def _measured(bins: OrderedBins, n: float, m: float) -> dict[str, Any]:
     scale = n * m / (n + m) / (bins.n * bins.m / (bins.n + bins.m))  # scaled counts rest on fewer rows
     value = scale * cdf_distances.anderson_darling(bins.baseline, bins.window)
-    masses = few_masses(bins.pooled)
+    masses, alone = few_masses(bins)
     middle = np.cumsum(masses) - masses / 2
-    room = middle * (1 - middle) - masses / 4
+    room = middle * (1 - middle) - np.where(alone, masses / 4, 0.0)
     weights = np.divide(masses, room, out=np.zeros(masses.size), where=room > 1e-12)
-    eigenvalues = sampling_noise.bridge_eigenvalues(masses, weights, middle=True)
+    eigenvalues = sampling_noise.bridge_eigenvalues(masses, weights, at=0.5, averaged=alone)
     exact = bool(bins.atoms[bins.pooled > 0].all()) and not bins.slack
     return {
         "value": value,

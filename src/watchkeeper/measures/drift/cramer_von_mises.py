@@ -54,9 +54,9 @@ def measure_cramer_von_mises(
 def _measured(bins: OrderedBins, n: float, m: float) -> dict[str, Any]:
     scale = n * m / (n + m) / (bins.n * bins.m / (bins.n + bins.m))  # scaled counts rest on fewer rows
     value = scale * cdf_distances.cramer_von_mises(bins.baseline, bins.window, atoms=bins.atoms)
-    masses = few_masses(bins.pooled)
-    ends_count = bool(bins.atoms[bins.pooled > 0].all()) and masses.size == np.count_nonzero(bins.pooled)
-    eigenvalues = sampling_noise.bridge_eigenvalues(masses, masses, middle=not ends_count)
+    masses, alone = few_masses(bins)
+    # the gap counts at the end of an atom, and all through any other bin
+    eigenvalues = sampling_noise.bridge_eigenvalues(masses, masses, at=np.where(alone, 1.0, 0.5))
     return {
         "value": value,
         "margin": sampling_noise.quadratic_quantile(eigenvalues, level=MARGIN_LEVEL),

@@ -28,6 +28,9 @@ __all__ = ["AreaNoise", "area_noise", "knots", "square_eigenvalues"]
 
 Floats = NDArray[np.float64]
 
+_JOINED = 32
+_DRAWS = 1000
+
 
 @dataclass(frozen=True, slots=True)
 class AreaNoise:
@@ -52,7 +55,9 @@ def area_noise(bins: OrderedBins, n: float, m: float) -> AreaNoise:
         return AreaNoise(expected, expected)
     mean = float(np.sum(np.sqrt(np.cumsum(masses)[:-1] * (1 - np.cumsum(masses)[:-1])) * steps[:-1]))
     mean *= math.sqrt(2 / math.pi) * spread
-    top = sampling_noise.bridge_quantile(lambda gap: np.abs(gap) @ steps, masses, n, m, level=MARGIN_LEVEL)
+    top = sampling_noise.bridge_quantile(
+        lambda gap: np.abs(gap) @ steps, masses, n, m, level=MARGIN_LEVEL, draws=_DRAWS
+    )
     return AreaNoise(expected, expected * top / mean if mean else expected)
 
 
@@ -85,7 +90,7 @@ def _few(bins: OrderedBins) -> tuple[Floats, Floats]:
     at[0] = pooled.low.mean if pooled.low.count else 0.0
     if edges.bins > 1:
         at[-1] = pooled.high.mean if pooled.high.count else 0.0
-    weights, groups = bins.pooled[filled], few_groups(bins.pooled)
+    weights, groups = bins.pooled[filled], few_groups(bins.pooled, limit=_JOINED)
     masses = np.asarray(np.bincount(groups, weights), dtype=np.float64)
     means = np.bincount(groups, weights * at[filled]) / masses
     return masses, np.append(np.maximum(np.diff(means), 0.0), 0.0)

@@ -19,23 +19,29 @@ FEW = 64
 """Bins that noise is worked out on: more would cost much and change little."""
 
 
-def few_masses(pooled: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Pooled shares ``(<= 64,)``: empty bins dropped, and neighbours joined until few remain.
-
-    >>> few_masses(np.full(128, 1 / 128)).size
-    64
-    """
-    return np.asarray(np.bincount(few_groups(pooled), pooled[pooled > 0]), dtype=np.float64)
-
-
-def few_groups(pooled: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Which of the few bins each filled bin goes to, ``(filled,)``."""
+def few_groups(pooled: NDArray[np.float64], *, limit: int = FEW) -> NDArray[np.intp]:
+    """Which of at most *limit* bins each filled bin goes to, ``(filled,)``: neighbours are joined."""
     masses = pooled[pooled > 0]
-    if masses.size <= FEW:
+    if masses.size <= limit:
         return np.arange(masses.size)
     middle = np.cumsum(masses) - masses / 2
-    _, groups = np.unique(np.minimum((middle * FEW).astype(np.intp), FEW - 1), return_inverse=True)
-    return groups
+    places = np.minimum((middle * limit).astype(np.intp), limit - 1)
+    return np.cumsum(np.diff(places, prepend=places[0]) > 0)
+
+
+def few_masses(bins: OrderedBins) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Pooled shares of the joined bins ``(k,)``, and which of them are a single value ``(k,)``.
+
+    >>> from watchkeeper.measures.drift.alignment import ordered_bins
+    >>> wide = Histogram.of_counts([1] * 640)
+    >>> few_masses(ordered_bins(wide, wide))[0].size
+    64
+    """
+    filled = bins.pooled > 0
+    groups = few_groups(bins.pooled)
+    masses = np.asarray(np.bincount(groups, bins.pooled[filled]), dtype=np.float64)
+    alone = np.bincount(groups) == 1
+    return masses, alone & (np.bincount(groups, bins.atoms[filled]) == 1)
 
 
 def measured_order(
