@@ -37,7 +37,7 @@ class Crew:
         self._pool: ThreadPoolExecutor | None = None
 
     def run(self, tasks: Iterable[Named]) -> list[tuple[str, Exception]]:
-        """Do all *tasks*; return the names and reasons of those that failed."""
+        """Do all *tasks*; return the names and reasons of those that failed, in the order of the tasks."""
         pile = list(tasks)
         if self._workers == 1 or len(pile) < 2:
             return [failure for name, task in pile for failure in _tried(name, task)]
@@ -49,7 +49,8 @@ class Crew:
         failures: list[tuple[str, Exception]] = []
         for done in [self._pool.submit(_work_off, shared) for _ in range(min(self._workers, len(pile)))]:
             failures += done.result()
-        return failures
+        order = {name: i for i, (name, _) in enumerate(pile)}
+        return sorted(failures, key=lambda failed: order[failed[0]])
 
     def close(self) -> None:
         """End the threads."""

@@ -723,12 +723,18 @@ class _SampleFold:
         chosen = np.flatnonzero(ids <= np.uint64(self.sample.limit))
         if len(chosen) > self.sample.k:
             chosen = chosen[smallest(ids[chosen], self.sample.k)]
-        columns = {
-            c.name: _at(batch[c.name], chosen) if c.name in batch else np.full(len(chosen), np.nan)
-            for c in self._columns
-        }
+        columns = {c.name: self._column(batch.get(c.name), chosen) for c in self._columns}
         part = Sample.of(ids[chosen], columns, self.sample.k)
         self.sample = self.sample.merge(replace(part, rows=rows))
+
+    @staticmethod
+    def _column(values: Values | None, chosen: NDArray) -> NDArray:
+        try:
+            if values is not None and values.kind is not Kind.UNKNOWN:
+                return _at(values, chosen)
+        except Exception:  # noqa: S110 - the column's own fold says what is wrong with it
+            pass
+        return np.full(len(chosen), np.nan)
 
     def _by_place(self, batch: Mapping[str, Values], first_row: int, rows: int) -> NDArray:
         hashes = hash_ints(np.arange(first_row, first_row + rows))
