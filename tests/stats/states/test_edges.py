@@ -1,10 +1,13 @@
 """Edges from a stream: the same as from all rows at once, or within the sketch's error."""
 
+import sys
+
 import numpy as np
 import pytest
 
 from watchkeeper.domain.schema import Kind
 from watchkeeper.domain.values import Values
+from watchkeeper.errors import Incompatible
 from watchkeeper.stats.states.codec import decode, encode
 from watchkeeper.stats.states.edges import EdgeFinder
 from watchkeeper.stats.states.histogram import Edges, Histogram
@@ -51,7 +54,17 @@ class TestWhileEverythingFits:
         assert both.rows == len(data)
 
 
+@pytest.fixture(params=["datasketches", "ladder"])
+def sketch(request, monkeypatch):
+    """Both sketches: our own is used where the library is not installed."""
+    if request.param == "ladder":
+        monkeypatch.setitem(sys.modules, "datasketches", None)
+    else:
+        pytest.importorskip("datasketches")
+
+
 @columns
+@pytest.mark.usefixtures("sketch")
 class TestPastTheBuffer:
     """A sketch: every bin's share is within the sketch's error of what it should be."""
 
@@ -93,6 +106,17 @@ def test_a_small_finder_and_a_large_one_merge_either_way():
         both = one.merge(other)
         assert both.n == one.n + other.n
         assert Histogram.of(COLUMNS["normal"], both.edges()).fullest_share < 0.005
+
+
+def test_sketches_of_two_libraries_are_not_joined(monkeypatch):
+    pytest.importorskip("datasketches")
+    one = found(COLUMNS["normal"], buffer=5_000)
+    stored = encode(one)
+    monkeypatch.setitem(sys.modules, "datasketches", None)
+    with pytest.raises(Incompatible, match="different libraries"):
+        found(COLUMNS["normal"], buffer=5_000).merge(one)
+    with pytest.raises(Incompatible, match="not installed here"):
+        decode(stored)
 
 
 def test_what_is_not_finite_is_counted_and_not_cut_at():

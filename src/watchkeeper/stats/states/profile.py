@@ -52,6 +52,7 @@ __all__ = [
 
 SAMPLE_K = 5_000
 SEGMENT_CAP = 50
+_SAMPLE_CELLS = 4_000_000
 _BUFFER_TOTAL = 1 << 25
 """Values that all edge finders together may hold (256 MB)."""
 
@@ -353,6 +354,11 @@ class ProfilePlan:
     def columns(self) -> tuple[Column, ...]:
         """The columns that are profiled."""
         return tuple(c for c in self.schema.columns if c.role is not Role.IGNORED)
+
+    @property
+    def sample_rows(self) -> int:
+        """Rows that are sampled: ``sample_k``, or fewer (not under 1,000) for very wide tables."""
+        return min(self.sample_k, max(1_000, _SAMPLE_CELLS // max(len(self.columns), 1)))
 
     @property
     def positive_class(self) -> str | None:
@@ -692,7 +698,7 @@ class _SampleFold:
     _NOT_KEPT = frozenset({Kind.TEXT, Kind.UNKNOWN})
 
     def __init__(self, plan: ProfilePlan) -> None:
-        self.sample = Sample.empty(plan.sample_k)
+        self.sample = Sample.empty(plan.sample_rows)
         self._id = plan.schema.first(Role.ID)
         self._columns = [
             c for c in plan.columns if c.kind not in self._NOT_KEPT and c.role not in (Role.ID, Role.VERSION)
