@@ -275,6 +275,9 @@ def open_delimited(
     """
     head, encoding = text_head(path, label, encoding, notes)
     layout = _layout_of(path, label, head, encoding, delimiter, notes)
+    if len(head) < _HEAD_BYTES // 4 and not "".join(_lines(head)[layout.header_lines :]).strip():
+        nothing = pa.schema([(name, pa.null()) for name in layout.names]).empty_table()
+        return DelimitedPart(label, path, nothing.schema, 0, layout, 1.0, nothing)
     ragged = _Ragged()
     texts_here = {name: pa.string() for name in layout.names if name in texts}
     size = path.stat().st_size
@@ -382,7 +385,7 @@ def _guess_delimiter(head: str) -> str | None:
 
 def _sample(path: Path, head: str, layout: _Layout) -> bytes:
     """UTF-8 records from all over the file, without the header."""
-    lines = io.StringIO(head, newline="").readlines()
+    lines = _lines(head)
     body = "".join(lines[layout.header_lines : -1] or lines[layout.header_lines :])
     parts = [body.encode("utf-8", errors="replace")]
     size = path.stat().st_size
@@ -395,6 +398,11 @@ def _sample(path: Path, head: str, layout: _Layout) -> bytes:
                 first, last = chunk.find(b"\n"), chunk.rfind(b"\n")
                 parts.append(chunk[first + 1 : last + 1].decode("utf-8", errors="replace").encode())
     return b"".join(parts)
+
+
+def _lines(text: str) -> list[str]:
+    """Lines as the csv module counts them: ended by line feed or carriage return, by nothing else."""
+    return io.StringIO(text, newline="").readlines()
 
 
 def _tell_ragged(label: str, path: Path, layout: _Layout, rows: int, notes: Notes) -> None:

@@ -58,10 +58,13 @@ class JsonLinesPart:
             ) as reader:
                 for batch in reader:
                     batch = batch.select(list(names))
+                    batch.validate(full=True)  # the reader takes any bytes for text
                     for piece in cut(batch, batch_rows):
                         done += piece.num_rows
                         yield piece
         except (pa.ArrowInvalid, UnicodeError):
+            if self.encoding is None:
+                refuse_bad_text(self.path, self.label)
             yield from self._line_by_line(names, batch_rows, notes, skip=done)
 
     def _line_by_line(
@@ -99,9 +102,7 @@ class _Lines:
                         found = decode(line)
                         if not isinstance(found, dict):
                             raise ValueError(f"it is a {type(found).__name__}, not an object")
-                    except (ValueError, UnicodeError) as cause:
-                        if isinstance(cause, UnicodeError) and self.encoding is None:
-                            refuse_bad_text(self.path, self.label)
+                    except ValueError as cause:
                         self.broken += 1
                         if len(self.examples) < _EXAMPLES:
                             self.examples.append(f"line {number:,}: {cause}")
@@ -151,7 +152,10 @@ def open_json_lines(
         table = pa_json.read_json(
             _utf8(path, encoding), read_options=pa_json.ReadOptions(block_size=_BLOCK_BYTES)
         )
+        table.validate(full=True)  # the reader takes any bytes for text
     except (pa.ArrowInvalid, UnicodeError):
+        if encoding is None:
+            refuse_bad_text(path, label)
         lines = _Lines(path, label, encoding, known=None)
         rows = list(lines)
         if not rows:

@@ -147,7 +147,7 @@ class Source:
             for field in self.arrow_schema:
                 at = batch.schema.get_field_index(field.name)
                 if at >= 0:
-                    arrays.append(_fitted(batch.column(at), field.type, part.schema.field(field.name).type))
+                    arrays.append(_fitted(batch.column(at), field.type))
                 elif field.name in constants:
                     arrays.append(_repeated(constants[field.name], batch.num_rows))
                 else:
@@ -460,6 +460,10 @@ def _common(one: pa.DataType, other: pa.DataType) -> pa.DataType:
             return b
         if pa.types.is_large_string(a) and pa.types.is_string(b):
             return a
+    if all(pa.types.is_timestamp(kind) or pa.types.is_date(kind) for kind in (one, other)):
+        zoned = any(pa.types.is_timestamp(kind) and kind.tz for kind in (one, other))
+        fine = any(pa.types.is_timestamp(kind) and kind.unit == "ns" for kind in (one, other))
+        return pa.timestamp("ns" if fine else "us", "UTC" if zoned else None)
     if pa.types.is_boolean(one) or pa.types.is_boolean(other):
         return one if one.equals(other) else pa.string()
     try:
@@ -471,14 +475,14 @@ def _common(one: pa.DataType, other: pa.DataType) -> pa.DataType:
     return merged.field("x").type
 
 
-def _fitted(array: pa.Array, wanted: pa.DataType, declared: pa.DataType) -> pa.Array:
-    """Bring a batch's column to the joined type; what does not convert stays as it is, for `values_of`."""
-    if array.type.equals(wanted) or plain_type(array.type).equals(plain_type(wanted)):
+def _fitted(array: pa.Array, wanted: pa.DataType) -> pa.Array:
+    """Bring a batch's column to the joined type; where that would lose something it stays as it is."""
+    if plain_type(array.type).equals(plain_type(wanted)):
         return array
     if pa.types.is_string(wanted):
         return as_text(array)
     try:
-        return array.cast(wanted, safe=False)
+        return array.cast(wanted)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         return array
 

@@ -228,11 +228,10 @@ def _bits(array: pa.Array) -> np.ndarray:
 def _example(array: pa.Array, row: int) -> str:
     if not _is_simple(array.type):
         return str(array.type)[:_EXAMPLE_LENGTH]
-    scalar = array[row]
     try:
-        text = str(scalar.as_py())
-    except (ValueError, OverflowError, TypeError, ImportError):
-        text = str(scalar)
+        text = str(array[row].as_py())
+    except (ValueError, OverflowError, TypeError, ImportError):  # a time that Python's calendar does not hold
+        text = array[row : row + 1].to_string(indent=0).strip("[]\n ")
     return text if len(text) <= _EXAMPLE_LENGTH else text[: _EXAMPLE_LENGTH - 1] + "…"
 
 
@@ -321,7 +320,9 @@ def _word_by_word(array: pa.Array, dtype: Any, word_of: Callable[[str], Any]) ->
     *word_of* returns the value, raises ValueError for a misfit, and is not asked about `NULL_WORDS`.
     """
     encoded = array.dictionary_encode()
-    words = encoded.dictionary.to_pylist()
+    words = _strings(encoded.dictionary)
+    if not len(words):
+        return _Read(np.zeros(len(array), dtype), np.zeros(len(array), bool))
     data, valid, misfit = np.zeros(len(words), dtype), np.ones(len(words), bool), np.zeros(len(words), bool)
     for row, word in enumerate(words):
         word = word.strip()
@@ -522,10 +523,9 @@ def _epochs(array: pa.Array, valid: np.ndarray | None) -> _Read:
 
 
 def _instant(word: str) -> int:
-    try:
-        at = datetime.fromisoformat(word)
-    except ValueError:
-        return _bare_epoch(word)
+    if not word[:4].isdigit() or (len(word) != 8 and word[4:5] != "-"):
+        return _bare_epoch(word)  # 8 digits are a date; Python would find a date in 13 digits too
+    at = datetime.fromisoformat(word)
     if at.tzinfo is None:
         at = at.replace(tzinfo=UTC)
     since = at - datetime(1970, 1, 1, tzinfo=UTC)
@@ -533,7 +533,7 @@ def _instant(word: str) -> int:
 
 
 def _bare_epoch(word: str) -> int:
-    """Seconds (or finer) since 1970 written as digits; 8 digits are a date, which was tried before."""
+    """Seconds (or finer) since 1970 written as a number."""
     number = _number(word)
     if not -(2.0**63) < number < 2.0**63:
         raise ValueError(word)
@@ -566,7 +566,7 @@ def _codes(array: pa.Array) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     if not pa.types.is_dictionary(array.type) and _is_string(words.type):
         if valid is not None:
             codes = np.where(valid, codes, 0)
-        return codes.astype(np.int32, copy=False), words.to_numpy(zero_copy_only=False), valid
+        return codes.astype(np.int32, copy=False), _strings(words), valid
     if not len(words):
         return np.zeros(len(codes), np.int32), np.empty(0, object), valid
     # a dictionary from outside may name words that no row uses, twice, or as null
@@ -581,7 +581,17 @@ def _codes(array: pa.Array) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     new[used] = np.where(kept[used], _raw(spelled.indices), 0)
     if not kept[used].all():
         valid = kept[codes] if valid is None else kept[codes] & valid
-    return new[codes], spelled.dictionary.to_numpy(zero_copy_only=False), valid
+    return new[codes], _strings(spelled.dictionary), valid
+
+
+def _strings(words: pa.Array) -> np.ndarray:
+    """Words as Python strings, object ``(n,)``; bytes that are not UTF-8 (some writers store them) are escaped."""
+    try:
+        out: np.ndarray = words.to_numpy(zero_copy_only=False)
+    except (UnicodeDecodeError, pa.ArrowException):
+        raw = words.cast(pa.large_binary()).to_pylist()
+        out = np.array([None if x is None else x.decode("utf-8", "backslashreplace") for x in raw], object)
+    return out
 
 
 def _encode(array: pa.Array) -> pa.DictionaryArray:
