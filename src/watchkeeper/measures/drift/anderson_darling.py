@@ -24,11 +24,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from watchkeeper.domain.measurement import Measurement
 from watchkeeper.measures.drift.alignment import OrderedBins, ordered_bins
-from watchkeeper.measures.drift.order_measurement import few_masses, measured_order
+from watchkeeper.measures.drift.order_measurement import measured_order
 from watchkeeper.measures.drift.share_measurement import MARGIN_LEVEL
 from watchkeeper.stats import cdf_distances, sampling_noise
 from watchkeeper.stats.states.histogram import Histogram
@@ -56,12 +54,9 @@ def measure_anderson_darling(
 def _measured(bins: OrderedBins, n: float, m: float) -> dict[str, Any]:
     scale = n * m / (n + m) / (bins.n * bins.m / (bins.n + bins.m))  # scaled counts rest on fewer rows
     value = scale * cdf_distances.anderson_darling(bins.baseline, bins.window)
-    masses, alone = few_masses(bins)
-    middle = np.cumsum(masses) - masses / 2
-    room = middle * (1 - middle) - np.where(alone, masses / 4, 0.0)
-    weights = np.divide(masses, room, out=np.zeros(masses.size), where=room > 1e-12)
-    eigenvalues = sampling_noise.bridge_eigenvalues(masses, weights, at=0.5, averaged=alone)
-    exact = bool(bins.atoms[bins.pooled > 0].all()) and not bins.slack
+    filled = bins.pooled > 0
+    eigenvalues = sampling_noise.anderson_darling_eigenvalues(bins.pooled[filled], bins.atoms[filled])
+    exact = bool(bins.atoms[filled].all()) and not bins.slack
     return {
         "value": value,
         "margin": sampling_noise.quadratic_quantile(eigenvalues, level=MARGIN_LEVEL),

@@ -22,11 +22,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from watchkeeper.domain.measurement import Measurement
 from watchkeeper.measures.drift.alignment import OrderedBins, ordered_bins
-from watchkeeper.measures.drift.order_measurement import few_masses, measured_order
+from watchkeeper.measures.drift.order_measurement import measured_order
 from watchkeeper.measures.drift.share_measurement import MARGIN_LEVEL
 from watchkeeper.stats import cdf_distances, sampling_noise
 from watchkeeper.stats.states.histogram import Histogram
@@ -54,9 +52,8 @@ def measure_cramer_von_mises(
 def _measured(bins: OrderedBins, n: float, m: float) -> dict[str, Any]:
     scale = n * m / (n + m) / (bins.n * bins.m / (bins.n + bins.m))  # scaled counts rest on fewer rows
     value = scale * cdf_distances.cramer_von_mises(bins.baseline, bins.window, atoms=bins.atoms)
-    masses, alone = few_masses(bins)
-    # the gap counts at the end of an atom, and all through any other bin
-    eigenvalues = sampling_noise.bridge_eigenvalues(masses, masses, at=np.where(alone, 1.0, 0.5))
+    filled = bins.pooled > 0
+    eigenvalues = sampling_noise.cramer_von_mises_eigenvalues(bins.pooled[filled], bins.atoms[filled])
     return {
         "value": value,
         "margin": sampling_noise.quadratic_quantile(eigenvalues, level=MARGIN_LEVEL),

@@ -22,7 +22,9 @@ def drift_entries(names: Iterable[str] | None = None) -> tuple[Entry, ...]:
     NotFound
         a name is not a drift measure.
     """
-    lines = {entry.name: entry for entry in CATALOGUE if entry.reads in ("distribution", "histogram", "state")}
+    lines = {
+        entry.name: entry for entry in CATALOGUE if entry.reads in ("distribution", "histogram", "state")
+    }
     if names is None:
         return tuple(entry for entry in lines.values() if entry.default)
     out = []
@@ -33,7 +35,9 @@ def drift_entries(names: Iterable[str] | None = None) -> tuple[Entry, ...]:
     return tuple(out)
 
 
-def measure_drift(baseline: Profile, window: Profile, *, names: Iterable[str] | None = None) -> list[Measurement]:
+def measure_drift(
+    baseline: Profile, window: Profile, *, names: Iterable[str] | None = None
+) -> list[Measurement]:
     """Measure every column that both profiles hold; one column's failure is its own measurement's reason."""
     entries = drift_entries(names)
     return [
@@ -61,7 +65,11 @@ def measure_column_drift(
         except (WatchkeeperError, ArithmeticError, ValueError) as failure:
             said = failure.what if isinstance(failure, WatchkeeperError) else str(failure)
             found = Measurement.missing(
-                entry.name, said.rstrip("."), rows=window.rows, baseline_rows=baseline.rows, details={"failed": True}
+                entry.name,
+                said.rstrip("."),
+                rows=window.rows,
+                baseline_rows=baseline.rows,
+                details={"failed": True},
             )
         out.append(replace(found, subject=baseline.name))
     return out

@@ -19,7 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from watchkeeper.measures.drift.alignment import OrderedBins
-from watchkeeper.measures.drift.order_measurement import few_groups
 from watchkeeper.measures.drift.share_measurement import MARGIN_LEVEL
 from watchkeeper.stats import sampling_noise
 from watchkeeper.stats.states.histogram import Histogram
@@ -90,7 +89,8 @@ def _few(bins: OrderedBins) -> tuple[Floats, Floats]:
     at[0] = pooled.low.mean if pooled.low.count else 0.0
     if edges.bins > 1:
         at[-1] = pooled.high.mean if pooled.high.count else 0.0
-    weights, groups = bins.pooled[filled], few_groups(bins.pooled, limit=_JOINED)
+    weights = bins.pooled[filled]
+    groups = sampling_noise.joined_groups(weights, limit=_JOINED)
     masses = np.asarray(np.bincount(groups, weights), dtype=np.float64)
     means = np.bincount(groups, weights * at[filled]) / masses
     return masses, np.append(np.maximum(np.diff(means), 0.0), 0.0)

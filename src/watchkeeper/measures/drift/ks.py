@@ -29,7 +29,7 @@ from scipy.special import kolmogi
 
 from watchkeeper.domain.measurement import Measurement
 from watchkeeper.measures.drift.alignment import OrderedBins, ordered_bins
-from watchkeeper.measures.drift.order_measurement import FEW, measured_order
+from watchkeeper.measures.drift.order_measurement import measured_order
 from watchkeeper.measures.drift.share_measurement import MARGIN_LEVEL
 from watchkeeper.stats import cdf_distances, sampling_noise
 from watchkeeper.stats.states.histogram import Histogram
@@ -59,7 +59,7 @@ def _measured(bins: OrderedBins, n: float, m: float) -> dict[str, Any]:
     spread = math.sqrt(1 / n + 1 / m)
     margin = float(kolmogi(1 - MARGIN_LEVEL)) * spread
     filled = int(np.count_nonzero(bins.pooled))
-    if filled <= FEW:  # few values: the gap can only open between them, and is smaller
+    if filled <= _FEW:  # few values: the gap can only open between them, and is smaller
         margin = min(
             margin,
             sampling_noise.bridge_quantile(
@@ -75,5 +75,6 @@ def _measured(bins: OrderedBins, n: float, m: float) -> dict[str, Any]:
     }
 
 
+_FEW = 64
 _MEAN = math.sqrt(math.pi / 2) * math.log(2)
 """Mean of Kolmogorov's distribution, 0.869."""
