@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 
 from watchkeeper.errors import BadInput, Incompatible
 
-__all__ = ["Discrepancy", "median_bandwidth", "mmd"]
+__all__ = ["Discrepancy", "median_bandwidth", "mmd", "two_matrices"]
 
 _BLOCK = 512
 """Rows of the kernel that are held at once: 512 x 10,000 single numbers are 20 MB."""
@@ -89,12 +89,7 @@ def mmd(
     >>> still.p_value > 0.05, round(moved.p_value, 4)
     (True, 0.005)
     """
-    x, y = _matrix(baseline, "baseline"), _matrix(window, "window")
-    if x.shape[1] != y.shape[1]:
-        raise Incompatible(
-            f"Vectors of {x.shape[1]} and of {y.shape[1]} numbers cannot be compared.",
-            "Compare columns of one dimension.",
-        )
+    x, y = two_matrices(baseline, window)
     n, m = len(x), len(y)
     single = precision == "single" or (precision == "auto" and n + m >= _SINGLE_FROM)
     dtype: Any = np.float32 if single else np.float64
@@ -205,6 +200,17 @@ def _sums(rows: NDArray, sigma: float, labels: NDArray) -> tuple[NDArray, NDArra
             row_sums[right] += block.sum(axis=0)
             within += 2.0 * np.einsum("ij,ij->j", labels[here], block @ labels[right])
     return within, labels.T.astype(np.float64) @ row_sums, float(row_sums.sum())
+
+
+def two_matrices(baseline: Any, window: Any) -> tuple[NDArray, NDArray]:
+    """Both sides as float64 ``(rows, d)``; refused unless they are finite, of one width, with two rows each."""
+    x, y = _matrix(baseline, "baseline"), _matrix(window, "window")
+    if x.shape[1] != y.shape[1]:
+        raise Incompatible(
+            f"Vectors of {x.shape[1]} and of {y.shape[1]} numbers cannot be compared.",
+            "Compare columns of one dimension.",
+        )
+    return x, y
 
 
 def _matrix(rows: Any, side: str) -> NDArray:
