@@ -281,6 +281,60 @@ class TestDelta:
             None,
         }
 
+    def test_partition_values_keep_their_types_and_odd_letters(self, tmp_path):
+        table = pa.table(
+            {
+                "n": [1, 2, 3],
+                "day": [dt.date(2013, 1, 1), None, dt.date(2013, 1, 2)],
+                "c": ["A B/ø", "x=y", None],
+            }
+        )
+        self.deltalake.write_deltalake(str(tmp_path), table, partition_by=["day", "c"])
+        found = sorted(rows_of(open_source(tmp_path)), key=lambda row: row["n"])
+        assert found == table.to_pylist()
+
+    def test_a_column_added_later_is_null_before(self, tmp_path):
+        self.deltalake.write_deltalake(str(tmp_path), pa.table({"n": [1]}))
+        self.deltalake.write_deltalake(
+            str(tmp_path), pa.table({"n": [2], "w": ["x"]}), mode="append", schema_mode="merge"
+        )
+        source = open_source(tmp_path)
+        assert sorted(rows_of(source), key=lambda row: row["n"]) == [{"n": 1, "w": None}, {"n": 2, "w": "x"}]
+        assert source.problems == []
+
+    def test_a_table_without_rows(self, tmp_path):
+        self.deltalake.DeltaTable.create(str(tmp_path), schema=self.deltalake.Schema.from_arrow(TABLE.schema))
+        source = open_source(tmp_path)
+        assert source.arrow_schema.names == TABLE.column_names
+        assert rows_of(source) == []
+        assert source.sample().num_rows == 0
+
+    @pytest.mark.parametrize("feature", ["deletionVectors", "columnMapping"])
+    def test_what_would_be_read_wrongly_is_refused(self, tmp_path, feature):
+        self.deltalake.write_deltalake(str(tmp_path), TABLE)
+        log = tmp_path / "_delta_log" / "00000000000000000000.json"
+        actions = [json.loads(line) for line in log.read_text().splitlines()]
+        for action in actions:
+            if "protocol" in action:
+                action["protocol"] = {
+                    "minReaderVersion": 3,
+                    "minWriterVersion": 7,
+                    "readerFeatures": [feature],
+                    "writerFeatures": [feature],
+                }
+            if "metaData" in action and feature == "columnMapping":
+                action["metaData"]["configuration"] = {"delta.columnMapping.mode": "name"}
+        log.write_text("\n".join(map(json.dumps, actions)))
+        with pytest.raises(UnreadableSource, match=feature):
+            open_source(tmp_path)
+
+    def test_a_missing_file_is_no_smaller_table(self, tmp_path):
+        self.deltalake.write_deltalake(str(tmp_path), TABLE)
+        self.deltalake.write_deltalake(str(tmp_path), TABLE, mode="append")
+        next(tmp_path.glob("*.parquet")).unlink()
+        with pytest.raises(UnreadableSource):
+            open_source(tmp_path)
+
     def test_a_broken_log(self, tmp_path):
         (tmp_path / "_delta_log").mkdir()
         with pytest.raises(UnreadableSource, match="Delta"):

@@ -1,17 +1,38 @@
-"""Delta Lake tables: a folder with a ``_delta_log``, read by its own list of files."""
+"""Delta Lake tables: a folder with a ``_delta_log``, read by its own list of files.
+
+The log says which Parquet files are the table now and which partition each is; the files are then read like any
+others, in bounded memory. A table that needs more than that to be read rightly (deletion vectors, column mapping)
+is refused, never read wrongly.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pyarrow as pa
 
 from watchkeeper.errors import MissingExtra, UnreadableSource
-from watchkeeper.rows.parts import Notes, StreamPart
+from watchkeeper.rows.parquet import open_parquet
+from watchkeeper.rows.parts import Notes, Part
 
-__all__ = ["is_delta", "open_delta"]
+__all__ = ["DeltaFiles", "is_delta", "open_delta"]
+
+_HARMLESS_FEATURES = frozenset(("timestampNtz", "v2Checkpoint", "vacuumProtocolCheck", "typeWidening"))
+
+
+@dataclass(frozen=True, slots=True)
+class DeltaFiles:
+    """The files of a table's current version, their partition values, and the table's own schema."""
+
+    parts: tuple[Part, ...]
+    partitions: tuple[Mapping[str, pa.Scalar], ...]
+    files: tuple[Path, ...]
+    schema: pa.Schema
+    version: int
 
 
 def is_delta(path: Path) -> bool:
@@ -19,15 +40,16 @@ def is_delta(path: Path) -> bool:
     return (path / "_delta_log").is_dir()
 
 
-def open_delta(path: Path, label: str, notes: Notes) -> StreamPart:
-    """Open the current version of a table; partition columns are among its columns.
+def open_delta(path: Path, label: str, notes: Notes) -> DeltaFiles:
+    """Read the log of the table at *path*, and the footers of its files.
 
     Raises
     ------
     MissingExtra
         ``deltalake`` is not installed.
     UnreadableSource
-        the log is broken, or the table uses a feature that has no reader here (deletion vectors).
+        the log or a file is broken, or the table needs a feature that has no reader here. A file that is missing
+        is not passed over: the log says that it belongs to the table.
     """
     try:
         from deltalake import DeltaTable
@@ -39,48 +61,54 @@ def open_delta(path: Path, label: str, notes: Notes) -> StreamPart:
             extra="server",
             instead="Or point at its Parquet files, if nothing was ever deleted or rewritten: FOLDER/*.parquet",
         ) from cause
-
-    def refused(cause: Exception) -> UnreadableSource | None:
-        if not isinstance(cause, DeltaError | pa.ArrowException | OSError):
-            return None
-        step = "Check the table with the engine that wrote it."
-        if "vector" in str(cause).lower() or "feature" in str(cause).lower():
-            step = "Purge deletion vectors first (REORG TABLE ... APPLY (PURGE)), or read it through DuckDB or Spark."
-        return UnreadableSource(f"{label} cannot be read as a Delta table: {str(cause).strip()}", step)
-
     try:
         table = DeltaTable(str(path))
-        dataset: Any = table.to_pyarrow_dataset()
-        rows = _rows(table)
-    except Exception as cause:
-        raise refused(cause) or cause from cause
-    names: list[str] = dataset.schema.names
+        _refuse_unreadable_features(table, label)
+        schema = pa.schema(table.schema())
+        actions = pa.table(table.get_add_actions(flatten=True))
+    except (DeltaError, pa.ArrowException, OSError) as cause:
+        raise UnreadableSource(
+            f"{label} cannot be read as a Delta table: {str(cause).strip()}",
+            "Check the table with the engine that wrote it.",
+        ) from cause
+    files = tuple(_local(path, stored, label) for stored in actions.column("path").to_pylist())
+    keys = [name for name in table.metadata().partition_columns if name in schema.names]
+    values = [
+        {
+            key: pa.scalar(actions.column(f"partition.{key}")[at].as_py(), schema.field(key).type)
+            for key in keys
+        }
+        for at in range(len(files))
+    ]
+    parts = tuple(open_parquet(file, str(file.relative_to(path)), notes) for file in files)
+    plain = pa.schema([field.remove_metadata() for field in schema])
+    return DeltaFiles(parts, tuple(values), files, plain, table.version())
 
-    def batches(positions: list[int], batch_rows: int) -> Iterator[pa.RecordBatch]:
-        # the scanner fetches ahead by row groups: one batch and one file at a time keeps that bounded
-        scanner = dataset.scanner(
-            columns=[names[p] for p in positions],
-            batch_size=batch_rows,
-            batch_readahead=1,
-            fragment_readahead=1,
-            cache_metadata=False,
+
+def _refuse_unreadable_features(table: Any, label: str) -> None:
+    protocol = table.protocol()
+    features = set(protocol.reader_features or ()) - _HARMLESS_FEATURES
+    mapping = (table.metadata().configuration or {}).get("delta.columnMapping.mode", "none")
+    if mapping != "none":
+        features.add("columnMapping")
+    else:
+        features.discard("columnMapping")
+    if not features:
+        return
+    step = "Read it with DuckDB or Spark, and hand over what they return."
+    if "deletionVectors" in features:
+        step = (
+            "Purge its deletion vectors and drop the feature, or read it with Spark and hand over the frame."
         )
-        yield from scanner.to_batches()
-
-    notes_of_version = f"Delta version {table.version()}"
-    return StreamPart(
-        label=f"{label} ({notes_of_version})",
-        schema=pa.schema([f.remove_metadata() for f in dataset.schema]),
-        rows=rows,
-        open=batches,
-        guard=refused,
+    raise UnreadableSource(
+        f"{label} uses Delta features that are not read here: {', '.join(sorted(features))}.", step
     )
 
 
-def _rows(table: Any) -> int | None:
-    """Rows by the statistics in the log; None where a file has none."""
-    counts = pa.table(table.get_add_actions(flatten=True))
-    if "num_records" not in counts.column_names:
-        return None
-    column = counts.column("num_records")
-    return None if column.null_count else sum(column.to_pylist())
+def _local(table: Path, stored: str, label: str) -> Path:
+    """The place of a data file; the log writes it relative to the table, percent-encoded."""
+    if stored.startswith("file://"):
+        return Path(unquote(stored.removeprefix("file://")))
+    if "://" in stored:
+        raise UnreadableSource(f"{label} keeps a file elsewhere: {stored!r}.", "Only local files are read.")
+    return table / unquote(stored)

@@ -62,11 +62,12 @@ class Source:
         columns: Sequence[str] | None = None,
         files: FileSet | None = None,
         partitions: tuple[Mapping[str, pa.DataType], Sequence[Mapping[str, pa.Scalar]]] = ({}, ()),
+        declared: pa.Schema | None = None,
     ) -> None:
         self.name, self.kind, self.rereadable = name, kind, rereadable
         self._parts, self._notes, self._files = tuple(parts), notes, files
         self._partition_values = partitions[1] or tuple({} for _ in parts)
-        joined = _joined([part.schema for part in parts], [part.label for part in parts], notes)
+        joined = declared or _joined([part.schema for part in parts], [part.label for part in parts], notes)
         for column, dtype in partitions[0].items():
             if column not in joined.names:
                 joined = joined.append(pa.field(column, dtype))
@@ -172,6 +173,8 @@ class Source:
         """
         if not self.rereadable:
             return None
+        if not self._parts:
+            return self.arrow_schema.empty_table()
         count = min(len(self._parts), 5)
         chosen = dict.fromkeys(round(i * (len(self._parts) - 1) / max(count - 1, 1)) for i in range(count))
         tables = [self.arrow_schema.empty_table()]
@@ -289,10 +292,15 @@ def _of_paths(
 
         folder = Path(source).expanduser()
         if folder.is_dir() and is_delta(folder):
-            part: Part = open_delta(folder, name, notes)
-            inside = tuple(p for p in sorted(folder.rglob("*.json")) if p.parent.name == "_delta_log")
+            delta = open_delta(folder, name, notes)
             return Source(
-                name=name, kind="delta", parts=[part], files=FileSet("delta", inside, folder), **chosen
+                name=name,
+                kind="delta",
+                parts=delta.parts,
+                files=FileSet("delta", delta.files, folder),
+                partitions=({}, delta.partitions),
+                declared=delta.schema,
+                **chosen,
             )
     files = files_of(source)
     if files.passed_over:
