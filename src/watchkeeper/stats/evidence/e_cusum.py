@@ -23,7 +23,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from watchkeeper.stats.evidence.e_detector import EDetector
+from watchkeeper.stats.evidence.e_detector import EDetector, log_bets
 
 __all__ = ["ECUSUM"]
 
@@ -41,8 +41,10 @@ class ECUSUM(EDetector):
 
     name: ClassVar[str] = "e-cusum"
 
-    def _path(self, logs: Floats, capital: Floats) -> Floats:
-        total = np.cumsum(logs, axis=1)
+    def _path(self, losses: Floats, capital: Floats) -> tuple[Floats, Floats]:
+        total = np.cumsum(log_bets(losses, self.level), axis=1)
         before = np.concatenate([-np.log(np.maximum(capital, 1.0))[:, None], total[:, :-1]], axis=1)
-        out: Floats = np.exp(np.minimum(total - np.minimum.accumulate(before, axis=1), 690.0))
-        return out
+        np.minimum.accumulate(before, axis=1, out=before)
+        total -= before
+        np.exp(np.minimum(total, 690.0, out=total), out=total)
+        return total.mean(0), total[:, -1].copy()

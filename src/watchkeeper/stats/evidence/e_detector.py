@@ -10,7 +10,6 @@ The grid is :math:`\lambda = f / m_0`, `FRACTIONS`: bets for changes from 2% to 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from math import log
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -112,18 +111,17 @@ class EDetector:
         since = self.since_alarm
         while start < len(x):
             part = x[start : start + span]
-            path = self._path(log_bets(part, self.level), capital)
-            over = np.flatnonzero(path.mean(0) >= 1 / self.alpha)
-            if len(over):
+            path, after = self._path(part, capital)
+            stop = int((path >= 1 / self.alpha).argmax())
+            if path[stop] >= 1 / self.alpha:
                 # After an alarm the rest is computed again from nothing: short spans while alarms are dense.
-                stop = int(over[0])
                 found.append(start + stop)
                 start += stop + 1
                 capital = np.zeros_like(capital)
                 since = 0
                 span = max(128, min(span, 4 * (stop + 1)))
             else:
-                capital = path[:, -1]
+                capital = after
                 start += len(part)
                 since += len(part)
                 span = min(_SPAN, 2 * span)
@@ -142,9 +140,7 @@ class EDetector:
         out = np.empty(len(x))
         capital = np.array(self.capital)
         for start in range(0, len(x), _SPAN):
-            path = self._path(log_bets(x[start : start + _SPAN], self.level), capital)
-            out[start : start + _SPAN] = path.mean(0)
-            capital = path[:, -1]
+            out[start : start + _SPAN], capital = self._path(x[start : start + _SPAN], capital)
         return out
 
     def to_payload(self) -> dict[str, Any]:
@@ -175,12 +171,6 @@ class EDetector:
         rest = {key: value for key, value in payload.items() if key not in ("detector", "capital")}
         return cls(capital=tuple(payload["capital"]), **rest)
 
-    def _path(self, logs: Floats, capital: Floats) -> Floats:
-        """Capital ``(bets, n)`` after each of the bets ln e ``(bets, n)``, from *capital* ``(bets,)``."""
+    def _path(self, losses: Floats, capital: Floats) -> tuple[Floats, Floats]:
+        """The averaged capital ``(n,)`` after each of *losses*, and the bets' ``(bets,)`` after the last."""
         raise NotImplementedError
-
-    @staticmethod
-    def _block(logs: Floats) -> int:
-        """How many bets may be multiplied before a double would overflow."""
-        widest = float(np.abs(logs).max(initial=1e-3))
-        return max(1, min(128, int(300 / max(widest, log(2)))))

@@ -23,7 +23,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from watchkeeper.stats.evidence.e_detector import EDetector
+from watchkeeper.stats.evidence.e_detector import FRACTIONS, EDetector
 
 __all__ = ["ESR"]
 
@@ -41,23 +41,35 @@ class ESR(EDetector):
 
     name: ClassVar[str] = "e-sr"
 
-    def _path(self, logs: Floats, capital: Floats) -> Floats:
-        bets, n = logs.shape
-        block = self._block(logs)
-        blocks = -(-n // block)
-        padded = np.zeros((bets, blocks * block))
-        padded[:, :n] = logs
-        product = np.exp(np.cumsum(padded.reshape(bets, blocks, block), axis=2))
+    def _path(self, losses: Floats, capital: Floats) -> tuple[Floats, Floats]:
+        stakes = np.array(FRACTIONS) / self.level
+        # How many bets may be multiplied before a double would overflow.
+        widest = np.abs(np.log1p(stakes[-1] * (np.array([0.0, 1.0]) - self.level))).max()
+        block = max(1, min(128, int(300 / widest), len(losses)))
+        blocks = -(-len(losses) // block)
+        padded = np.full(blocks * block, self.level)  # a loss at the level changes nothing but the + 1 ...
+        padded[: len(losses)] = losses
+        off = padded.reshape(blocks, block).T - self.level
+        # Time first, so that the accumulations run over bets and blocks side by side: (block, bets, blocks).
+        product = off[:, None, :] * stakes[None, :, None]
+        product += 1.0
+        np.multiply.accumulate(product, axis=0, out=product)
         started = np.empty_like(product)
-        started[:, :, 0] = 1.0
-        np.divide(1.0, product[:, :, :-1], out=started[:, :, 1:])
-        np.cumsum(started, axis=2, out=started)
-        carry = np.empty((bets, blocks))
-        r = capital
-        with np.errstate(over="ignore"):
-            for b in range(blocks):
-                carry[:, b] = r
+        started[0] = 1.0
+        np.divide(1.0, product[:-1], out=started[1:])
+        np.add.accumulate(started, axis=0, out=started)
+        carry = np.empty((len(stakes), blocks))
+        for bet, r in enumerate(capital.tolist()):
+            ends = zip(product[-1, bet].tolist(), started[-1, bet].tolist())
+            carries = []
+            for factor, begun in ends:
+                carries.append(r)
                 # Past 1e300 an alarm was due long ago; stay finite.
-                r = np.minimum(product[:, b, -1] * (r + started[:, b, -1]), 1e300)
-            out: Floats = np.minimum(product * (carry[:, :, None] + started), 1e300)
-        return out.reshape(bets, -1)[:, :n]
+                r = min(factor * (r + begun), 1e300)
+            carry[bet] = carries
+        started += carry
+        with np.errstate(over="ignore"):
+            started *= product
+            path = started.sum(1).T.reshape(-1)[: len(losses)] / len(stakes)
+        last = (len(losses) - 1) % block
+        return path, np.minimum(started[last, :, -1], 1e300)  # ... and what comes after the last is cut off
