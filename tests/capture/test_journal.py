@@ -119,6 +119,20 @@ class TestTrouble:
         with pytest.raises(WatchkeeperError, match="journal-000"):
             list(read_after(foreign))
 
+    def test_a_file_whose_process_died_before_its_first_commit_is_empty(self, path):
+        path.touch()
+        assert list(read_after(path)) == []
+        assert (delete_through(path, 5), forget(path, ["a"])) == (0, 0)
+        assert model_of(path.rename(path.with_name("journal-001.db"))) == path.parent.name
+        with Journal(path, model="m") as journal:
+            assert append(journal, "a") == 1
+
+    def test_another_database_is_refused(self, path):
+        with sqlite3.connect(path) as connection:
+            connection.execute("CREATE TABLE other (x)")
+        with pytest.raises(StoreUnavailable, match="some other database"):
+            list(read_after(path))
+
     def test_a_later_format_is_refused_by_reader_and_writer(self, path):
         with Journal(path, model="m") as journal:
             append(journal, "a")

@@ -281,3 +281,16 @@ class TestOptions:
     def test_a_model_needs_a_name(self, tmp_path):
         with pytest.raises(BadInput, match="name"):
             Recorder(" ", 3, path=tmp_path)
+
+    def test_every_option_is_explained(self):
+        import inspect
+
+        options = set(inspect.signature(Recorder).parameters)
+        explained = {
+            name
+            for name in options
+            if f"{name}\n" in Recorder.__doc__
+            or f"{name}, " in Recorder.__doc__
+            or f", {name}" in Recorder.__doc__
+        }
+        assert options == explained

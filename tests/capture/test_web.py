@@ -234,15 +234,30 @@ class TestUntouched:
         )
         assert recorder.stats().recorded == 0
 
-    def test_websockets_and_lifespan_pass(self, recorder):
+    def test_websockets_pass(self, recorder):
         seen = []
 
         async def app(scope, receive, send):
             seen.append((scope["type"], receive, send))
 
-        asyncio.run(WatchASGI(app, recorder)({"type": "lifespan"}, "receive", "send"))
         asyncio.run(WatchASGI(app, recorder)({"type": "websocket"}, "receive", "send"))
-        assert seen == [("lifespan", "receive", "send"), ("websocket", "receive", "send")]
+        assert seen == [("websocket", "receive", "send")]
+
+    def test_the_shutdown_of_the_application_waits_for_the_disk(self, tmp_path):
+        recorder = Recorder("m", 1, path=tmp_path, flush_interval_s=1000)
+        messages = iter(["lifespan.startup", "lifespan.shutdown"])
+        sent = []
+
+        async def receive():
+            return {"type": next(messages)}
+
+        async def send(message):
+            sent.append((message["type"], len(told_in(tmp_path))))
+
+        recorder.record({}, 1)
+        asyncio.run(WatchASGI(asgi_app(), recorder)({"type": "lifespan", "state": {}}, receive, send))
+        assert sent == [("lifespan.startup.complete", 0), ("lifespan.shutdown.complete", 1)]
+        recorder.close()
 
 
 class TestServersManners:

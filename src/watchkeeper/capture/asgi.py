@@ -18,6 +18,8 @@ __all__ = ["WatchASGI"]
 
 Message = MutableMapping[str, Any]
 
+_SHUTDOWN_PATIENCE_S = 5.0
+
 
 class WatchASGI:
     """Records each prediction that *app* answers over HTTP, and adds its id to the response.
@@ -25,7 +27,7 @@ class WatchASGI:
     A JSON request with a JSON answer of known length is a prediction (see `exchange` for how bodies are read);
     its answer waits only for its own last byte. A status of 500 and above, and an exception, are recorded as
     errors; 400 to 499 are the caller's own and are not. Everything else (streams, files, websockets) passes
-    untouched.
+    untouched. When the application shuts down, what was recorded is flushed.
 
     Parameters
     ----------
@@ -62,6 +64,9 @@ class WatchASGI:
         receive: Callable[[], Awaitable[Message]],
         send: Callable[[Message], Awaitable[None]],
     ) -> None:
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, self._flushing(send))
+            return
         if scope["type"] != "http" or not self.exchange.watches(scope["method"], scope["path"]):
             await self.app(scope, receive, send)
             return
@@ -77,6 +82,17 @@ class WatchASGI:
             raise
         if conversation.status >= 500:
             conversation.failed(f"HTTP {conversation.status}")
+
+    def _flushing(self, send: Callable[[Message], Awaitable[None]]) -> Callable[[Message], Awaitable[None]]:
+        """Flush when the application shuts down: uvicorn then ends by a signal, without Python's own exit."""
+
+        async def forward(message: Message) -> None:
+            if message["type"] in ("lifespan.shutdown.complete", "lifespan.shutdown.failed"):
+                flush = self.exchange.recorder.flush
+                await asyncio.get_running_loop().run_in_executor(None, flush, _SHUTDOWN_PATIENCE_S)
+            await send(message)
+
+        return forward
 
 
 class _Conversation:

@@ -18,7 +18,8 @@ import random
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import count, islice
 
 __all__ = ["IdSource", "millisecond_of"]
 
@@ -44,44 +45,44 @@ class IdSource:
         _sources.add(self)
 
     def _reset(self) -> None:
-        self._lock = threading.RLock()
+        self._turning = threading.RLock()
         # A generator of our own: the user's random.seed() must not repeat our ids, nor must a forked child.
         self._random = random.Random(os.urandom(32)).getrandbits  # noqa: S311 - an id is no secret
-        self._last_us = 0
-        self._edge_us = -1
-        self._block = ""
-        self._counter = 0
+        self._now: tuple[int, int, str, Iterator[int]] = (0, 0, "", count())
+        """The current millisecond: its first microsecond, the one after its last, what its ids begin with, and
+        what they go on with. Replaced as a whole, and counting is atomic, so `next` needs no lock."""
 
     def next(self) -> tuple[str, int]:
         """Return a new id, and the microseconds since 1970 that belong to it."""
         now = self._now_us()
-        with self._lock:
-            if not self._last_us <= now < self._edge_us:
-                now = self._turn(now)
-            self._last_us = now
-            self._counter = counter = self._counter + 1
-            return f"{self._block}{counter:012x}", now
-
-    def _turn(self, now: int) -> int:
-        """The clock left the millisecond, or went back: return the time to use."""
-        if now < self._last_us and self._last_us - now < _BACKWARDS_US:
-            return self._last_us
-        self._edge_us = (now // 1000 + 1) * 1000
-        self._block = _block(now // 1000, self._random(26))
-        self._counter = self._random(47)  # the upper half is left for counting
-        return now
+        start, end, block, counter = self._now
+        if not start <= now < end:
+            now, block, counter = self._turn(now)
+        return f"{block}{next(counter):012x}", now
 
     def at(self, at_us: int) -> str:
         """Return a new id for a given time; between such ids no order is promised."""
         return f"{_block(at_us // 1000, self._random(26))}{self._random(48):012x}"
 
-    def take(self, count: int) -> tuple[list[str], int]:
-        """Return *count* new ids in order, and the microseconds that belong to all of them."""
-        with self._lock:
-            first, now = self.next()
-            start, block = self._counter, self._block
-            self._counter += count
-            return [first, *(f"{block}{start + i:012x}" for i in range(1, count))], now
+    def take(self, number: int) -> tuple[list[str], int]:
+        """Return *number* new ids in order, and the microseconds that belong to all of them."""
+        now = self._now_us()
+        start, end, block, counter = self._now
+        if not start <= now < end:
+            now, block, counter = self._turn(now)
+        return [f"{block}{n:012x}" for n in islice(counter, number)], now
+
+    def _turn(self, now: int) -> tuple[int, str, Iterator[int]]:
+        """The clock left the millisecond, or went back: return the time to use, and its ids."""
+        with self._turning:
+            start, end, block, counter = self._now
+            if end - _BACKWARDS_US < now < end:
+                return end - 1 if now < start else now, block, counter
+            start = now // 1000 * 1000
+            block = _block(now // 1000, self._random(26))
+            counter = count(self._random(47))  # the upper half is left for counting
+            self._now = (start, start + 1000, block, counter)
+            return now, block, counter
 
 
 def _system_us() -> int:

@@ -209,6 +209,8 @@ def journals(path: str | Path, model: str | None = None) -> list[Path]:
 def model_of(path: Path) -> str:
     """The model whose predictions the journal at *path* holds."""
     with _opened(path) as connection:
+        if _is_blank(connection):
+            return unquote(path.parent.name)
         row = connection.execute("SELECT value FROM meta WHERE key = 'model'").fetchone()
     return str(row[0]) if row else unquote(path.parent.name)
 
@@ -226,6 +228,8 @@ def read_flushes(path: Path, sequence: int = 0, limit: int | None = None) -> Ite
         a later version of this program wrote it.
     """
     with _opened(path) as connection:
+        if _is_blank(connection):
+            return
         rows = connection.execute(
             "SELECT sequence, at_us, version, rows, codec, events FROM flushes"
             " WHERE sequence > ? ORDER BY sequence LIMIT ?",
@@ -247,6 +251,8 @@ def delete_through(path: Path, sequence: int) -> int:
     Their space in the file is used again. Call it when they are safely elsewhere, never before.
     """
     with _opened(path) as connection:
+        if _is_blank(connection):
+            return 0
         return connection.execute("DELETE FROM flushes WHERE sequence <= ?", (sequence,)).rowcount
 
 
@@ -257,6 +263,8 @@ def forget(path: Path, ids: Collection[str]) -> int:
     """
     wanted, removed = frozenset(ids), 0
     with _opened(path) as connection:
+        if _is_blank(connection):
+            return 0
         connection.execute("PRAGMA secure_delete = ON")
         for sequence, codec, blob in connection.execute(
             "SELECT sequence, codec, events FROM flushes ORDER BY sequence"
@@ -301,7 +309,8 @@ def _opened(path: Path) -> Iterator[sqlite3.Connection]:
         raise StoreUnavailable(f"There is no journal at {path}.")
     try:
         with closing(sqlite3.connect(path, timeout=30.0)) as connection:
-            _refuse_later_format(connection, path)
+            if not _is_blank(connection):
+                _refuse_later_format(connection, path)
             yield connection
             connection.commit()
     except sqlite3.Error as trouble:
@@ -310,9 +319,14 @@ def _opened(path: Path) -> Iterator[sqlite3.Connection]:
         ) from trouble
 
 
+def _is_blank(connection: sqlite3.Connection) -> bool:
+    """Whether its process died (or is) between making the file and its first commit: nothing is lost."""
+    return not connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
+
+
 def _refuse_later_format(connection: sqlite3.Connection, path: Path) -> None:
     if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
-        raise sqlite3.DatabaseError("it is no journal, or not yet complete")
+        raise sqlite3.DatabaseError("it is some other database")
     row = connection.execute("SELECT value FROM meta WHERE key = 'format'").fetchone()
     if row is None or int(row[0]) > FORMAT:
         raise Incompatible(
