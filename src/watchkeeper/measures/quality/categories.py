@@ -1,0 +1,135 @@
+r"""New and vanished categories, by name.
+
+Formula
+-------
+With :math:`q_c, p_c` the baseline's and the window's share of category c,
+
+.. math:: \mathrm{new} = \sum_{c:\,q_c = 0} p_c, \qquad \mathrm{vanished} = \sum_{c:\,p_c = 0} q_c.
+
+Reads: two `Frequencies`. What a window would show with nothing changed is expected: of new ones the Good-Turing
+share (the baseline's categories that occurred once, over its rows), of vanished ones the share of the baseline's
+rows whose category would be missed by M of its own rows, :math:`\sum_c q_c (1 - M/N)^{N q_c - 1}` (with M at most
+N). The p-values are a binomial tail, and the chance that all rows of the most frequent category that is gone
+were on the baseline's side.
+
+Limits
+------
+Past the cap of names a "new" category may be one whose name was not kept: ``bound`` says what share that can be.
+
+References
+----------
+I. J. Good, *The population frequencies of species and the estimation of population parameters*, Biometrika 40, 1953.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from watchkeeper.domain.measurement import Measurement
+from watchkeeper.measures.quality.counting import tail_probability
+from watchkeeper.stats.intervals import wilson
+from watchkeeper.stats.states.frequencies import Frequencies
+from watchkeeper.stats.states.profile import ColumnProfile
+
+__all__ = ["new_categories", "vanished_categories"]
+
+SHOWN = 20
+
+
+def new_categories(window: ColumnProfile, baseline: ColumnProfile) -> Measurement:
+    """Return the share of the window's rows whose category the baseline did not have.
+
+    >>> from watchkeeper.domain.schema import Column, Kind
+    >>> def city(**counts):
+    ...     column, f = Column(name="city", kind=Kind.CATEGORICAL), Frequencies.of_counts(counts)
+    ...     return ColumnProfile(column=column, states={"frequencies": f}, rows=f.total)
+    >>> found = new_categories(city(rome=70, oslo=30), city(rome=50, bonn=50))
+    >>> found.value, found.details["names"]
+    (0.3, ['oslo'])
+    """
+    sides = _both("new_categories", window, baseline)
+    if isinstance(sides, Measurement):
+        return sides
+    now, then = sides
+    new = {name: count for name, count in now.counts.items() if name not in then.counts}
+    hits = sum(new.values())
+    singles = sum(1 for count in then.counts.values() if count <= 1)
+    chance = singles / then.n
+    # Not knowing better than its interval what the baseline has not seen, we take the upper end.
+    p_value = tail_probability(hits, now.n, wilson(singles, then.n).high)
+    details: dict[str, Any] = _named(window.name, "new", new, hits / now.n)
+    details["expected"] = chance
+    return Measurement(
+        measure="new_categories",
+        subject=window.name,
+        value=hits / now.n,
+        rows=now.n,
+        baseline_rows=then.n,
+        interval=wilson(hits, now.n),
+        p_value=p_value,
+        bound=(hits if then.other else 0.0) / now.n + now.other / now.n,
+        details=details,
+    )
+
+
+def vanished_categories(window: ColumnProfile, baseline: ColumnProfile) -> Measurement:
+    """Return the share of the baseline's rows whose category the window does not have.
+
+    >>> from watchkeeper.domain.schema import Column, Kind
+    >>> def city(**counts):
+    ...     column, f = Column(name="city", kind=Kind.CATEGORICAL), Frequencies.of_counts(counts)
+    ...     return ColumnProfile(column=column, states={"frequencies": f}, rows=f.total)
+    >>> found = vanished_categories(city(rome=70, oslo=30), city(rome=50, bonn=50))
+    >>> found.value, found.details["names"]
+    (0.5, ['bonn'])
+    """
+    sides = _both("vanished_categories", window, baseline)
+    if isinstance(sides, Measurement):
+        return sides
+    now, then = sides
+    gone = {name: count for name, count in then.counts.items() if name not in now.counts}
+    hits = sum(gone.values())
+    stay = then.n / (then.n + now.n)
+    passed_over = max(1.0 - now.n / then.n, 0.0)
+    expected = sum(c * passed_over ** max(c - 1, 0) for c in then.counts.values()) / then.n
+    most = max(gone.values(), default=0)
+    details: dict[str, Any] = _named(window.name, "vanished", gone, hits / then.n)
+    details["expected"] = expected
+    return Measurement(
+        measure="vanished_categories",
+        subject=window.name,
+        value=hits / then.n,
+        rows=now.n,
+        baseline_rows=then.n,
+        # The most frequent one that is gone is the strongest evidence; Bonferroni for having chosen it.
+        p_value=min(1.0, len(then.counts) * stay**most) if gone else 1.0,
+        bound=(hits if now.other else 0.0) / then.n,
+        details=details,
+    )
+
+
+def _both(
+    name: str, window: ColumnProfile, baseline: ColumnProfile
+) -> tuple[Frequencies, Frequencies] | Measurement:
+    now, then = window.frequencies, baseline.frequencies
+    if now is None or then is None:
+        return Measurement.missing(name, "Its values are not counted by name.", subject=window.name)
+    if not now.n or not then.n:
+        side = "window" if not now.n else "baseline"
+        return Measurement.missing(name, f"The {side} has no values.", subject=window.name)
+    return now, then
+
+
+def _named(column: str, word: str, counts: dict[str, float], share: float) -> dict[str, Any]:
+    names = sorted(counts, key=lambda name: (-counts[name], name))
+    details: dict[str, Any] = {"names": names[:SHOWN], "categories": len(names)}
+    if names:
+        shown = ", ".join(repr(name) for name in names[:3])
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        side = "the rows" if word == "new" else "the baseline's rows"
+        plural = "y" if len(names) == 1 else "ies"
+        details["sentence"] = (
+            f"{len(names)} {word} categor{plural} of {column} hold{'s' if len(names) == 1 else ''} "
+            f"{share:.3g} of {side}: {shown}{more}."
+        )
+    return details
