@@ -42,7 +42,9 @@ def main() -> None:
         return found
 
     if verb == "make":
-        report(lambda: wk.baseline(rows, roles=_roles(rows)).save(baseline))
+        from watchkeeper.loop.profiling import save_baseline
+
+        report(lambda: save_baseline(wk.baseline(rows, roles=_roles(rows)), baseline))
     elif verb == "compare":
         report(compare, times=int(sys.argv[4]))
     elif verb == "page":
