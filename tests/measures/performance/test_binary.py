@@ -162,6 +162,18 @@ class TestCoverage:
             hits += found.interval.low <= target <= found.interval.high
         assert 0.93 <= hits / self.rounds <= 0.985
 
+    @pytest.mark.parametrize(("rows", "b"), [(300, 20), (2_000, 50)], ids=["14 positives", "39 positives"])
+    def test_average_precision_of_a_rare_event(self, rows, b):
+        rng = np.random.default_rng(12)
+        scores = rng.beta(1, b, 2_000_000)
+        target = average_precision(ScoreTable.of(scores, rng.random(scores.size) < scores)).value
+        hits = 0
+        for _ in range(800):
+            scores = rng.beta(1, b, rows)
+            found = average_precision(ScoreTable.of(scores, rng.random(rows) < scores))
+            hits += found.interval.low <= target <= found.interval.high
+        assert 0.92 <= hits / 800 <= 0.985
+
     def test_a_calibrated_model_stays_under_its_margin(self):
         rng = np.random.default_rng(11)
         over = 0

@@ -7,7 +7,8 @@ Formula
 over thresholds from the strictest to the laxest, with precision P and recall R.
 
 Reads: a `ScoreTable`. Cost: O(cells). Within a cell the order of the rows is not known; the measurement's
-``bound`` says what that can change at most. Interval: delta method from the cells, on the logit scale.
+``bound`` says what that can change at most. Interval: delta method from the cells, on the logit scale, with
+Student's quantile for as many degrees of freedom as there are positives, less one.
 
 Limits
 ------
@@ -25,7 +26,7 @@ import numpy as np
 
 from watchkeeper.domain.measurement import Interval, Measurement
 from watchkeeper.measures.performance.decided import UNLABELLED
-from watchkeeper.stats.intervals import delta_interval, wilson
+from watchkeeper.stats.intervals import delta_interval, normal_quantile, wilson
 from watchkeeper.stats.states.score_table import NEGATIVE, POSITIVE, ScoreTable
 
 __all__ = ["average_precision"]
@@ -38,6 +39,8 @@ def average_precision(table: ScoreTable, *, level: float = 0.95) -> Measurement:
     >>> round(average_precision(ScoreTable.of(scores, np.array([False, False, True, True]))).value, 4)
     0.8333
     """
+    from scipy.special import stdtrit
+
     if not table.labelled:
         return Measurement.missing("average_precision", UNLABELLED)
     if not table.positives:
@@ -46,7 +49,9 @@ def average_precision(table: ScoreTable, *, level: float = 0.95) -> Measurement:
     variance = _variance(
         table.counts[POSITIVE][::-1].astype(float), table.counts[NEGATIVE][::-1].astype(float)
     )
-    if 0.0 < value < 1.0 and variance > 0:
+    if 0.0 < value < 1.0 and variance > 0 and table.positives >= 2:
+        # With few positives the variance is itself uncertain (simulated: 92% cover with 14 of them without this).
+        variance *= (float(stdtrit(table.positives - 1, 0.5 + level / 2)) / normal_quantile(level)) ** 2
         interval = delta_interval(value, variance, low=0.0, high=1.0, level=level)
     else:  # full separation: as certain as that many positives can make us
         interval = wilson(value * table.positives, table.positives, level=level)
