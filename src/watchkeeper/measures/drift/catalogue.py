@@ -1,7 +1,7 @@
 """The drift measures: one line for each.
 
 ``function`` takes the baseline's state and the window's, and returns a `Measurement` whose subject the caller
-fills in; ``rows=(n, m)`` gives the rows behind scaled counts. The plain number is the function of the same name in
+fills in; ``rows=(n, m)`` gives the rows behind scaled counts. What reads a sample takes the schema as well. The plain number is the function of the same name in
 the measure's own file. Predictions, scores and outcomes are columns like any other: these measures on them are
 prediction drift and label drift.
 """
@@ -17,6 +17,7 @@ from watchkeeper.measures.drift.anderson_darling import measure_anderson_darling
 from watchkeeper.measures.drift.chi_square import measure_chi_square
 from watchkeeper.measures.drift.cramer_von_mises import measure_cramer_von_mises
 from watchkeeper.measures.drift.cramers_v import measure_cramers_v
+from watchkeeper.measures.drift.domain_classifier import measure_domain_classifier
 from watchkeeper.measures.drift.energy import measure_energy
 from watchkeeper.measures.drift.g_test import measure_g_test
 from watchkeeper.measures.drift.hellinger import measure_hellinger
@@ -25,7 +26,10 @@ from watchkeeper.measures.drift.js_divergence import measure_js_divergence
 from watchkeeper.measures.drift.kl import measure_kl
 from watchkeeper.measures.drift.ks import measure_ks
 from watchkeeper.measures.drift.l_infinity import measure_l_infinity
+from watchkeeper.measures.drift.mean_distance import measure_mean_distance
 from watchkeeper.measures.drift.missing_drift import measure_missing_drift
+from watchkeeper.measures.drift.mmd import measure_mmd
+from watchkeeper.measures.drift.pca_reconstruction import measure_pca_reconstruction
 from watchkeeper.measures.drift.psi import measure_psi
 from watchkeeper.measures.drift.total_variation import measure_total_variation
 from watchkeeper.measures.drift.wasserstein import measure_wasserstein
@@ -48,11 +52,12 @@ def _line(
     kinds: frozenset[Kind] = NUMBERS | CATEGORIES,
     default: bool = False,
     unit: str = "",
+    low: float | None = 0.0,
     high: float | None = None,
     sentence: str = "",
 ) -> Entry:
     measure = Measure(
-        name=name, family=Family.DRIFT, title=title, unit=unit, low=0.0, high=high, sentence=sentence
+        name=name, family=Family.DRIFT, title=title, unit=unit, low=low, high=high, sentence=sentence
     )
     return Entry(
         measure=measure, function=function, reads=reads, kinds=kinds, default=default, reference=reference
@@ -214,5 +219,44 @@ CATALOGUE: tuple[Entry, ...] = (
         default=True,
         high=1.0,
         sentence="How much the share of missing values has changed.",
+    ),
+    _line(
+        "mean_distance",
+        "Distance of mean vectors",
+        measure_mean_distance,
+        "Szekely and Bakirov 2003",
+        reads="vector",
+        kinds=frozenset({Kind.VECTOR}),
+        default=True,
+        sentence="How far the centre of the vectors has moved, in units of the baseline's spread.",
+    ),
+    _line(
+        "mmd",
+        "Maximum mean discrepancy",
+        measure_mmd,
+        "Gretton et al. 2012",
+        reads="sample",
+        kinds=frozenset(),
+        low=None,
+        sentence="Whether the joint distribution of the features, or of an embedding, has moved.",
+    ),
+    _line(
+        "domain_classifier",
+        "Domain classifier AUC",
+        measure_domain_classifier,
+        "Lopez-Paz and Oquab 2017",
+        reads="sample",
+        kinds=frozenset(),
+        high=1.0,
+        sentence="How well a model can tell which side a row is from; 0.5 is not at all.",
+    ),
+    _line(
+        "pca_reconstruction",
+        "Change of the reconstruction error",
+        measure_pca_reconstruction,
+        "Jolliffe 2002",
+        reads="sample",
+        kinds=frozenset(),
+        sentence="Whether the columns still move together as they did.",
     ),
 )

@@ -14,6 +14,9 @@ from watchkeeper.stats.states.profile import ColumnProfile, Profile
 __all__ = ["drift_entries", "measure_column_drift", "measure_drift"]
 
 
+_OF_ONE_COLUMN = ("distribution", "histogram", "state", "vector")
+
+
 def drift_entries(names: Iterable[str] | None = None) -> tuple[Entry, ...]:
     """Measures of two states of one column, by name; None takes the default ones.
 
@@ -22,9 +25,7 @@ def drift_entries(names: Iterable[str] | None = None) -> tuple[Entry, ...]:
     NotFound
         a name is not a drift measure.
     """
-    lines = {
-        entry.name: entry for entry in CATALOGUE if entry.reads in ("distribution", "histogram", "state")
-    }
+    lines = {entry.name: entry for entry in CATALOGUE if entry.reads in _OF_ONE_COLUMN}
     if names is None:
         return tuple(entry for entry in lines.values() if entry.default)
     out = []
@@ -80,4 +81,6 @@ def _state(entry: Entry, profile: ColumnProfile) -> object | None:
         return profile.histogram
     if entry.reads == "distribution":
         return profile.distribution
+    if entry.reads == "vector":
+        return profile.states.get("vector")
     return profile.distribution or profile.states.get("text") or profile.states.get("vector")

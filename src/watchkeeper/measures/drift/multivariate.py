@@ -1,0 +1,44 @@
+"""All drift measures of sampled rows that two profiles allow, in one call."""
+
+from __future__ import annotations
+
+from watchkeeper.domain.measurement import Measurement
+from watchkeeper.domain.schema import Kind, Role, Schema
+from watchkeeper.measures.drift.domain_classifier import measure_domain_classifier
+from watchkeeper.measures.drift.mmd import measure_mmd, measure_vector_mmd
+from watchkeeper.measures.drift.pca_reconstruction import measure_pca_reconstruction
+from watchkeeper.stats.states.sample import Sample
+
+__all__ = ["measure_joint_drift"]
+
+_OF_FEATURES = {
+    "mmd": measure_mmd,
+    "domain_classifier": measure_domain_classifier,
+    "pca_reconstruction": measure_pca_reconstruction,
+}
+
+
+def measure_joint_drift(
+    baseline: Sample | None, window: Sample | None, schema: Schema, *, seed: int = 0
+) -> list[Measurement]:
+    """Compare the features of two samples together, and each column of vectors.
+
+    A baseline that was taken from a profile holds no rows: then each measure says so.
+
+    >>> schema = Schema(columns=())
+    >>> measure_joint_drift(None, None, schema)[0].reason
+    'The baseline holds no sample of rows.'
+    """
+    vectors = [c for c in schema.of_role(Role.FEATURE) if c.kind is Kind.VECTOR]
+    if baseline is None or window is None:
+        side = "baseline" if baseline is None else "window"
+        reason = f"The {side} holds no sample of rows."
+        return [
+            *(Measurement.missing(name, reason) for name in _OF_FEATURES),
+            *(Measurement.missing("mmd", reason, subject=column.name) for column in vectors),
+        ]
+    plain = [c for c in schema.of_role(Role.FEATURE) if c.kind is not Kind.VECTOR]
+    found = []
+    if plain or not vectors:
+        found = [measure(baseline, window, schema, seed=seed) for measure in _OF_FEATURES.values()]
+    return found + [measure_vector_mmd(baseline, window, column, seed=seed) for column in vectors]
