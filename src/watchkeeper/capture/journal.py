@@ -2,7 +2,7 @@
 
 The one place that knows its layout::
 
-    meta(key TEXT PRIMARY KEY, value TEXT)       format, model
+    meta(key TEXT PRIMARY KEY, value TEXT)       format, model, identity (of this file, for the drain)
     flushes(sequence INTEGER PRIMARY KEY AUTOINCREMENT,
             at_us    INTEGER,     microseconds since 1970 UTC of the flush
             version  TEXT,        the model version that all its events belong to
@@ -24,6 +24,7 @@ import zlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
+from secrets import token_hex
 from typing import NamedTuple
 from urllib.parse import quote, unquote
 
@@ -38,6 +39,7 @@ __all__ = [
     "delete_through",
     "forget",
     "journal_folder",
+    "journal_identity",
     "journals",
     "model_of",
     "read_after",
@@ -111,7 +113,8 @@ class Journal:
         for statement in _SCHEMA.split(";"):
             self._connection.execute(statement)
         self._connection.executemany(
-            "INSERT OR IGNORE INTO meta VALUES (?, ?)", [("format", str(FORMAT)), ("model", model)]
+            "INSERT OR IGNORE INTO meta VALUES (?, ?)",
+            [("format", str(FORMAT)), ("model", model), ("identity", token_hex(8))],
         )
 
     def _in_transaction(self, work: Callable[..., int | None], *given: object) -> int | None:
@@ -213,6 +216,16 @@ def model_of(path: Path) -> str:
             return unquote(path.parent.name)
         row = connection.execute("SELECT value FROM meta WHERE key = 'model'").fetchone()
     return str(row[0]) if row else unquote(path.parent.name)
+
+
+def journal_identity(path: Path) -> str:
+    """The name under which the lake remembers how far this very file was drained.
+
+    A file that was deleted and begun anew counts from 1 again, so its name alone would not do.
+    """
+    with _opened(path) as connection:
+        row = connection.execute("SELECT value FROM meta WHERE key = 'identity'").fetchone()
+    return f"{path.stem}:{row[0] if row else 'first'}"
 
 
 def read_flushes(path: Path, sequence: int = 0, limit: int | None = None) -> Iterator[Flush]:

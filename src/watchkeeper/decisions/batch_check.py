@@ -218,7 +218,7 @@ def _judge_value(
             m,
             family=check.family,
             verdict=Verdict.ERROR if m.details.get("failed") else Verdict.INCONCLUSIVE,
-            sentence=f"{title} could not be measured: {m.reason}.",
+            sentence=f"{title} could not be measured: {_clause(m.reason)}.",
             fail_at=level,
         )
     expected = float(m.details.get("expected", 0.0))
@@ -276,7 +276,7 @@ def _judge_change(
             m,
             family=check.family,
             verdict=Verdict.INCONCLUSIVE,
-            sentence=f"The change of {title} could not be measured: {reason}.",
+            sentence=f"The change of {title} could not be measured: {_clause(reason)}.",
             fail_at=level,
         )
     scale = abs(before.value) if check.relative else 1.0
@@ -318,6 +318,11 @@ def _judge_change(
 
 def _half_width(m: Measurement) -> float:
     return 0.0 if m.interval is None else (m.interval.high - m.interval.low) / 2
+
+
+def _clause(reason: str | None) -> str:
+    text = (reason or "no reason is known").rstrip(".")
+    return text[:1].lower() + text[1:]
 
 
 def _number(x: float | None) -> str:

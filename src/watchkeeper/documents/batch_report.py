@@ -20,7 +20,7 @@ from watchkeeper.errors import BadInput, nearest
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-__all__ = ["ColumnView", "Report", "Side", "WeakSegment", "template_environment"]
+__all__ = ["ColumnView", "Report", "Side", "WeakSegment", "template_environment", "verdict_word"]
 
 DETAILED_COLUMNS = 120
 """Columns whose details the page itself holds; the JSON report holds all of them."""
@@ -171,7 +171,8 @@ class Report:
     @property
     def summary(self) -> str:
         """Two or three sentences: the gravest findings first, then what was looked at."""
-        said = [f.sentence for f in self.failed(Family.PERFORMANCE)[:1]]
+        worse = sorted(self.failed(Family.PERFORMANCE), key=lambda f: bool(f.segment))
+        said = [f.sentence + (f" That is where {f.segment}." if f.segment else "") for f in worse[:1]]
         drift = self.failed(Family.DRIFT)
         if drift:
             names = [f.subject for f in drift[:3]]
@@ -304,11 +305,12 @@ def template_environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["count"] = lambda n: f"{n:,.0f}"
-    environment.filters["said"] = _verdict_word
+    environment.filters["said"] = verdict_word
     return environment
 
 
-def _verdict_word(verdict: str) -> str:
+def verdict_word(verdict: str) -> str:
+    """How a verdict on a column is said to a person."""
     return {"fail": "changed", "pass": "steady", "inconclusive": "cannot tell", "error": "not measured"}[
         verdict
     ]
@@ -322,8 +324,8 @@ def _render_page(report: Report, *, most_findings: int = 12) -> str:
         .get_template("batch_report.html.j2")
         .render(
             r=report,
-            failing=failing[:most_findings],
-            more_failing=max(0, len(failing) - most_findings),
+            failing=_by_subject(failing)[:most_findings],
+            more_failing=max(0, len(_by_subject(failing)) - most_findings),
             undecided=undecided[:most_findings],
             more_undecided=max(0, len(undecided) - most_findings),
             performance=_performance_rows(report),
@@ -337,11 +339,25 @@ def _render_page(report: Report, *, most_findings: int = 12) -> str:
                 }
                 for s in report.weak_segments
             ],
+            many=len(report.columns) > 200,
             views=[_page_view(report, c, i < DETAILED_COLUMNS) for i, c in enumerate(report.columns)],
             detailed=min(DETAILED_COLUMNS, len(report.columns)),
             undetailed=max(0, len(report.columns) - DETAILED_COLUMNS),
         )
     )
+
+
+def _by_subject(findings: Sequence[Finding]) -> list[dict[str, Any]]:
+    """Findings of one column (or one segment) together, in the order of the gravest."""
+    groups: dict[tuple[str, str], dict[str, Any]] = {}
+    for f in findings:
+        group = groups.setdefault(
+            (f.subject, f.segment),
+            {"subject": f.subject, "segment": f.segment, "families": {}, "sentences": []},
+        )
+        group["families"][f.family.value] = None
+        group["sentences"].append(f.sentence)
+    return list(groups.values())
 
 
 def _performance_rows(report: Report) -> list[dict[str, str]]:
@@ -458,7 +474,7 @@ def _markdown(report: Report, most: int) -> str:
         psi = c.moved()
         value = "–" if psi is None or psi.value is None else f"{psi.value:.3f}"
         lines.append(
-            f"| {_md(c.name)} | {c.kind} | {value} | {_missing_words(*c.missing)} | {_verdict_word(c.verdict.value)} |"
+            f"| {_md(c.name)} | {c.kind} | {value} | {_missing_words(*c.missing)} | {verdict_word(c.verdict.value)} |"
         )
     if len(report.columns) > most:
         lines.append(f"\n{len(report.columns) - most:,} more columns are in the JSON report.")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
 from watchkeeper.errors import BadInput
 
-__all__ = ["Window"]
+__all__ = ["Window", "day_of", "floor_to"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -51,3 +52,25 @@ class Window:
         else:
             size = f"PT{seconds}S"
         return f"{self.start:%Y-%m-%dT%H:%MZ}/{size}"
+
+
+def floor_to(at: datetime, length: timedelta) -> datetime:
+    """The start of the window of *length* that holds *at*; windows are counted from 1970 UTC.
+
+    >>> floor_to(datetime(2013, 3, 1, 7, 59, tzinfo=UTC), timedelta(hours=6))
+    datetime.datetime(2013, 3, 1, 6, 0, tzinfo=datetime.timezone.utc)
+    """
+    epoch = datetime(1970, 1, 1, tzinfo=UTC)
+    return at.astimezone(UTC) - (at - epoch) % length
+
+
+def day_of(at: datetime, timezone: str) -> Window:
+    """The day of *timezone* that holds *at*, as a window in UTC: 23 or 25 hours long when clocks change.
+
+    >>> day_of(datetime(2026, 3, 29, 12, tzinfo=UTC), "Europe/Berlin").length
+    datetime.timedelta(seconds=82800)
+    """
+    zone = ZoneInfo(timezone)
+    day = at.astimezone(zone).date()
+    start, end = (datetime.combine(d, time.min, tzinfo=zone) for d in (day, day + timedelta(days=1)))
+    return Window(start, end)

@@ -56,6 +56,7 @@ TABLES: dict[str, pa.Schema] = {
             ("wk_day", pa.string()),
         ]
     ),
+    "counters": pa.schema([("wk_at", INSTANT), ("wk_day", pa.string())]),
     "places": pa.schema(
         [("wk_hash", pa.int64()), ("wk_at", INSTANT), ("wk_bucket", pa.string())],
     ),
@@ -237,8 +238,13 @@ class DeltaLake:
 
     def known_ids(self, model: str, table: str, ids: pa.Array, days: Sequence[str]) -> set[str]:
         """Which of *ids* are in the table on these *days* already."""
-        scan = self._scan(model, table, list(days))
-        if scan is None or not len(ids):
+        if not len(ids):
+            return set()
+        # Time-ordered ids lie between few bounds, so all but the newest files are passed over unread.
+        bounds = pc.min_max(ids)
+        between = f"wk_id >= {_text(bounds['min'].as_py())} AND wk_id <= {_text(bounds['max'].as_py())}"
+        scan = self._scan(model, table, list(days), also=between)
+        if scan is None:
             return set()
         connection = _duckdb()
         try:
@@ -429,13 +435,15 @@ class DeltaLake:
                 handle.create_checkpoint()
             return rows.num_rows
 
-    def _scan(self, model: str, table: str, days: list[str] | None) -> _Scan | None:
+    def _scan(self, model: str, table: str, days: list[str] | None, *, also: str = "") -> _Scan | None:
         """The files of a table (of some days) as something that DuckDB reads; None when there are none."""
         with self._lock, _told(f"the {table} of {model}"):
             handle = self._handle(model, table)
             if handle is None:
                 return None
-            filters: Any = [("wk_day", "in", days)] if days is not None else None
+            filters: Any = None
+            if days is not None:
+                filters = f"wk_day IN ({', '.join(map(_text, days))})" + (f" AND {also}" if also else "")
             uris = handle.file_uris(file_pruning_predicate=filters)
             if not uris:
                 return None
