@@ -98,8 +98,15 @@ class TestWords:
         assert found.schema["zip"].kind is Kind.CATEGORICAL
         assert "kinds={'zip': 'numeric'}" in found.reasons[0]
 
-    def test_in_a_stream_nobody_can_look(self):
-        found = infer(open_source(pa.table({"w": ["a"]}).to_reader()))
+    def test_a_stream_is_looked_into_too(self):
+        table = pa.table({"day": ["2013-01-01", "2013-01-02"], "outcome": [0, 1]})
+        source = open_source(table.to_reader())
+        schema = infer_schema(source)
+        assert (schema["day"].kind, schema.task) == (Kind.DATETIME, Task.BINARY)
+        assert [batch.to_pylist() for batch in source.batches()] == [table.to_pylist()]
+
+    def test_a_type_alone_says_so(self):
+        found = infer(pa.schema([("w", pa.string())]))
         assert found.schema["w"].kind is Kind.CATEGORICAL
         assert "could not be looked at" in found.reasons[0]
 

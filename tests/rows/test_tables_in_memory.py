@@ -82,11 +82,25 @@ class TestEveryKindOfTable:
         first = rows_of(source)
         if again:
             assert rows_of(source) == first
-            assert source.sample().num_rows == 4
         else:
-            assert source.sample() is None
             with pytest.raises(UnreadableSource, match="read already"):
                 source.batches()
+
+    def test_looking_at_it_takes_nothing_away(self, name):
+        make, _ = TABLES[name]
+        source = open_source(make())
+        assert source.sample(2).to_pylist() == TABLE.to_pylist()[:2]
+        assert source.sample(3, columns=["city"]).to_pylist() == TABLE.select(["city"]).to_pylist()[:3]
+        assert rows_of(source) == TABLE.to_pylist()
+
+    def test_columns_can_be_chosen_after_looking(self, name):
+        make, _ = TABLES[name]
+        source = open_source(make())
+        source.sample(1)
+        chosen = open_source(source, columns=["paid", "age"])
+        assert chosen.arrow_schema.names == ["paid", "age"]
+        assert chosen.available == source.available
+        assert rows_of(chosen) == TABLE.select(["paid", "age"]).to_pylist()
 
     def test_only_the_wanted_columns_come_in_the_wanted_order(self, name):
         make, _ = TABLES[name]

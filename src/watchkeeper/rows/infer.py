@@ -104,7 +104,7 @@ def infer(
     Parameters
     ----------
     source : an opened source, or an Arrow schema.
-    sample : some of its rows; taken from the source where that can be read again.
+    sample : some of its rows; taken from the source if it is one, and only of the columns that need a look.
     roles, kinds : by column name; they win over every guess.
     task : what the model does, if known.
 
@@ -117,14 +117,13 @@ def infer(
     """
     arrow = source if isinstance(source, pa.Schema) else source.arrow_schema
     if sample is None and not isinstance(source, pa.Schema):
-        sample = source.sample()
+        sample = source.sample(columns=[f.name for f in arrow if f.name in (roles or {}) or _must_be_seen(f)])
     reasons: list[str] = []
     told = {name: _member(Kind, kind, "kind") for name, kind in (kinds or {}).items()}
+    looked_at = {} if sample is None else dict(zip(sample.column_names, sample.columns, strict=True))
     columns, seen = [], {}
     for field in arrow:
-        values = (
-            sample.column(field.name) if sample is not None and field.name in sample.column_names else None
-        )
+        values = looked_at.get(field.name)
         kind = told.get(field.name) or _kind(field, values, reasons)
         column = Column(name=field.name, kind=kind, dtype=_type_name(field.type))
         columns.append(column)
@@ -252,6 +251,14 @@ def _kind_of_epochs(name: str, values: pa.ChunkedArray, reasons: list[str]) -> K
         return Kind.INTEGER
     reasons.append(f"{name!r} holds times counted since 1970; it is read as datetime.")
     return Kind.DATETIME
+
+
+def _must_be_seen(field: pa.Field) -> bool:
+    """Whether a column's type and name leave a question that only its values answer."""
+    name = _plain_name(field.name)
+    if name.startswith(_SCORE_PREFIXES) or any(name in names for names in _NAMES.values()):
+        return True
+    return kind_of_type(field.type) is Kind.CATEGORICAL and not pa.types.is_dictionary(field.type)
 
 
 # --- roles ------------------------------------------------------------------------------------------------

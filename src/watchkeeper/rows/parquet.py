@@ -49,19 +49,24 @@ class ParquetPart:
                 read_dictionary=[name for name in self.repeated_words if name in wanted],
             ) as file:
                 columns = None if wanted.issuperset(self.stored) else sorted(wanted)
+                order: list[int] | None = None
                 for batch in file.iter_batches(batch_size=batch_rows, columns=columns, use_threads=True):
-                    arrays = [batch.column(self._place(batch.schema.names, p)) for p in positions]
+                    order = order or self._order(batch.schema.names, positions)
+                    arrays = [batch.column(at) for at in order]
                     yield from cut(pa.RecordBatch.from_arrays(arrays, names=list(names)), batch_rows)
         except (pa.ArrowException, OSError) as cause:
             raise _broken(self.label, cause) from cause
 
-    def _place(self, read: list[str], position: int) -> int:
-        """Where the column of *position* stands among those read: a repeated name brings all its columns,
+    def _order(self, read: list[str], positions: list[int]) -> list[int]:
+        """Where the columns of *positions* stand among those read: a repeated name brings all its columns,
         and ``a`` brings ``a.b`` too.
         """
-        name = self.stored[position]
-        which = self.stored[:position].count(name)
-        return [at for at, other in enumerate(read) if other == name][which]
+        places: dict[str, list[int]] = {}
+        for at, name in enumerate(read):
+            places.setdefault(name, []).append(at)
+        if len(set(self.stored)) == len(self.stored):
+            return [places[self.stored[p]][0] for p in positions]
+        return [places[self.stored[p]][self.stored[:p].count(self.stored[p])] for p in positions]
 
 
 def open_parquet(path: Path, label: str, notes: Notes) -> ParquetPart:

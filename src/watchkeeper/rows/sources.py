@@ -10,8 +10,9 @@ that cannot be read is told in ``problems`` while the others are read.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -76,9 +77,11 @@ class Source:
         rows = [part.rows for part in parts]
         self.row_count_hint: int | None = None if None in rows else sum(n for n in rows if n is not None)
         self.size_bytes: int | None = files.describe()["size_bytes"] if files else None
+        self._wanted_rows = batch_rows
         self._batch_rows = rows_in_a_batch(self.arrow_schema, batch_rows)
-        self._rows_read: int | None = None
-        self._started = False
+        self._counted: dict[str, int] = {}
+        self._all_columns = joined
+        self._once = None if rereadable else _Once()
         if self.row_count_hint == 0:
             notes.add("no rows", f"{name} has columns but no rows.")
 
@@ -103,22 +106,34 @@ class Source:
         UnreadableSource
             nothing at all could be read, or it is a stream that was read before.
         """
-        if self._started and not self.rereadable:
+        if self._once is not None and self._once.used:
             raise UnreadableSource(
                 f"{self.name} is a stream that was read already.", "Give the table or file behind it instead."
             )
-        self._started = True
+        if self._once is not None:
+            self._once.used = True
         return self._ahead()
 
     def _ahead(self) -> Iterator[pa.RecordBatch]:
         with closing(read_ahead(self._all())) as batches:  # type: ignore[type-var]
             yield from batches
 
-    def _all(self) -> Iterator[pa.RecordBatch]:
+    def _all(self) -> Generator[pa.RecordBatch]:
+        """All batches, also those of a stream that was looked into before."""
+        if self._once is None or self._once.coming is None:
+            yield from self._read()
+            return
+        names = self.arrow_schema.names
+        while self._once.looked_at:
+            yield self._once.looked_at.pop(0).select(names)
+        for batch in self._once.coming:
+            yield batch.select(names)
+
+    def _read(self) -> Generator[pa.RecordBatch]:
         rows, failed = 0, list[UnreadableSource]()
         for part, constants in zip(self._parts, self._partition_values, strict=True):
             try:
-                for batch in self._of(part, constants):
+                for batch in self._of(part, constants, self.arrow_schema, self._batch_rows):
                     rows += batch.num_rows
                     yield batch
             except UnreadableSource as cause:
@@ -126,66 +141,64 @@ class Source:
                 if len(self._parts) == 1 or (rows == 0 and len(failed) == len(self._parts)):
                     raise
                 self._notes.add(part.label, f"{cause.what} The rows read before that are kept.")
-        self._rows_read = rows
+        self._counted["rows"] = rows
         if rows == 0:
             self._notes.add("no rows", f"{self.name} has columns but no rows.")
 
     def _of(
-        self, part: Part, constants: Mapping[str, pa.Scalar], batch_rows: int | None = None
+        self, part: Part, constants: Mapping[str, pa.Scalar], schema: pa.Schema, batch_rows: int
     ) -> Generator[pa.RecordBatch]:
-        wanted = self.arrow_schema.names
-        here = [name for name in wanted if part.schema.get_field_index(name) >= 0]
+        """The columns of *schema* from one part; what the part lacks is its partition's value, or null."""
+        wanted = schema.names
+        held = set(part.schema.names)
+        here = [name for name in wanted if name in held]
         if not here and part.rows is None and part.schema.names:
             here = part.schema.names[:1]  # rows must be counted by something
         if not here and part.rows is not None:
-            yield from self._constants_only(part.rows, constants)
+            for start in range(0, part.rows, batch_rows):
+                yield _completed({}, min(batch_rows, part.rows - start), constants, schema)
             return
-        for batch in part.batches(here, batch_rows or self._batch_rows, self._notes):
-            if here == wanted and batch.schema.equals(self.arrow_schema):
+        for batch in part.batches(here, batch_rows, self._notes):
+            if here == wanted and batch.schema.equals(schema):
                 yield batch
-                continue
-            arrays = []
-            for field in self.arrow_schema:
-                at = batch.schema.get_field_index(field.name)
-                if at >= 0:
-                    arrays.append(_fitted(batch.column(at), field.type))
-                elif field.name in constants:
-                    arrays.append(_repeated(constants[field.name], batch.num_rows))
-                else:
-                    arrays.append(pa.nulls(batch.num_rows, field.type))
-            yield pa.RecordBatch.from_arrays(arrays, names=wanted)
+            else:
+                columns = dict(zip(here, batch.columns, strict=True))
+                yield _completed(columns, batch.num_rows, constants, schema)
 
-    def _constants_only(self, rows: int, constants: Mapping[str, pa.Scalar]) -> Iterator[pa.RecordBatch]:
-        for start in range(0, rows, self._batch_rows):
-            count = min(self._batch_rows, rows - start)
-            yield pa.RecordBatch.from_arrays(
-                [
-                    _repeated(constants[f.name], count) if f.name in constants else pa.nulls(count, f.type)
-                    for f in self.arrow_schema
-                ],
-                names=self.arrow_schema.names,
-            )
+    def select(self, columns: Sequence[str]) -> Source:
+        """Return the same source with only *columns*, in that order; nothing is opened again.
 
-    def sample(self, rows: int = 20_000) -> pa.Table | None:
+        Raises
+        ------
+        BadInput
+            a column does not exist.
+        """
+        chosen = copy(self)
+        chosen.arrow_schema = _selected(self._all_columns, columns, self.name)
+        chosen._batch_rows = rows_in_a_batch(chosen.arrow_schema, self._wanted_rows)
+        return chosen
+
+    def sample(self, rows: int = 20_000, columns: Sequence[str] | None = None) -> pa.Table:
         """Return up to *rows* rows: the heads of up to five of its parts, from the first to the last.
 
-        None for a stream that can be read only once: looking would use it up.
+        A stream that can be read only once is looked into without losing anything: what was taken from it comes
+        first when it is read.
         """
-        if not self.rereadable:
-            return None
-        if not self._parts:
-            return self.arrow_schema.empty_table()
+        schema = self.arrow_schema if columns is None else _selected(self.arrow_schema, columns, self.name)
+        tables = [schema.empty_table()]
+        if self._once is not None:
+            for batch in self._once.look(self._read, rows):
+                piece = batch.select(schema.names).slice(0, rows - sum(t.num_rows for t in tables))
+                tables.append(pa.Table.from_batches([_plainly(piece, schema)]))
+            return _stacked(tables)
         count = min(len(self._parts), 5)
         chosen = dict.fromkeys(round(i * (len(self._parts) - 1) / max(count - 1, 1)) for i in range(count))
-        tables = [self.arrow_schema.empty_table()]
         for at in chosen:
             left = -(-rows // len(chosen))
             try:
-                with closing(self._of(self._parts[at], self._partition_values[at], left)) as batches:
+                with closing(self._of(self._parts[at], self._partition_values[at], schema, left)) as batches:
                     for batch in batches:
-                        tables.append(
-                            pa.Table.from_batches([_plainly(batch.slice(0, left), self.arrow_schema)])
-                        )
+                        tables.append(pa.Table.from_batches([_plainly(batch.slice(0, left), schema)]))
                         left -= batch.num_rows
                         if left <= 0:
                             break
@@ -198,7 +211,7 @@ class Source:
     def describe(self) -> dict[str, Any]:
         """Where the rows come from, as plain JSON: kind, name, rows, files, size, time, fingerprint, problems."""
         out: dict[str, Any] = {"kind": self.kind, "name": self.name, "columns": len(self.arrow_schema)}
-        rows = self._rows_read if self._rows_read is not None else self.row_count_hint
+        rows = self._counted.get("rows", self.row_count_hint)
         if rows is not None:
             out["rows"] = rows
         if self._files is not None:
@@ -207,6 +220,28 @@ class Source:
         if self.problems:
             out["problems"] = self.problems
         return out
+
+
+class _Once:
+    """A stream that comes by once: what was looked at beforehand is kept for the reading."""
+
+    def __init__(self) -> None:
+        self.used = False
+        self.coming: Iterator[pa.RecordBatch] | None = None
+        self.looked_at: list[pa.RecordBatch] = []
+
+    def look(self, start: Callable[[], Iterator[pa.RecordBatch]], rows: int) -> list[pa.RecordBatch]:
+        """The first batches, until they hold *rows*; nothing once the reading has begun."""
+        if self.used:
+            return []
+        if self.coming is None:
+            self.coming = start()
+        while sum(batch.num_rows for batch in self.looked_at) < rows:
+            batch = next(self.coming, None)
+            if batch is None:
+                break
+            self.looked_at.append(batch)
+        return list(self.looked_at)
 
 
 def open_source(
@@ -226,7 +261,7 @@ def open_source(
     source : a path, glob, folder, or list of paths to Parquet, CSV, TSV, JSON-lines or Arrow files; a Delta table's
         folder; ``sql:SELECT ...`` or ``duckdb:FILE::SELECT ...``; a pandas or polars frame, an Arrow table or
         stream, a dataset or scanner, a DuckDB relation, anything with ``__arrow_c_stream__``; a dict of arrays; a
-        list of dicts; an opened `Source`.
+        list of dicts; an opened `Source` (of which only *columns* are chosen anew).
     columns : read only these, in this order.
     schema : what is known of the columns already; text columns are then read as text even if every value looks
         like a number.
@@ -248,7 +283,7 @@ def open_source(
     [3]
     """
     if isinstance(source, Source):
-        return source
+        return source if columns is None else source.select(columns)
     if batch_rows < 1:
         raise BadInput(f"A batch of {batch_rows} rows is none.", "Give batch_rows of at least 1.")
     texts = frozenset(c.name for c in schema.columns if _is_words(c.dtype, c.kind)) if schema else frozenset()
@@ -432,22 +467,23 @@ def _joined(schemas: Sequence[pa.Schema], labels: Sequence[str], notes: Notes) -
     if len(schemas) == 1:
         return schemas[0]
     types: dict[str, pa.DataType] = {}
-    for schema in schemas:
+    for schema in dict.fromkeys(schemas):
         for field in schema:
             if field.name not in types:
                 types[field.name] = field.type
             elif not types[field.name].equals(field.type):
                 types[field.name] = _common(types[field.name], field.type)
+    held_by = [dict(zip(schema.names, schema.types, strict=True)) for schema in schemas]
     for column, dtype in types.items():
-        lacking = [label for label, schema in zip(labels, schemas, strict=True) if column not in schema.names]
+        lacking = [label for label, held in zip(labels, held_by, strict=True) if column not in held]
         if lacking:
             notes.add(
                 f"lacking {column}", f"Column {column!r} is missing from {_some(lacking)}; it is null there."
             )
-        held = dict.fromkeys(str(schema.field(column).type) for schema in schemas if column in schema.names)
-        if pa.types.is_string(dtype) and len(held) > 1 and not all("string" in kind for kind in held):
-            present = [kind for kind in held if kind != "null"]
-            if len(present) > 1:
+        if pa.types.is_string(dtype):
+            present = dict.fromkeys(str(held[column]) for held in held_by if column in held)
+            present.pop("null", None)
+            if len(present) > 1 and not all("string" in kind for kind in present):
                 notes.add(
                     f"types {column}",
                     f"Column {column!r} has several types ({', '.join(present)}); it is read as text.",
@@ -481,6 +517,21 @@ def _common(one: pa.DataType, other: pa.DataType) -> pa.DataType:
     except (pa.ArrowTypeError, pa.ArrowInvalid):
         return pa.string()
     return merged.field("x").type
+
+
+def _completed(
+    columns: Mapping[str, pa.Array], rows: int, constants: Mapping[str, pa.Scalar], schema: pa.Schema
+) -> pa.RecordBatch:
+    """A batch of all columns of *schema*, from those that are there, constants, and nulls."""
+    arrays = []
+    for field in schema:
+        if field.name in columns:
+            arrays.append(_fitted(columns[field.name], field.type))
+        elif field.name in constants:
+            arrays.append(_repeated(constants[field.name], rows))
+        else:
+            arrays.append(pa.nulls(rows, field.type))
+    return pa.RecordBatch.from_arrays(arrays, names=schema.names)
 
 
 def _fitted(array: pa.Array, wanted: pa.DataType) -> pa.Array:
