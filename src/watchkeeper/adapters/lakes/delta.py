@@ -284,6 +284,25 @@ class DeltaLake:
                 for chunk in _chunks(list(ids), 1000):
                     handle.delete(f"wk_day = '{UNPLACED}' AND wk_id IN ({', '.join(map(_text, chunk))})")
 
+    def counters(self, model: str, start: datetime, end: datetime) -> dict[str, int]:
+        """What the recorders counted in [start, end), hour by hour: recorded, dropped, sampled_out, ..."""
+        days = None if end - start > timedelta(days=800) else _days(Window(start, end))
+        scan = self._scan(model, "counters", days)
+        if scan is None:
+            return {}
+        names = [n for n in scan.names if n not in ("wk_at", "wk_day", RESCUED)]
+        sums = ", ".join(f"coalesce(sum({_quoted(n)}), 0)::BIGINT" for n in names)
+        connection = _duckdb()
+        try:
+            scan.register(connection, "counters")
+            row = connection.execute(
+                f"SELECT {sums} FROM counters WHERE wk_at >= $start AND wk_at < $end",  # noqa: S608 - names are quoted
+                {"start": start, "end": end},
+            ).fetchall()[0]
+        finally:
+            connection.close()
+        return dict(zip(names, row))
+
     # ---- profiles ------------------------------------------------------------------------------------
 
     def profiles(self, model: str) -> DeltaProfiles:
