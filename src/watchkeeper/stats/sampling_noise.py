@@ -102,7 +102,7 @@ def quantile(
     if null.multiple is not None and min(n, m) * pooled.min() >= _ENOUGH:
         top = null.multiple * (1 / n + 1 / m) * float(chdtri(pooled.size - 1, 1 - level))
     else:
-        draws = _simulate(null, n, m, pooled)
+        draws = _simulate(distance, n, m, pooled.tobytes())
         # a maximum, or a sum over few bins, has no gamma shape
         shaped = null.multiple is not None or (null.of_shares is _TOTAL_VARIATION and pooled.size >= 10)
         top = _gamma_quantile(draws, level) if shaped else float(np.quantile(draws, level))
@@ -126,7 +126,7 @@ def expected(
         if not null.root:
             return scale * df
         return math.sqrt(2 * scale) * math.exp(gammaln((df + 1) / 2) - gammaln(df / 2))
-    draws = _simulate(null, n, m, pooled)
+    draws = _simulate(distance, n, m, pooled.tobytes())
     return float(np.sqrt(draws).mean() if null.root else draws.mean())
 
 
@@ -158,7 +158,7 @@ def p_value(
         value = value**2
     if null.multiple is not None and min(n, m) * pooled.min() >= _ENOUGH:
         return float(chdtrc(pooled.size - 1, value / null.multiple / (1 / n + 1 / m)))
-    draws = _simulate(null, n, m, pooled)
+    draws = _simulate(distance, n, m, pooled.tobytes())
     if null.multiple is None and pooled.size < 10:
         at_least = int(np.count_nonzero(draws >= value))
         if at_least >= 10:  # enough of them to count
@@ -349,8 +349,13 @@ def _null_of(
     return _NULLS[distance], n, m, scaled / scaled.sum()
 
 
-def _simulate(null: _Null, n: float, m: float, pooled: Floats) -> Floats:
-    """Draws of the distance (of its square, where it is a root) under the null, ``(draws,)``."""
+@lru_cache(maxsize=16)
+def _simulate(distance: Callable[..., float], n: float, m: float, shares: bytes) -> Floats:
+    """Draws of the distance (of its square, where it is a root) under the null, ``(draws,)``.
+
+    Kept, since the level, the p-value and the mean of one measurement ask for the same ones in turn.
+    """
+    null, pooled = _NULLS[distance], np.frombuffer(shares)
     if min(n, m) * pooled.min() >= _ENOUGH:
         q, p = _gaussian_pairs(n, m, pooled)
     else:
