@@ -82,6 +82,11 @@ class World:
         draw both together and cut.
         """
         shape = (columns, windows)
+        still = not np.any(shift) and np.all(np.asarray(scale) == 1)
+        if still and self.kind in ("iid", "day_normal", "day_t3", "ar1_rows") and columns * windows > _BANK:
+            # Windows drawn from a large bank of windows are as exchangeable as windows drawn afresh.
+            bank = _bank(self)
+            return bank[rng.integers(0, len(bank), shape)]
         if self.kind == "ar1_rows":
             return self._of_ar1_rows(rng, shape, shift, scale)
         days = self._days(rng, shape)
@@ -124,18 +129,16 @@ class World:
     def _of_ar1_rows(
         self, rng: np.random.Generator, shape: tuple[int, int], shift: Any, scale: Any
     ) -> NDArray[np.int32]:
-        still = not np.any(shift) and np.all(np.asarray(scale) == 1)
-        if still and shape[0] * shape[1] > _BANK:
-            # Windows drawn from a large bank of windows are as exchangeable as windows drawn afresh.
-            return _bank(self.rows, self.bins)[rng.integers(0, _BANK, shape)]
         at = np.broadcast_to(shift, shape).reshape(-1).astype(float)
         width = np.broadcast_to(scale, shape).reshape(-1).astype(float)
         return _ar1_counts(rng, at, width, self.rows, self.bins).reshape(*shape, self.bins)
 
 
 @lru_cache(maxsize=4)
-def _bank(rows: int, bins: int) -> NDArray[np.int32]:
-    return _ar1_counts(np.random.default_rng(20130301), np.zeros(_BANK), np.ones(_BANK), rows, bins)
+def _bank(world: World) -> NDArray[np.int32]:
+    """40,000 windows of *world* in which nothing drifts."""
+    rng = np.random.default_rng(20130301)
+    return world.counts(rng, columns=_BANK // 100, windows=100).reshape(_BANK, world.bins)
 
 
 def _ar1_counts(

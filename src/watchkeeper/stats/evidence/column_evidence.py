@@ -38,13 +38,13 @@ from numpy.typing import NDArray
 
 from watchkeeper.domain.measurement import Interval
 from watchkeeper.errors import BadInput
-from watchkeeper.stats.evidence.autocorrelation import lag_one, lag_one_interval, prewhiten
+from watchkeeper.stats.evidence.autocorrelation import lag_one, lag_one_band, lag_one_interval, prewhiten
 from watchkeeper.stats.evidence.break_rule import break_threshold
 from watchkeeper.stats.evidence.payload import pack, unpack
 from watchkeeper.stats.evidence.rank_e_process import log_evidence
 from watchkeeper.stats.evidence.window_scores import WindowScorer, jitter
 
-__all__ = ["ColumnEvidence", "EvidenceRules", "Reading", "read_all", "score_weights"]
+__all__ = ["ColumnEvidence", "EvidenceRules", "Reading", "read_all", "revision_share", "score_weights"]
 
 Floats = NDArray[np.float64]
 
@@ -85,10 +85,32 @@ class EvidenceRules:
         """How many windows in a row BREAK needs."""
         return 1 if self.independent_rows else 3
 
+    def revised(self, revision: int, *, budget: float = 0.01) -> EvidenceRules:
+        """Return the rules for folding a corrected past again, for the *revision*-th time (1, 2, ...).
+
+        All revisions together fire falsely with probability at most *budget*, which comes on top.
+
+        >>> [round(EvidenceRules().revised(r).budget, 5) for r in (1, 2, 3)]
+        [0.004, 0.00133, 0.00067]
+        """
+        share = budget * revision_share(revision)
+        return replace(self, budget=0.8 * share, break_budget=0.2 * share)
+
     @property
     def log_threshold(self) -> float:
         """ln of what the weighted evidence of one score and tail must reach."""
         return log(self.columns / self.budget)
+
+
+def revision_share(revision: int) -> float:
+    """Return the share of a budget that revision 1, 2, ... of the past may use: together they use all of it.
+
+    >>> [revision_share(r) for r in (1, 3)]
+    [0.5, 0.08333333333333333]
+    """
+    if revision < 1:
+        raise BadInput(f"Revisions are counted from 1, not from {revision}.")
+    return 1 / (revision * (revision + 1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -480,10 +502,8 @@ def correlations(scores: Floats, strata: NDArray[np.integer[Any]] | None) -> tup
     """
     many, n = scores.shape[-2:]
     r = lag_one(scores, strata)
-    centre = np.arctanh(r)
-    significant = centre > np.arctanh(lag_one_interval(0.0, n, level=1 - 0.05 / many).high)
-    half = np.arctanh(lag_one_interval(0.0, n).high)
-    return r, np.where(significant, np.minimum(np.tanh(centre + half), 0.95), 0.0)
+    significant = lag_one_band(r, n, level=1 - 0.05 / many)[0] > 0
+    return r, np.where(significant, np.minimum(lag_one_band(r, n)[1], 0.95), 0.0)
 
 
 def tolerated(scorer: WindowScorer, rows: Any, rules: EvidenceRules) -> Floats:

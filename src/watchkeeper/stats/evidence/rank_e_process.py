@@ -47,6 +47,7 @@ __all__ = [
     "LENGTHS",
     "THETAS",
     "change_weight",
+    "evidence_bound",
     "log_evidence",
     "log_evidence_of_ranks",
     "log_lehmann",
@@ -58,6 +59,8 @@ Ints = NDArray[np.int64]
 
 _FLOOR = log(1e-4)
 """Terms smaller than this are left out of M, which must grow past 25 to matter."""
+
+_TOPS = np.r_[0.5 ** np.arange(10, 3, -1), np.arange(3, 32) / 32, 1 - 0.5 ** np.arange(4, 11), 1.0]
 
 THETAS: tuple[int, ...] = (4, 15, 60, 250)
 LENGTHS: tuple[int, ...] = (
@@ -154,6 +157,34 @@ def log_evidence_of_ranks(
     return np.maximum(_log_sum_exp(terms, 0), _FLOOR), lengths[terms.argmax(0)]
 
 
+def evidence_bound(ranks: NDArray[np.integer[Any]], n: int, first: int) -> Floats:
+    """Return a quick upper bound of ln M ``(S,)`` for high scores, of the *ranks* ``(S, suspects)`` among *n*.
+
+    E rises with every rank, so ranks are rounded up to a few values, dense at both ends; a run of equal ranks
+    then costs two look-ups. For replays, where almost no column is worth the exact sum.
+    """
+    many, suspects = ranks.shape
+    lengths = np.array([length for length in LENGTHS if length <= suspects], np.int64)
+    tops = np.unique(np.ceil(n * _TOPS).astype(np.int64))
+    cell = np.searchsorted(tops, ranks[:, suspects - lengths[-1] :][:, ::-1])
+    counts = np.empty((many, len(tops), len(lengths)), np.int64)
+    for k in range(len(tops)):
+        counts[:, k] = np.add.reduceat(cell == k, np.r_[0, lengths[:-1]], axis=1, dtype=np.int64)
+    counts = counts.cumsum(2).cumsum(1)  # windows at or below each top, for each length
+    before = np.concatenate([np.zeros_like(counts[:, :1]), counts[:, :-1]], axis=1)
+    best = []
+    for theta in THETAS:
+        step = theta - 1
+        table = _log_gamma(n + 2 + step * int(lengths[-1]))
+        total = (table[tops[:, None] + step * counts] - table[tops[:, None] + step * before]).sum(1)
+        total += lengths * log(theta) - (table[n + 1 + step * lengths] - table[n + 1])
+        best.append(total)
+    terms = (
+        _log_sum_exp(np.stack(best), 0) - log(len(THETAS)) + np.log(change_weight(first + suspects - lengths))
+    )
+    return np.maximum(_log_sum_exp(terms, 1), _FLOOR)
+
+
 def ranks_of_last(scores: Floats, tail: int, strata: NDArray[Any] | None = None) -> NDArray[np.int32]:
     """Return the ranks ``(S, tail)`` of the last windows of *scores* ``(S, N)``, each within its stratum."""
     n = scores.shape[1]
@@ -227,7 +258,7 @@ def _log_sum_exp(terms: Floats, axis: int) -> Floats:
     top = terms.max(axis)
     safe = np.where(np.isfinite(top), top, 0.0)
     with np.errstate(divide="ignore"):
-        out: Floats = safe + np.log(np.exp(terms - safe).sum(axis))
+        out: Floats = safe + np.log(np.exp(terms - np.expand_dims(safe, axis)).sum(axis))
     return out
 
 

@@ -23,7 +23,12 @@ from watchkeeper.stats.evidence.column_evidence import (
     score_weights,
     tolerated,
 )
-from watchkeeper.stats.evidence.rank_e_process import log_evidence, log_evidence_of_ranks, ranks_of_last
+from watchkeeper.stats.evidence.rank_e_process import (
+    evidence_bound,
+    log_evidence,
+    log_evidence_of_ranks,
+    ranks_of_last,
+)
 from watchkeeper.stats.evidence.window_scores import WindowScorer, jitter
 
 __all__ = ["Replay", "replay"]
@@ -118,9 +123,18 @@ def replay(
         else:
             wanted = need[:, t - 1] if everywhere else need[:, t - 1] & (persistent == 0)[:, None]
             column, j = np.nonzero(wanted)
+            keep = np.r_[0:windows_before, windows_before + oldest : windows_before + t]
+            if where is None:
+                worth = _worthwhile(
+                    ranked[column[:, None], j[:, None], keep] if oldest else ranked[column, j, : len(keep)],
+                    open_gate[column, t - 1, j],
+                    rules.log_threshold - weight[j],
+                    t - skip,
+                    skip + 1,
+                )
+                column, j = column[worth], j[worth]
             if not len(column):
                 continue
-            keep = np.r_[0:windows_before, windows_before + oldest : windows_before + t]
             log_m, _ = log_evidence(
                 ranked[column[:, None], j[:, None], keep] if oldest else ranked[column, j, : len(keep)],
                 reference=windows_before + skip - oldest,
@@ -139,6 +153,23 @@ def replay(
         correlated=np.asarray((rho > 0).any(-1)),
         log_evidence=highest if everywhere else None,
     )
+
+
+def _worthwhile(
+    scores: Floats, gates: NDArray[np.bool_], needed: Floats, suspects: int, first: int
+) -> NDArray[np.intp]:
+    """The rows ``(S, N)`` of which a tail with an open gate could reach ln M *needed* ``(S, 2)``."""
+    if not len(scores):
+        return np.zeros(0, np.intp)
+    n = scores.shape[1]
+    ranks = ranks_of_last(scores, suspects)
+    could = np.zeros(len(scores), bool)
+    for side in (0, 1):
+        rows = np.flatnonzero(gates[:, side])
+        if len(rows):
+            these = ranks[rows] if side == 0 else n + 1 - ranks[rows]
+            could[rows] |= evidence_bound(these, n, first) >= needed[rows, side]
+    return np.flatnonzero(could)
 
 
 def _with_rank_of_last(ranks: NDArray[np.int32], past: Floats, new: Floats) -> NDArray[np.int32]:

@@ -1,0 +1,130 @@
+"""No guarantee is claimed that a null replay does not confirm: the default rules on columns that never drift.
+
+A deployment is 100 columns over 1,000 windows of 500 rows, after a baseline of 20 windows, looked at after
+every window. What was measured is printed (``pytest -s``).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from watchkeeper.stats.evidence.column_evidence import EvidenceRules
+from watchkeeper.stats.evidence.replay import replay
+from watchkeeper.testing.worlds import EXCHANGEABLE, World
+
+pytestmark = pytest.mark.slow
+
+BASELINE, COLUMNS, WINDOWS, DEPLOYMENTS, AT_ONCE = 20, 100, 1_000, 60, 20
+
+
+def drawn(world, rng, columns, windows, **drift):
+    counts = world.counts(rng, columns=columns, windows=BASELINE + windows, **drift)
+    return counts[:, :BASELINE], counts[:, BASELINE:]
+
+
+@pytest.mark.parametrize("kind", EXCHANGEABLE)
+def test_no_deployment_of_sixty_raises_a_false_alarm(kind):
+    rng = np.random.default_rng(4711)
+    alarms, breaks = 0, 0
+    for _ in range(DEPLOYMENTS // AT_ONCE):
+        # Columns of one deployment are drawn together, since they may depend on each other.
+        parts = [
+            World(kind=kind).counts(rng, columns=COLUMNS, windows=BASELINE + WINDOWS) for _ in range(AT_ONCE)
+        ]
+        counts = np.concatenate(parts)
+        run = replay(counts[:, :BASELINE], counts[:, BASELINE:], rules=EvidenceRules(columns=COLUMNS))
+        alarms += (run.persistent.reshape(AT_ONCE, COLUMNS) > 0).any(1).sum()
+        breaks += (run.broken.reshape(AT_ONCE, COLUMNS) > 0).any(1).sum()
+    print(f"\n{kind}: persistent in {alarms}, break in {breaks} of {DEPLOYMENTS} deployments")
+    assert alarms == 0
+    assert breaks == 0
+
+
+@pytest.mark.parametrize("kind", ["iid", "day_t3"])
+def test_evidence_alone_keeps_within_a_columns_budget(kind):
+    """Without the effect gate, for budgets large enough to be seen: the rate is at most the budget."""
+    columns, windows = 500, 250
+    run = replay(
+        *drawn(World(kind=kind), np.random.default_rng(7), columns, windows),
+        rules=EvidenceRules(columns=1, budget=0.5),
+        everywhere=True,
+    )
+    gated = (run.persistent > 0).mean()
+    for budget in (0.5, 0.05):
+        rate = (run.log_evidence >= np.log(1 / budget)).mean()
+        print(
+            f"\n{kind}: budget {budget} a column: evidence fired on {rate:.3f}, with the gate at .5 {gated:.3f}"
+        )
+        assert rate <= budget
+    assert gated <= (run.log_evidence >= np.log(2)).mean()
+
+
+@pytest.mark.parametrize("kind", EXCHANGEABLE)
+def test_gated_rules_keep_within_a_columns_budget(kind):
+    columns = 400
+    baseline, windows = drawn(World(kind=kind), np.random.default_rng(8), columns, WINDOWS)
+    for budget in (0.5, 0.05):
+        run = replay(baseline, windows, rules=EvidenceRules(columns=1, budget=budget))
+        rate = (run.persistent > 0).mean()
+        print(f"\n{kind}: budget {budget} a column: fired on {rate:.4f}")
+        assert rate <= budget
+
+
+@pytest.mark.parametrize(("at", "runs"), [(0, 300), (100, 300)])
+def test_a_shift_of_a_fifth_of_a_deviation_is_found_within_ten_windows(at, runs):
+    """One column of 100 moves by .2 sd; every run is one such column, under the budget of 100."""
+    shift = np.where(np.arange(BASELINE + at + 10) >= BASELINE + at, 0.2, 0.0)
+    run = replay(
+        *drawn(World(kind="iid"), np.random.default_rng(9), runs, at + 10, shift=shift),
+        rules=EvidenceRules(columns=100),
+    )
+    delay = run.persistent - at
+    found = run.persistent > at
+    median, p90 = np.percentile(np.where(found, delay, 99), [50, 90])
+    print(f"\nshift .2 at {at}: found {found.mean():.3f} within 10; median {median:.0f}, p90 {p90:.0f}")
+    assert found.mean() >= 0.9
+
+
+def test_a_tenth_of_a_deviation_is_found_later_but_found():
+    """A change that was there from the first window must not be lost once it is old."""
+    shift = np.where(np.arange(BASELINE + 200) >= BASELINE, 0.1, 0.0)
+    run = replay(
+        *drawn(World(kind="iid"), np.random.default_rng(10), 300, 200, shift=shift),
+        rules=EvidenceRules(columns=100),
+    )
+    found = run.persistent > 0
+    print(
+        f"\nshift .1 at 0: found {found.mean():.3f} of 300 within 200; median {np.median(run.persistent[found]):.0f}"
+    )
+    assert found.mean() >= 0.8
+
+
+@pytest.mark.parametrize(("correlation", "baseline", "told_at_least"), [(0.9, 20, 0.6), (0.6, 100, 0.97)])
+def test_correlated_windows_are_told(correlation, baseline, told_at_least):
+    """An alarm among dependent windows says that it is a heuristic (or that a correction was made)."""
+    from watchkeeper.stats.evidence.column_evidence import ColumnEvidence
+
+    world = World(kind="correlated_windows", correlation=correlation)
+    counts = world.counts(np.random.default_rng(11), columns=60, windows=baseline + 120)
+    told_at_once, told_later = [], []
+    for c in range(60):
+        state = ColumnEvidence.of(counts[c, :baseline], column=str(c))
+        told_at_once.append(state.rho.any())
+        words = state.update_many(counts[c, baseline:]).reading().assumption
+        told_later.append(words.startswith(("heuristic", "approximately")))
+    print(
+        f"\ncorrelation {correlation}: told by the baseline {np.mean(told_at_once):.2f}, later {np.mean(told_later):.2f}"
+    )
+    assert np.mean(told_at_once) >= told_at_least
+    assert np.mean(told_later) >= 0.95
+
+
+def test_prewhitening_repairs_a_moderate_correlation():
+    rng = np.random.default_rng(12)
+    counts = World(kind="correlated_windows", correlation=0.6).counts(rng, columns=200, windows=500)
+    run = replay(counts[:, :100], counts[:, 100:], rules=EvidenceRules(columns=1, budget=0.05))
+    print(
+        f"\ncorrelation .6, baseline of 100, budget .05 a column: fired on {(run.persistent > 0).mean():.3f}"
+    )
+    assert (run.persistent > 0).mean() <= 0.05
