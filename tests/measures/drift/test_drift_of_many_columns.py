@@ -5,6 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy import stats
+from sklearn.decomposition import PCA
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics.pairwise import rbf_kernel
+from sklearn.model_selection import KFold, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
 from watchkeeper.domain.schema import Column, Kind, Role, Schema
 from watchkeeper.measures.drift.catalogue import CATALOGUE
@@ -94,6 +100,68 @@ class TestJointDrift:
             assert m.reason == "There is no column whose sampled rows can be compared."
 
 
+class TestAgainstSklearn:
+    @pytest.mark.known_answer("mmd", source="the sums over scikit-learn's rbf_kernel")
+    def test_mmd(self):
+        rng = np.random.default_rng(8)
+        pair = sampled(rng, 120, tie=0.8), sampled(rng, 90)
+        got = by_name(measure_joint_drift(*pair, SCHEMA))["mmd"]
+        rows = joint_rows(*pair, SCHEMA)
+        gamma = 1 / (2 * got.details["bandwidth"] ** 2)
+        xx, yy, xy = (
+            rbf_kernel(a, b, gamma=gamma)
+            for a, b in (
+                (rows.baseline, rows.baseline),
+                (rows.window, rows.window),
+                (rows.baseline, rows.window),
+            )
+        )
+        expected = (xx.sum() - 120) / (120 * 119) + (yy.sum() - 90) / (90 * 89) - 2 * xy.mean()
+        assert got.value == pytest.approx(expected, abs=1e-12)
+
+    @pytest.mark.known_answer(
+        "domain_classifier", source="scikit-learn's cross-validated logistic regression"
+    )
+    def test_domain_classifier(self):
+        """Another linear classifier over the same features comes to nearly the same AUC."""
+        rng = np.random.default_rng(9)
+        schema = Schema(columns=tuple(Column(name=n, kind=Kind.NUMERIC) for n in "ab"))
+        x, y = rng.normal(size=(700, 2)), rng.normal([0.4, 0.0], [1.0, 1.4], size=(600, 2))
+        pair = [
+            Sample.of(
+                rng.integers(0, 2**63, size=len(rows)).astype(np.uint64),
+                {"a": rows[:, 0], "b": rows[:, 1]},
+                len(rows),
+            )
+            for rows in (x, y)
+        ]
+        got = by_name(measure_joint_drift(*pair, schema))["domain_classifier"]
+        features = PolynomialFeatures(2, include_bias=False).fit_transform(np.concatenate([x, y]))
+        scores = cross_val_score(
+            make_pipeline(StandardScaler(), LogisticRegression()),
+            features,
+            np.repeat([0, 1], [700, 600]),
+            scoring="roc_auc",
+            cv=KFold(5, shuffle=True, random_state=0),
+        )
+        assert got.value == pytest.approx(scores.mean(), abs=0.02)
+
+    @pytest.mark.known_answer("pca_reconstruction", source="scikit-learn's PCA")
+    def test_pca_reconstruction(self):
+        rng = np.random.default_rng(10)
+        pair = sampled(rng, 400, tie=0.95), sampled(rng, 300, tie=-0.95)
+        got = by_name(measure_joint_drift(*pair, SCHEMA, seed=2))["pca_reconstruction"]
+        rows = joint_rows(*pair, SCHEMA)
+        order = np.random.default_rng(2).permutation(400)
+        scaler = StandardScaler().fit(rows.baseline[order[:200]])
+        pca = PCA(n_components=0.65, svd_solver="full").fit(scaler.transform(rows.baseline[order[:200]]))
+        errors = []
+        for side in (rows.baseline[order[200:]], rows.window):
+            z = scaler.transform(side)
+            errors.append(np.linalg.norm(z - pca.inverse_transform(pca.transform(z)), axis=1).mean())
+        assert got.value == pytest.approx(abs(errors[1] / errors[0] - 1))
+
+
 class TestSampleMatrix:
     def test_features_weigh_alike_and_nothing_else_takes_part(self):
         rng = np.random.default_rng(5)
@@ -143,6 +211,7 @@ class TestVectors:
         both = Schema(columns=(self.COLUMN,))
         assert [m.measure for m in measure_joint_drift(self.sample(x), self.sample(y), both)] == ["mmd"]
 
+    @pytest.mark.known_answer("mean_distance", source="the closed form for one shifted dimension")
     def test_the_distance_of_means_is_in_units_of_the_spread(self):
         rng = np.random.default_rng(7)
         x = rng.normal(size=(500, 4))

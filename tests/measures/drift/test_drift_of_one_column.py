@@ -36,6 +36,8 @@ OF_COLUMNS = [entry for entry in CATALOGUE if entry.reads in ("distribution", "h
 OF_NUMBERS = [entry for entry in OF_COLUMNS if Kind.NUMERIC in entry.kinds]
 WITH_VALUES = [entry for entry in OF_NUMBERS if entry.name != "missing_drift"]
 OF_CATEGORIES = [entry for entry in OF_COLUMNS if Kind.CATEGORICAL in entry.kinds]
+BY_NAME = {entry.name: entry for entry in CATALOGUE}
+SHARES = ("psi", "kl", "js_divergence", "total_variation", "l_infinity", "cramers_v")
 WHOLE = st.lists(st.integers(-30, 30), min_size=2, max_size=80)
 
 
@@ -51,6 +53,9 @@ def states(x, y):
 class TestExactColumnsAgainstScipy:
     """At most 2,048 distinct values in both: the numbers of the states are those of the rows."""
 
+    @pytest.mark.known_answer(
+        "ks", "wasserstein", "wasserstein_sd", "energy", source="scipy.stats on the rows"
+    )
     @settings(max_examples=80, deadline=None)
     @given(WHOLE, WHOLE)
     def test_ordered_distances(self, x, y):
@@ -66,6 +71,7 @@ class TestExactColumnsAgainstScipy:
         assert measure_ks(*pair).bound == 0
         assert measure_wasserstein(*pair).bound == pytest.approx(0, abs=1e-12)
 
+    @pytest.mark.known_answer("cramer_von_mises", "anderson_darling", source="scipy.stats on the rows")
     @pytest.mark.filterwarnings("ignore:p-value")
     def test_rank_criteria(self):
         rng = np.random.default_rng(0)
@@ -119,6 +125,7 @@ class TestManyDistinctValuesWithinTheBound:
 
 
 class TestShares:
+    @pytest.mark.known_answer("jensen_shannon", "hellinger", "chi_square", "g_test", source="scipy")
     def test_categories_against_scipy(self):
         q, p = {"a": 500, "b": 300, "c": 200}, {"a": 300, "b": 310, "c": 390}
         pair = Frequencies.of_counts(q), Frequencies.of_counts(p)
@@ -134,6 +141,29 @@ class TestShares:
                 pytest.approx(truth.pvalue),
             )
             assert got.details["df"] == 2
+
+    @pytest.mark.known_answer(
+        "psi",
+        "kl",
+        "js_divergence",
+        "total_variation",
+        "l_infinity",
+        "cramers_v",
+        source="scipy, closed forms",
+    )
+    def test_further_distances_of_categories(self):
+        q, p = np.array([500, 300, 200]), np.array([300, 310, 390])
+        pair = [Frequencies.of_counts(dict(zip("abc", side.tolist()))) for side in (q, p)]
+        value = {name: BY_NAME[name].function(*pair).value for name in BY_NAME if name in SHARES}
+        padded = q + 0.5, p + 0.5
+        assert value["kl"] == pytest.approx(stats.entropy(padded[1], padded[0]), rel=1e-3)
+        both = stats.entropy(*padded) + stats.entropy(padded[1], padded[0])
+        assert value["psi"] == pytest.approx(both, rel=1e-3)
+        assert value["js_divergence"] == pytest.approx(jensenshannon(q, p, base=2) ** 2)
+        assert value["total_variation"] == pytest.approx(np.abs(q - p).sum() / 2000)
+        assert value["l_infinity"] == pytest.approx(0.2)
+        phi2 = stats.chi2_contingency([q, p], correction=False).statistic / 2000 - 2 / 1999
+        assert value["cramers_v"] == pytest.approx(math.sqrt(phi2 / (1 - 1 / 1999)))
 
     def test_numbers_take_twenty_equal_bins_of_the_baseline(self):
         rng = np.random.default_rng(1)
@@ -306,6 +336,7 @@ class TestMissingDrift:
         truth = stats.chi2_contingency([[900, 100], [70, 30]], correction=False).pvalue
         assert got.p_value == pytest.approx(truth)
 
+    @pytest.mark.known_answer("missing_drift", source="scipy.stats.fisher_exact")
     @settings(max_examples=60, deadline=None)
     @given(st.integers(1, 200), st.integers(1, 30), st.integers(0, 4), st.integers(0, 4))
     def test_rare_missing_values_take_fishers_test(self, n, m, a, b):
