@@ -8,7 +8,8 @@ Run:  python -m benchmarks.bench_compare [--quick] [--rows N] [--without evident
 
 Everybody reads the same Parquet files inside the measured time, has every column, and is not charged for
 starting Python. Ours reads a baseline that was saved before; the peers have no such thing and read both sides
-(whylogs reads the current side only). The peers run once, ours several times: the median counts.
+(whylogs reads the current side only). The peers run once, ours several times: the median counts, and each peer
+is held against our runs just before and just after it, so that a machine whose load moves does not decide.
 """
 
 from __future__ import annotations
@@ -42,8 +43,16 @@ def main() -> None:
     made = run_job(sys.executable, "watchkeeper_compare", "make", str(baseline), str(reference))
     memory = run_job(sys.executable, "watchkeeper_compare", "compare", str(baseline), str(current), "1")
     times = "3" if asked.quick else "7"
-    ours = run_job(sys.executable, "watchkeeper_compare", "beside", str(baseline), str(current), times)
+    times = 3 if asked.quick else 7
+
+    def beside(repeats: int) -> dict:
+        return run_job(
+            sys.executable, "watchkeeper_compare", "beside", str(baseline), str(current), str(repeats)
+        )
+
+    ours = beside(times)
     mine, read = statistics.median(ours["ours_s"]), statistics.median(ours["read_table_s"])
+    last = ours["ours_s"]
 
     lines = [
         ["watchkeeper compare (saved baseline)", f"{mine:.2f}", "1", f"{memory['peak_mb']:.0f}", ""],
@@ -74,7 +83,9 @@ def main() -> None:
         if peer in asked.without.split(","):
             continue
         theirs = run_job(environment(peer), job, str(reference), str(current))
-        ratio = theirs["first_s"] / mine
+        after = beside(3)["ours_s"]
+        ratio = theirs["first_s"] / statistics.median([*last[-3:], *after])
+        last = after
         found["peers"][peer] = {**theirs, "ratio": ratio}
         lines.append(
             [
