@@ -14,6 +14,7 @@ from watchkeeper.stats.states.profile import ColumnProfile, Profile, ProfilePlan
 from watchkeeper.stats.states.residuals import Residuals
 from watchkeeper.stats.states.sample import Sample
 from watchkeeper.stats.states.score_table import ScoreTable
+from watchkeeper.stats.states.service import ServiceState
 from watchkeeper.stats.states.span import DatetimeSpan
 from watchkeeper.stats.states.state import State, Stored
 from watchkeeper.stats.states.text import TextLengths
@@ -34,6 +35,7 @@ CATALOGUE: tuple[type[State], ...] = (
     VectorState,
     Residuals,
     TextLengths,
+    ServiceState,
     Profile,
 )
 """The states: they merge, and `tests/laws` proves it for each of them."""

@@ -1,0 +1,1 @@
+"""How the model was served: rates, errors, latency, and how late outcomes come."""
