@@ -14,7 +14,7 @@ WORKERS ?= 2
 ARGS ?=
 
 run := .venv/bin/python -m
-pytest := $(run) pytest -n $(WORKERS) --dist loadgroup
+pytest := $(run) pytest -n $(WORKERS) --dist worksteal
 dev := .venv/ready-for-dev
 demo := .venv/ready-for-demo
 
