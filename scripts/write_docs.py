@@ -22,7 +22,7 @@ from watchkeeper.measures.catalogue import entries
 from watchkeeper.measures.entry import Entry
 
 DOCS = Path(__file__).parents[1] / "docs"
-NOTICE = "<!-- Written by scripts/write_docs.py from the source; edit the docstring, not this page. -->\n\n"
+NOTICE = "<!-- Written by scripts/write_docs.py from the source; edit the docstring, not this page. -->"
 
 
 # Measures
@@ -34,7 +34,7 @@ def plain_function(entry: Entry) -> Callable[..., Any]:
     while isinstance(function, functools.partial):
         function = function.func
     return inspect.unwrap(function)
-        if found.name.rpartition(".")[2] == "catalogue" and found.name != "watchkeeper.measures.catalogue":
+
 
 def functions(entry: Entry) -> list[Callable[..., Any]]:
     """The plain number, where the measure's file has a function of its name, and what the catalogue calls."""
@@ -64,7 +64,7 @@ def measure_page(entry: Entry) -> str:
         "Taken when none is named": "yes" if entry.default else "no",
         "Definition": entry.reference or "see below",
     }
-    parts = [f"# {measure.title}", NOTICE.rstrip(), measure.sentence]
+    parts = [f"# {measure.title}", NOTICE, measure.sentence]
     parts.append(
         "| | |\n|---|---|\n" + "\n".join(f"| {name} | {cell(text)} |" for name, text in facts.items())
     )
@@ -78,7 +78,7 @@ def measure_page(entry: Entry) -> str:
 
 
 def measures_index(found: tuple[Entry, ...]) -> str:
-    lines = ["# The measures", "", NOTICE.rstrip(), ""]
+    lines = ["# The measures", "", NOTICE, ""]
     lines += ["A measure is one function and one line in its room's catalogue. Each has its page here.", ""]
     for family in dict.fromkeys(entry.measure.family for entry in found):
         lines += [
@@ -157,18 +157,22 @@ def commands(group: click.Command, context: click.Context) -> Iterator[tuple[cli
         for name in group.list_commands(context):
             command = group.get_command(context, name)
             if command is not None and not command.hidden:
-                yield from commands(command, click.Context(command, info_name=name, parent=context))
+                yield from commands(command, context_of(command, name, context))
+
+
+def context_of(command: click.Command, name: str, parent: click.Context | None = None) -> click.Context:
+    return click.Context(command, info_name=name, parent=parent, **command.context_settings)
 
 
 def command_line() -> tuple[click.Context, click.Command]:
     from watchkeeper.cli import cli
 
-    return click.Context(cli, info_name="watchkeeper"), cli
+    return context_of(cli, "watchkeeper"), cli
 
 
 def command_page() -> str:
     context, group = command_line()
-    parts = ["# The command line", NOTICE.rstrip()]
+    parts = ["# The command line", NOTICE]
     for inner, command in commands(group, context):
         if command is not group:
             parts.append(f"## {inner.command_path}")
@@ -176,8 +180,8 @@ def command_page() -> str:
         parts.append(f"```text\n{usage}\n```")
         help_text = inspect.cleandoc((command.help or "").partition("\f")[0]).replace("\b\n", "")
         parts.append(markdown(help_text, level=3))
-        records = [option.get_help_record(inner) for option in command.get_params(inner)]
-        rows = [f"| `{flags}` | {cell(text)} |" for flags, text in filter(None, records)]
+        records = filter(None, (parameter.get_help_record(inner) for parameter in command.get_params(inner)))
+        rows = [f"| `{cell(names)}` | {cell(text)} |" for names, text in records if text]
         if rows:
             parts.append("| option | what it does |\n|---|---|\n" + "\n".join(rows))
         if command is group and command.epilog:
