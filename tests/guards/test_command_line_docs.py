@@ -7,20 +7,16 @@ import pytest
 
 import write_docs
 
-built = pytest.mark.skipif(not write_docs.is_built(), reason="a command is not built yet")
-
 
 def everything() -> list[tuple[click.Context, click.Command]]:
     context, group = write_docs.command_line()
     return list(write_docs.commands(group, context))
 
 
-@built
 def test_every_command_has_a_help_text():
     assert [context.command_path for context, command in everything() if not command.help] == []
 
 
-@built
 def test_every_option_has_a_help_text():
     silent = [
         f"{context.command_path} {option.opts[0]}"
@@ -31,7 +27,6 @@ def test_every_option_has_a_help_text():
     assert silent == []
 
 
-@built
 def test_every_command_and_option_stands_on_the_page():
     page = write_docs.command_page()
     for context, command in everything():
