@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from watchkeeper.stats.evidence.column_evidence import EvidenceRules
+from watchkeeper.stats.evidence.column_evidence import ColumnEvidence, EvidenceRules
 from watchkeeper.stats.evidence.replay import replay
 from watchkeeper.testing.worlds import EXCHANGEABLE, World
 
@@ -100,24 +100,34 @@ def test_a_tenth_of_a_deviation_is_found_later_but_found():
     assert found.mean() >= 0.8
 
 
-@pytest.mark.parametrize(("correlation", "baseline", "told_at_least"), [(0.9, 20, 0.6), (0.6, 100, 0.97)])
-def test_correlated_windows_are_told(correlation, baseline, told_at_least):
-    """An alarm among dependent windows says that it is a heuristic (or that a correction was made)."""
-    from watchkeeper.stats.evidence.column_evidence import ColumnEvidence
+def is_told(words):
+    return words.startswith(("heuristic", "approximately")) or "above 0.5 this is a heuristic" in words
 
+
+@pytest.mark.parametrize(("correlation", "baseline"), [(0.9, 20), (0.6, 20), (0.6, 100)])
+def test_correlated_windows_are_told(correlation, baseline):
+    """An alarm among dependent windows says that it is a heuristic, or that a correction was made."""
+    columns = 150
     world = World(kind="correlated_windows", correlation=correlation)
-    counts = world.counts(np.random.default_rng(11), columns=60, windows=baseline + 120)
-    told_at_once, told_later = [], []
-    for c in range(60):
-        state = ColumnEvidence.of(counts[c, :baseline], column=str(c))
-        told_at_once.append(state.rho.any())
-        words = state.update_many(counts[c, baseline:]).reading().assumption
-        told_later.append(words.startswith(("heuristic", "approximately")))
+    counts = world.counts(np.random.default_rng(11), columns=columns, windows=baseline + 120)
+    rules = EvidenceRules(columns=1, budget=0.2)
+    run = replay(counts[:, :baseline], counts[:, baseline:], rules=rules)
+    told = []
+    for c in np.flatnonzero(run.persistent):
+        state = ColumnEvidence.of(counts[c, :baseline], column=str(c), rules=rules)
+        words = state.update_many(counts[c, baseline : baseline + run.persistent[c]]).reading().assumption
+        told.append(is_told(words))
+    whole = [
+        is_told(ColumnEvidence.of(part[:baseline]).update_many(part[baseline:]).reading().assumption)
+        for part in counts[:60]
+    ]
     print(
-        f"\ncorrelation {correlation}: told by the baseline {np.mean(told_at_once):.2f}, later {np.mean(told_later):.2f}"
+        f"\ncorrelation {correlation}, baseline {baseline}: told by the baseline {run.correlated.mean():.2f}, on the "
+        f"alarm {np.mean(told) if told else 1:.2f} of {len(told)}, after 120 windows {np.mean(whole):.2f}"
     )
-    assert np.mean(told_at_once) >= told_at_least
-    assert np.mean(told_later) >= 0.95
+    assert np.mean(whole) >= 0.9
+    if len(told) >= 20:
+        assert np.mean(told) >= 0.9
 
 
 def test_prewhitening_repairs_a_moderate_correlation():

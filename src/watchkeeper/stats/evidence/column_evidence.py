@@ -195,7 +195,7 @@ class ColumnEvidence:
     folded: int
     skipped: int
     rho: Floats
-    """Prewhitening ``(J,)``: 0 where the baseline's windows are not significantly correlated."""
+    """Prewhitening ``(J,)``: all 0 unless the baseline's windows are significantly correlated."""
     correlation: Floats
     """Lag-1 correlation of the baseline's windows ``(J,)``."""
     recent: Floats
@@ -449,7 +449,7 @@ class ColumnEvidence:
             break_threshold=self._break_threshold(max(self.folded, 1), last_rows),
             correlation=lag_one_interval(float(self.correlation[j]), self.baseline_windows),
             guarantee=self._guarantee(),
-            assumption=self._assumption(int(j), int(length[j, side])),
+            assumption=self._assumption(int(length[j, side])),
         )
 
     def _guarantee(self) -> str:
@@ -459,24 +459,33 @@ class ColumnEvidence:
             f"({self.rules.columns:g} columns)"
         )
 
-    def _assumption(self, j: int, length: int) -> str:
+    def _assumption(self, length: int) -> str:
         within = "" if self.strata is None else " of the same season"
         windows = f"if windows{within} are exchangeable with the baseline's"
         run = "one window" if self.rules.independent_rows else "three windows in a row"
         breaks = f"; a break ({run}) also assumes independent rows"
-        before = self._ranked()[j, : self.scores.shape[1] - length]
-        seasons = None if self.strata is None else self.strata[: len(before)]
-        still = lag_one_interval(float(lag_one(before, seasons)), len(before), level=0.99)
-        rho = float(self.rho[j])
-        if still.low > 0 or (rho > 0 and (rho > 0.75 or self.baseline_windows < 100)):
+        # Around the means before and after the change that is suspected, which is no correlation by itself.
+        n = self.scores.shape[1]
+        parts = (np.arange(n) >= n - length) + 2 * (np.zeros(n, int) if self.strata is None else self.strata)
+        still = lag_one_band(lag_one(self._ranked(), parts), n, level=1 - 0.05 / len(self.scores))[0]
+        worst = int(self.correlation.argmax())
+        rho = float(self.rho.max())
+        if still.max() > 0 or (rho > 0 and (rho > 0.75 or self.baseline_windows < 100)):
             return (
-                f"heuristic: windows are dependent (lag-1 correlation {self.correlation[j]:.2f}); "
-                "a baseline of at least 100 windows, or longer windows, would help" + breaks
+                f"heuristic: windows are dependent (lag-1 correlation {self.correlation[worst]:.2f} in "
+                f"{self.scorer.names[worst]}); a baseline of at least 100 windows, or longer windows, would help"
+                + breaks
             )
         if rho > 0:
             return (
                 f"approximately, {windows} after a correction for their correlation "
-                f"(lag-1 {self.correlation[j]:.2f})" + breaks
+                f"(lag-1 {self.correlation[worst]:.2f})" + breaks
+            )
+        possible = float(lag_one_band(self.correlation, self.baseline_windows)[1].max())
+        if possible > 0.5:
+            windows += (
+                f", which {self.baseline_windows} windows cannot show (their lag-1 correlation may be up to "
+                f"{possible:.2f}; above 0.5 this is a heuristic)"
             )
         return windows + breaks
 
@@ -497,13 +506,15 @@ def kept_before(t: int, memory: int) -> int:
 def correlations(scores: Floats, strata: NDArray[np.integer[Any]] | None) -> tuple[Floats, Floats]:
     """Return lag-1 correlations ``(..., J)`` of *scores* ``(..., J, B)``, and what to prewhiten by.
 
-    That is the upper end of the 95% interval where the correlation is significant (5%, shared by the J
-    scores), and 0 elsewhere.
+    That is the upper end of each score's 95% interval if any score of the column is significantly correlated
+    (5%, shared by the J scores), and 0 elsewhere. All of them, since what days do to location they also do to
+    omnibus, where it is harder to see: with a correlation of .6 between days, nearly all false alarms came
+    from there.
     """
     many, n = scores.shape[-2:]
     r = lag_one(scores, strata)
-    significant = lag_one_band(r, n, level=1 - 0.05 / many)[0] > 0
-    return r, np.where(significant, np.minimum(lag_one_band(r, n)[1], 0.95), 0.0)
+    significant = (lag_one_band(r, n, level=1 - 0.05 / many)[0] > 0).any(-1, keepdims=True)
+    return r, np.where(significant, np.clip(lag_one_band(r, n)[1], 0.0, 0.95), 0.0)
 
 
 def tolerated(scorer: WindowScorer, rows: Any, rules: EvidenceRules) -> Floats:
