@@ -22,14 +22,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import sqrt
 
-from watchkeeper.stats.multiplicity import benjamini_hochberg
-
 from watchkeeper.domain.finding import Finding
 from watchkeeper.domain.measurement import Direction, Family, Measure, Measurement
 from watchkeeper.domain.verdict import Verdict
 from watchkeeper.errors import BadInput, nearest
+from watchkeeper.stats.multiplicity import benjamini_hochberg
 
 __all__ = ["DEFAULT_CHECKS", "Check", "CheckPlan", "judge_batch"]
+
+UNNAMED = 0.5
+"""From this share of rows in categories that are not counted by name, no change seen is not no change."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,7 +236,7 @@ def _judge_value(
     weight = effect / level if level > 0 else (1.0 + effect if effect > 0 else 0.0)
     if matters and real:
         verdict = Verdict.FAIL
-    elif blind:
+    elif blind or _unnamed(m) >= UNNAMED:
         verdict = Verdict.INCONCLUSIVE
     else:
         verdict = Verdict.PASS
@@ -242,27 +244,43 @@ def _judge_value(
         m,
         family=check.family,
         verdict=verdict,
-        sentence=_value_sentence(title, m, level, verdict),
+        sentence=_value_sentence(title, measure, m, level, verdict),
         weight=weight if verdict is Verdict.FAIL else min(weight, 0.999),
         fail_at=level,
         q_value=q_value,
     )
 
 
-def _value_sentence(title: str, m: Measurement, level: float, verdict: Verdict) -> str:
+def _unnamed(m: Measurement) -> float:
+    """Share of the rows whose categories were not counted by name."""
+    return float(m.details.get("unnamed", 0.0))
+
+
+def _value_sentence(
+    title: str, measure: Measure | None, m: Measurement, level: float, verdict: Verdict
+) -> str:
     said = m.details.get("sentence")
     if said:
         return str(said)
-    value = _number(m.value)
-    noise = "" if m.margin is None else f" (sampling alone can give {_number(m.margin)})"
+    show = _amount if measure is not None and measure.unit.startswith("share") else _number
+    if not m.value and (level == 0 or (measure is not None and measure.family is Family.QUALITY)):
+        return f"{title}: none."
+    value = show(m.value)
+    noise = "" if m.margin is None else f" (sampling alone can give {show(m.margin)})"
     if verdict is Verdict.FAIL:
-        return f"{title} is {value}, at or above the level of {_number(level)}{noise}."
-    if verdict is Verdict.INCONCLUSIVE:
+        against = f", at or above the level of {show(level)}" if level else ", and none is expected"
+        return f"{title} is {value}{against}{noise}."
+    if verdict is Verdict.INCONCLUSIVE and _unnamed(m) >= UNNAMED:
         return (
-            f"Too few rows to tell: with {_count(m.rows)} rows, sampling alone can give "
-            f"{_number(m.margin)}, and {_number(level)} would matter."
+            f"It has too many categories to count each by name: {_amount(_unnamed(m))} of the rows fall into one "
+            "bin of all others, and a change among those would not be seen. As a text or an id it is measured better."
         )
-    return f"{title} is {value}, below the level of {_number(level)}{noise}."
+    if verdict is Verdict.INCONCLUSIVE:
+        sides = f"{_rows(m.rows)} here"
+        if m.baseline_rows is not None:
+            sides += f" and {_rows(m.baseline_rows)} in the baseline"
+        return f"Too few rows to tell: with {sides}, sampling alone can give {show(m.margin)}, and {show(level)} would matter."
+    return f"{title} is {value}, below the level of {show(level)}{noise}."
 
 
 def _judge_change(
@@ -296,14 +314,26 @@ def _judge_change(
         verdict = Verdict.INCONCLUSIVE
     else:
         verdict = Verdict.PASS
-    gone = f"{title} went from {_number(before.value)} to {_number(m.value)}"
-    matters = f"{_number(level * 100)}% worse" if check.relative else f"{_number(level)} worse"
+    way = "stayed at" if change == 0 else "rose" if change > 0 else "fell"
+    gone = (
+        f"{title} {way} {_number(m.value)}"
+        if change == 0
+        else f"{title} {way} from {_number(before.value)} to {_number(m.value)}"
+    )
+    size = f"{_number(level * 100)}%" if check.relative else _number(level)
     if verdict is Verdict.FAIL:
-        sentence = f"{gone}; {matters} would matter, and rows alone explain at most {_number(half)}."
+        sentence = f"{gone}. A change of {size} would matter; chance alone explains up to {_number(half)}."
     elif verdict is Verdict.INCONCLUSIVE:
-        sentence = f"{gone}, but with {_count(m.rows)} rows a change of {_number(half)} can be chance."
+        sentence = (
+            f"{gone}. With {_rows(m.rows)}, chance alone explains up to {_number(half)}, "
+            f"so a change that matters ({size}) could not be told."
+        )
+    elif worse <= 0:
+        sentence = f"{gone}, which is no worse."
+    elif worse < needed:
+        sentence = f"{gone}, less than the {size} that would matter."
     else:
-        sentence = f"{gone}, less than what matters ({matters})."
+        sentence = f"{gone}, within what chance alone explains ({_number(half)})."
     weight = worse / needed if needed > 0 else float(worse > 0)
     return Finding.of(
         m,
@@ -338,5 +368,17 @@ def _number(x: float | None) -> str:
     return f"{x:.3g}"
 
 
-def _count(x: float) -> str:
-    return f"{x:,.0f}"
+def _amount(x: float | None) -> str:
+    """A share as a percentage.
+
+    >>> _amount(0.0213), _amount(1.0), _amount(0.000004)
+    ('2.1%', '100%', '0.0004%')
+    """
+    if x is None:
+        return "unknown"
+    percent = 100 * x
+    return f"{percent:.0f}%" if percent >= 99.95 else f"{percent:.2g}%" if percent < 10 else f"{percent:.3g}%"
+
+
+def _rows(x: float) -> str:
+    return f"{x:,.0f} row" if x == 1 else f"{x:,.0f} rows"

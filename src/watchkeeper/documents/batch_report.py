@@ -20,7 +20,16 @@ from watchkeeper.errors import BadInput, nearest
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-__all__ = ["ColumnView", "Report", "Side", "WeakSegment", "template_environment", "verdict_word"]
+__all__ = [
+    "ColumnView",
+    "PeerAnswer",
+    "PeerColumn",
+    "Report",
+    "Side",
+    "WeakSegment",
+    "template_environment",
+    "verdict_word",
+]
 
 DETAILED_COLUMNS = 120
 """Columns whose details the page itself holds; the JSON report holds all of them."""
@@ -52,6 +61,73 @@ class WeakSegment:
             "loss": self.loss,
             "loss_elsewhere": self.elsewhere,
             "share_of_excess": self.share_of_excess,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerColumn:
+    """What a peer's own definition says of one column; ``score=None`` has its ``reason``."""
+
+    name: str
+    method: str
+    score: float | None
+    raw_score: str | None = None
+    """The score in words, where it is not finite."""
+    p_value: float | None = None
+    threshold: float | None = None
+    drifted: bool = False
+    reason: str | None = None
+    note: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values; what is unknown is left out, but for the score."""
+        out: dict[str, Any] = {
+            "name": self.name,
+            "method": self.method,
+            "score": self.score,
+            "drifted": self.drifted,
+        }
+        for key in ("raw_score", "p_value", "threshold", "reason", "note"):
+            if (item := getattr(self, key)) not in (None, ""):
+                out[key] = item
+        return out
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerAnswer:
+    """The answer of another tool to the same question, by its own definitions on the rows.
+
+    ``drifted`` is its verdict on the whole table, None where it has no such thing.
+    """
+
+    peer: str
+    title: str
+    columns: tuple[PeerColumn, ...]
+    drifted_columns: int
+    drifted: bool | None = None
+    drift_share: float | None = None
+
+    @property
+    def sentence(self) -> str:
+        """Its answer in one line."""
+        told = sum(c.score is not None for c in self.columns)
+        said = f"By its own definitions {self.title} calls {self.drifted_columns} of {_plural(told, 'column')} drifted"
+        if self.drifted is None:
+            return f"{said}; it has no verdict on a whole table."
+        return (
+            f"{said}, and the table {'drifted' if self.drifted else 'not drifted'} "
+            f"(from a share of {self.drift_share:g} on)."
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {
+            "peer": self.peer,
+            "sentence": self.sentence,
+            "drifted_columns": self.drifted_columns,
+            "drifted": self.drifted,
+            "drift_share": self.drift_share,
+            "columns": [c.to_dict() for c in self.columns],
         }
 
 
@@ -108,6 +184,7 @@ class Report:
     performance: tuple[Measurement, ...] = ()
     baseline_performance: tuple[Measurement, ...] = ()
     weak_segments: tuple[WeakSegment, ...] = ()
+    compat: PeerAnswer | None = None
     measures: Mapping[str, Measure] = field(default_factory=dict, repr=False)
     notes: tuple[str, ...] = ()
     created_at: str = ""
@@ -231,6 +308,7 @@ class Report:
                 "current": [_strict(m.to_dict()) for m in self.performance],
             },
             "weak_segments": [_strict(s.to_dict()) for s in self.weak_segments],
+            **({} if self.compat is None else {"compat": _strict(self.compat.to_dict())}),
             "columns": [_strict(c.to_dict()) for c in self.columns],
             "notes": list(self.notes),
         }

@@ -103,6 +103,45 @@ class Expectation:
         """No value occurs twice."""
         return cls(column=column, rule=Rule.UNIQUE, tolerance=tolerance)
 
+    @classmethod
+    def of_text(cls, text: str) -> Expectation:
+        """Read one from words; a column's name with spaces stands in quotes.
+
+        Known: ``COLUMN between LOW and HIGH``, ``COLUMN >= LOW``, ``COLUMN <= HIGH``, ``COLUMN in A, B``,
+        ``COLUMN matches PATTERN``, ``COLUMN not null``, ``COLUMN complete SHARE``, ``COLUMN unique``.
+
+        Raises
+        ------
+        BadInput
+            it is none of these.
+
+        >>> [Expectation.of_text(t).sentence for t in ("age >= 18", "'home town' not null", "sex in f, m")]
+        ['age is at least 18', 'home town is never missing', 'sex is one of f, m']
+        """
+        number = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+        found = re.fullmatch(r"""\s*(?:'([^']+)'|"([^"]+)"|(\S+))\s+(.*?)\s*""", text)
+        column, said = (next(g for g in found.groups()[:3] if g), found[4]) if found else ("", "")
+        if m := re.fullmatch(rf"between\s+({number})\s+and\s+({number})", said, re.I):
+            return cls.between(column, float(m[1]), float(m[2]))
+        if m := re.fullmatch(rf"(>=|<=)\s*({number})", said):
+            low, high = (float(m[2]), None) if m[1] == ">=" else (None, float(m[2]))
+            return cls.between(column, low, high)
+        if m := re.fullmatch(r"(?:in|one of)\s+(.+)", said, re.I):
+            return cls.one_of(column, [v.strip() for v in m[1].split(",") if v.strip()])
+        if m := re.fullmatch(r"matches\s+(.+)", said, re.I):
+            return cls.matches(column, m[1])
+        if re.fullmatch(r"(?:is\s+)?not\s+null", said, re.I):
+            return cls.not_null(column)
+        if re.fullmatch(r"(?:is\s+)?unique", said, re.I):
+            return cls.unique(column)
+        if m := re.fullmatch(rf"complete\s+({number})", said, re.I):
+            return cls.complete(column, float(m[1]))
+        raise BadInput(
+            f"{text!r} is no expectation.",
+            "Say for example:  age between 0 and 120;  age >= 18;  sex in f, m;  code matches [A-Z]+;",
+            "                  id unique;  id not null;  note complete 0.95",
+        )
+
     @property
     def sentence(self) -> str:
         """The expectation in words."""

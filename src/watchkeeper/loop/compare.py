@@ -12,18 +12,22 @@ from typing import Any
 from watchkeeper.decisions.batch_check import CheckPlan, judge_batch
 from watchkeeper.documents.batch_report import ColumnView, Report, Side, WeakSegment
 from watchkeeper.documents.column_view import change_in_words, missing_share, picture_of, summary_of
-from watchkeeper.domain.expectation import Expectation
+from watchkeeper.domain.expectation import Expectation, Rule
 from watchkeeper.domain.finding import Finding
-from watchkeeper.domain.measurement import Family, Measurement
+from watchkeeper.domain.measurement import Family, Measure, Measurement
 from watchkeeper.domain.schema import Kind, Role, Schema, Task
 from watchkeeper.domain.verdict import Verdict
-from watchkeeper.errors import BadInput, WatchkeeperError, nearest
+from watchkeeper.errors import BadInput, NotFound, WatchkeeperError, nearest
+from watchkeeper.loop.compat import check_peer, peer_answer, rows_of
+from watchkeeper.loop.copies import CopyCount
+from watchkeeper.loop.expectations import read_expectations
 from watchkeeper.loop.profiling import Progress, baseline, is_baseline_file, load_baseline, profile
 from watchkeeper.measures.catalogue import described_measures
 from watchkeeper.measures.drift.evaluation import measure_drift
 from watchkeeper.measures.performance.evaluation import measure_performance
 from watchkeeper.measures.performance.weak_segments import coded, row_losses, weak_segments
 from watchkeeper.measures.quality.evaluation import measure_quality
+from watchkeeper.stats.duplicates import Duplicates
 from watchkeeper.stats.states.baseline import Baseline
 from watchkeeper.stats.states.profile import ColumnProfile, Profile
 from watchkeeper.stats.states.sample import Sample
@@ -44,13 +48,17 @@ def compare(
     columns: Sequence[str] | None = None,
     segments: Sequence[str | Sequence[str]] = (),
     checks: Mapping[str, float | None] | None = None,
-    expectations: Iterable[Expectation] = (),
+    expectations: Any = (),
     families: Sequence[str] = FAMILIES,
     measures: Sequence[str] | None = None,
     multivariate: bool = False,
+    duplicates: bool = False,
+    compat: str | None = None,
     threshold: float = 0.5,
     false_discovery_rate: float = 0.05,
+    encoding: str | None = None,
     title: str = "Batch check",
+    now: datetime | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Compare *current* with *reference*: what changed, and does it matter?
@@ -63,12 +71,18 @@ def compare(
     columns : look only at these.
     segments : columns (or lists of columns, crossed) by whose values performance is measured apart.
     checks : measure -> level that matters, ``"measure:column"`` for one column, None for off.
-    expectations : what the values must satisfy, beside what the baseline shows.
+    expectations : what the values must satisfy, beside what the baseline shows: sentences such as
+        ``"age between 0 and 120"``, `Expectation` objects, mappings, or the path of a file with them.
     families : any of "drift", "quality", "performance".
     measures : drift measures by name; None takes the default ones.
     multivariate : also compare the joint distribution, on samples (slower).
+    duplicates : also count copies of whole rows; copies of ids are counted wherever there is an id column.
+    compat : also say what "evidently", "nannyml", "whylogs", "deequ" or "alibi" would, by its own definitions.
+        Both sides must be rows, and are read into memory.
     threshold : scores at or above it count as predicted positive where the decisions themselves are not known.
     false_discovery_rate : at most this share of the columns called drifted is wrong, on average.
+    encoding : of text files, where it is not UTF-8.
+    now : what time it is, for the age of the newest row.
 
     Raises
     ------
@@ -85,30 +99,48 @@ def compare(
     _check_families(families)
     described = described_measures()
     plan = CheckPlan.of(checks, known=described, false_discovery_rate=false_discovery_rate)
-    before = _baseline(reference, schema, columns, roles, kinds, task, segments, progress)
-    after, notes = _current(current, before, columns, segments, progress)
+    expected = read_expectations(expectations)
+    given, name = reference, _label(current, "this batch")
+    if compat is not None:
+        check_peer(compat)
+        reference = rows_of(reference, "the baseline", compat, encoding)
+        current = rows_of(current, "this batch", compat, encoding)
+    before = _baseline(reference, schema, columns, roles, kinds, task, segments, encoding, progress)
+    if not before.profile.rows:
+        raise BadInput(
+            f"{_name(given, before)} has no rows, so there is nothing to compare with.",
+            "Give the rows that the model was trained on, or that were found to be good.",
+        )
+    unique = [e.column for e in expected if e.rule is Rule.UNIQUE]
+    ids = [c.name for c in before.schema.of_role(Role.ID)]
+    with CopyCount([*ids, *unique], rows=duplicates) as copies:
+        after = _current(current, before, columns, segments, encoding, copies, progress)
+        repeated = copies.result()
+    _check_named(before, after, [e.column for e in expected], plan, described)
     found, earlier = measure_batch(
         before,
         after,
         families=families,
         measures=[*(measures or ()), *_asked(plan, measures)] or None,
-        expectations=expectations,
+        expectations=expected,
+        duplicates=repeated,
+        now=(now or datetime.now(UTC)).astimezone(UTC),
         threshold=threshold,
         multivariate=multivariate,
     )
     findings = _explained(judge_batch(found, earlier, plan=plan, described=described), before.profile, after)
-    views = _views(before.profile, after, findings, found)
     return Report(
         title=title,
-        reference=Side(name=_name(reference, before), rows=round(before.profile.rows)),
-        current=Side(name=_label(current, "this batch"), rows=round(after.rows)),
-        columns=views,
+        reference=Side(name=_name(given, before), rows=round(before.profile.rows)),
+        current=Side(name=name, rows=round(after.rows)),
+        columns=_views(before.profile, after, findings, found),
         findings=findings,
         performance=tuple(m for m in found if described[m.measure].family is Family.PERFORMANCE),
         baseline_performance=tuple(m for m in earlier if described[m.measure].family is Family.PERFORMANCE),
         weak_segments=_weakest(after) if "performance" in families else (),
+        compat=None if compat is None else peer_answer(compat, reference, current, before.schema),
         measures=described,
-        notes=tuple(dict.fromkeys([*before.profile.notes, *notes, *after.notes])),
+        notes=tuple(dict.fromkeys([*before.profile.notes, *after.notes])),
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         elapsed_s=round(time.perf_counter() - begun, 3),
         version=_version(),
@@ -124,6 +156,8 @@ def measure_batch(
     families: Sequence[str] = FAMILIES,
     measures: Sequence[str] | None = None,
     expectations: Iterable[Expectation] = (),
+    duplicates: Mapping[str, Duplicates] | None = None,
+    now: datetime | None = None,
     threshold: float = 0.5,
     multivariate: bool = False,
 ) -> tuple[list[Measurement], list[Measurement]]:
@@ -138,7 +172,9 @@ def measure_batch(
 
             found += measure_joint_drift(before.sample, after.sample, before.schema)
     if "quality" in families:
-        found += measure_quality(after, before.profile, expectations=tuple(expectations))
+        found += measure_quality(
+            after, before.profile, expectations=tuple(expectations), duplicates=duplicates, now=now
+        )
     if "performance" in families:
         positive = before.plan.positive_class
         for side, into in ((after, found), (before.profile, earlier)):
@@ -164,6 +200,7 @@ def _baseline(
     kinds: Mapping[str, str] | None,
     task: str | None,
     segments: Sequence[str | Sequence[str]],
+    encoding: str | None,
     progress: Progress | None,
 ) -> Baseline:
     made = reference if isinstance(reference, Baseline) else None
@@ -180,6 +217,7 @@ def _baseline(
             kinds=kinds,
             task=task,
             segments=segments,
+            encoding=encoding,
             progress=progress,
         )
     if schema is not None or kinds is not None:
@@ -203,17 +241,21 @@ def _baseline(
         made = replace(
             made,
             plan=replace(made.plan, schema=_only(made.schema, kept)),
-            profile=replace(
-                made.profile,
-                schema=_only(made.profile.schema, kept),
-                columns={n: c for n, c in made.profile.columns.items() if n in kept},
-            ),
+            profile=_only_profile(made.profile, kept),
         )
     return made
 
 
 def _only(schema: Schema, kept: set[str]) -> Schema:
     return replace(schema, columns=tuple(c for c in schema.columns if c.name in kept))
+
+
+def _only_profile(made: Profile, kept: set[str]) -> Profile:
+    return replace(
+        made,
+        schema=_only(made.schema, kept),
+        columns={n: c for n, c in made.columns.items() if n in kept},
+    )
 
 
 def _task(word: str) -> Task:
@@ -231,18 +273,22 @@ def _current(
     before: Baseline,
     columns: Sequence[str] | None,
     segments: Sequence[str | Sequence[str]],
+    encoding: str | None,
+    copies: CopyCount,
     progress: Progress | None,
-) -> tuple[Profile, list[str]]:
+) -> Profile:
     """The batch on the baseline's plan; columns that only one side has are told by the quality measures."""
-    if isinstance(current, Profile):
-        return current, []
     if is_baseline_file(current):
-        return load_baseline(current).profile, []
+        current = load_baseline(current)
+    if isinstance(current, Baseline):
+        current = current.profile
+    if isinstance(current, Profile):
+        return current if columns is None else _only_profile(current, set(columns))
     from watchkeeper.rows.infer import infer
     from watchkeeper.rows.sources import open_source
 
     plan = before.plan
-    opened = open_source(current, schema=before.schema)
+    opened = open_source(current, schema=before.schema, encoding=encoding)
     if segments:
         entries = tuple((s,) if isinstance(s, str) else tuple(s) for s in segments)
         for entry in entries:
@@ -252,8 +298,7 @@ def _current(
     there = list(opened.available)
     if columns is not None:
         there = [n for n in there if n in set(columns)]
-        if opened.rereadable:
-            opened = open_source(current, schema=before.schema, columns=there)
+        opened = opened.select(there)
     known = set(before.schema.names)
     extra = [n for n in there if n not in known]
     schema = before.schema
@@ -268,18 +313,31 @@ def _current(
         for n in there
         if n in known and seen[n].dtype != schema[n].dtype
     ]
-    made = profile(opened, plan=replace(plan, schema=schema), schema=schema, progress=progress)
+    made = profile(opened, plan=replace(plan, schema=schema), schema=schema, copies=copies, progress=progress)
     present = set(there)
     # What the batch's own types were is kept in its schema, for the measure of changed types.
-    made = replace(
+    return replace(
         made,
-        schema=replace(
-            schema.with_columns(changed),
-            columns=tuple(c for c in schema.with_columns(changed).columns if c.name in present),
-        ),
+        schema=_only(schema.with_columns(changed), present),
         columns={n: _typed(c, seen) for n, c in made.columns.items() if n in present},
     )
-    return made, []
+
+
+def _check_named(
+    before: Baseline,
+    after: Profile,
+    expected: Sequence[str],
+    plan: CheckPlan,
+    described: Mapping[str, Measure],
+) -> None:
+    """A column that neither side has was misspelt; one that only the batch lacks is a finding."""
+    known = {*before.schema.names, *after.columns}
+    checked = [
+        s for m, s in plan.exceptions if m in described and described[m].family is not Family.PERFORMANCE
+    ]
+    for name in (*expected, *checked):
+        if name and name not in known:
+            raise NotFound(f"Neither side has a column {name!r}.{nearest(name, known)}")
 
 
 def _typed(column: ColumnProfile, seen: Schema) -> ColumnProfile:
@@ -361,10 +419,11 @@ def _views(
 def _said(kind: Kind, mine: Sequence[Finding]) -> tuple[Verdict, str, float]:
     if not mine:
         if kind is Kind.UNKNOWN:
-            return Verdict.ERROR, "This type of column cannot be measured.", 0.0
+            return Verdict.ERROR, "Nothing of it can be measured but its nulls; the notes say why.", 0.0
         return Verdict.PASS, "No check reads this column.", 0.0
     verdict = Verdict.worst(f.verdict for f in mine)
-    gravest = max((f for f in mine if f.verdict is verdict), key=lambda f: f.weight)
+    # Of a steady column the distance says most; "no infinite values" says nothing.
+    gravest = max((f for f in mine if f.verdict is verdict), key=lambda f: (f.weight, f.measure == "psi"))
     told = [f.sentence for f in mine if f.verdict is Verdict.FAIL][:3] or [gravest.sentence]
     return verdict, " ".join(told), max(f.weight for f in mine)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from watchkeeper.domain.schema import Role, Schema
+from watchkeeper.domain.schema import Column, Kind, Role, Schema
 from watchkeeper.domain.values import Values
 from watchkeeper.domain.window import Window
 from watchkeeper.errors import BadInput, UnreadableSource
+from watchkeeper.loop.copies import CopyCount
 from watchkeeper.stats.states.baseline import Baseline, WindowProfile
+from watchkeeper.stats.states.crew import Call, Crew
 from watchkeeper.stats.states.profile import Accumulator, EdgeSearch, Profile, ProfilePlan
 
 if TYPE_CHECKING:
@@ -50,12 +52,15 @@ def profile(
     task: str | None = None,
     segments: Sequence[str | Sequence[str]] = (),
     plan: ProfilePlan | None = None,
+    encoding: str | None = None,
+    copies: CopyCount | None = None,
     progress: Progress | None = None,
 ) -> Profile:
     """Profile every column of *source*: any frame, file, folder, glob, query or stream (see `rows.open_source`).
 
     Two passes where the rows can be read again (the first finds the histograms' edges), else one with a sketch.
     With *plan* (of a baseline), one pass on its edges, so that the two profiles can be compared and merged.
+    *encoding* is that of text files, where it is not UTF-8. *copies* also sees every batch.
 
     Raises
     ------
@@ -66,10 +71,10 @@ def profile(
     BadInput
         a role, kind or task is not known.
     """
-    opened, found, notes = _opened(source, schema, columns, roles, kinds, task)
+    opened, found, notes = _opened(source, schema, columns, roles, kinds, task, encoding)
     if plan is None:
         plan = _plan(opened, found, _segments(segments, found), progress)
-    made, _ = _counted(opened, plan, progress)
+    made, _ = _counted(opened, plan, progress, copies=copies)
     return _with_notes(made, [*notes, *opened.problems])
 
 
@@ -85,6 +90,7 @@ def baseline(
     window: timedelta | None = None,
     name: str = "",
     sample_rows: int | None = None,
+    encoding: str | None = None,
     progress: Progress | None = None,
     now: datetime | None = None,
 ) -> Baseline:
@@ -105,7 +111,7 @@ def baseline(
     created = (now or datetime.now(UTC)).astimezone(UTC).isoformat(timespec="seconds")
     if isinstance(source, Profile):
         return Baseline.of_profile(source, created_at=created, name=name, source={"kind": "profile"})
-    opened, found, notes = _opened(source, schema, columns, roles, kinds, task)
+    opened, found, notes = _opened(source, schema, columns, roles, kinds, task, encoding)
     options: dict[str, Any] = {} if sample_rows is None else {"sample_k": sample_rows}
     span: list[int] = []
     plan = _plan(opened, found, _segments(segments, found), progress, span=span, **options)
@@ -183,19 +189,20 @@ def _opened(
     roles: Mapping[str, str] | None,
     kinds: Mapping[str, str] | None,
     task: str | None,
+    encoding: str | None = None,
 ) -> tuple[Source, Schema, list[str]]:
     from watchkeeper.rows.infer import infer
     from watchkeeper.rows.sources import open_source
 
     wanted = columns
     if schema is not None and columns is None:
-        opened = open_source(source, schema=schema)
+        opened = open_source(source, schema=schema, encoding=encoding)
         there = set(opened.available)
         wanted = [n for n in schema.names if n in there]
         if len(wanted) != len(opened.available):
-            opened = open_source(source if opened.rereadable else opened, columns=wanted, schema=schema)
+            opened = opened.select(wanted)
     else:
-        opened = open_source(source, columns=wanted, schema=schema)
+        opened = open_source(source, columns=wanted, schema=schema, encoding=encoding)
     if schema is not None:
         names = set(opened.arrow_schema.names)
         kept = replace(schema, columns=tuple(c for c in schema.columns if c.name in names))
@@ -225,11 +232,11 @@ def _plan(
     if not opened.rereadable:
         return ProfilePlan(schema=schema, segments=segments, **options)
     time = schema.first(Role.TIME)
-    with EdgeSearch(schema) as search:
+    with EdgeSearch(schema) as search, closing(Crew()) as crew:
         needed = {*search.finders, *(c.name for c in schema.of_role(Role.OUTCOME))}
         done = 0
         for batch in opened.batches():
-            values = _values(batch, schema, only=needed)
+            values = _values(batch, schema, crew, only=needed)
             search.add(values)
             if span is not None and time is not None and time.name in values:
                 _widen(span, values[time.name])
@@ -258,7 +265,12 @@ def _window_length(span: list[int]) -> timedelta | None:
 
 
 def _counted(
-    opened: Source, plan: ProfilePlan, progress: Progress | None, *, window: timedelta | None = None
+    opened: Source,
+    plan: ProfilePlan,
+    progress: Progress | None,
+    *,
+    window: timedelta | None = None,
+    copies: CopyCount | None = None,
 ) -> tuple[Profile, tuple[WindowProfile, ...]]:
     """The second pass: the whole, and, with *window*, each window of the time column."""
     time = plan.schema.first(Role.TIME) if window is not None else None
@@ -268,9 +280,12 @@ def _counted(
     too_many = False
     with ExitStack() as stack:
         whole = stack.enter_context(Accumulator(plan))
+        crew = stack.enter_context(closing(Crew()))
         for batch in opened.batches():
-            values = _values(batch, plan.schema)
+            values = _values(batch, plan.schema, crew)
             whole.add(values)
+            if copies is not None:
+                copies.add(values)
             if time is not None and window is not None and not too_many:
                 for start, part in _split(batch, values[time.name], window):
                     if start not in folds:
@@ -279,7 +294,7 @@ def _counted(
                             folds.clear()
                             break
                         folds[start] = stack.enter_context(Accumulator(lean, workers=1))
-                    folds[start].add(_values(part, plan.schema))
+                    folds[start].add(_values(part, plan.schema, crew))
             done += batch.num_rows
             if progress:
                 progress("counting", done, opened.row_count_hint)
@@ -322,15 +337,24 @@ def _window(start: int, length: timedelta, fold: Accumulator) -> WindowProfile:
     )
 
 
-def _values(batch: Any, schema: Schema, *, only: set[str] | None = None) -> dict[str, Values]:
+def _values(batch: Any, schema: Schema, crew: Crew, *, only: set[str] | None = None) -> dict[str, Values]:
+    """The batch's columns as plain arrays; reading text takes a while, so the columns are read in threads."""
     from watchkeeper.rows.values import values_of
 
-    names = set(batch.schema.names)
-    return {
-        c.name: values_of(batch.column(c.name), c)
+    there = set(batch.schema.names)
+    columns = [
+        c
         for c in schema.columns
-        if c.name in names and c.role is not Role.IGNORED and (only is None or c.name in only)
-    }
+        if c.name in there and c.role is not Role.IGNORED and (only is None or c.name in only)
+    ]
+    # A column that could not be read at all stays what it is here: rows of an unknown kind.
+    out = {c.name: Values(kind=Kind.UNKNOWN, rows=batch.num_rows, data=None) for c in columns}
+
+    def read(column: Column) -> None:
+        out[column.name] = values_of(batch.column(column.name), column)
+
+    crew.run((c.name, Call(read, c)) for c in columns)
+    return out
 
 
 def _with_notes(made: Profile, notes: Sequence[str]) -> Profile:

@@ -185,7 +185,7 @@ def test_copies_say_whether_they_were_counted_or_estimated():
     assert (ids.value, ids.bound) == (0.2, 0.0)
     assert rows.bound is None
     assert rows.details["how"] == "sampled"
-    assert rows.details["sentence"].startswith("About 4 rows")
+    assert rows.details["sentence"].startswith("About 4 of 10 rows")
     assert rows.interval.low < 0.4 < rows.interval.high
 
 

@@ -63,8 +63,12 @@ def measure_column_drift(
             continue
         try:
             found = entry.function(left, right)
-        except (WatchkeeperError, ArithmeticError, ValueError) as failure:
-            said = failure.what if isinstance(failure, WatchkeeperError) else str(failure)
+        except Exception as failure:
+            said = (
+                failure.what
+                if isinstance(failure, WatchkeeperError)
+                else f"{type(failure).__name__}: {failure}"
+            )
             found = Measurement.missing(
                 entry.name,
                 said.rstrip("."),

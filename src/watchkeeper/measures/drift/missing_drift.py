@@ -29,6 +29,7 @@ from scipy.special import chdtrc, gammaln, ndtri
 
 from watchkeeper.domain.measurement import Measurement
 from watchkeeper.measures.drift.share_measurement import MARGIN_LEVEL
+from watchkeeper.stats.states.text import TextLengths
 
 __all__ = ["measure_missing_drift", "missing_drift"]
 
@@ -40,23 +41,21 @@ def missing_drift(baseline: Any, window: Any) -> float:
     >>> round(missing_drift(Frequencies.of_counts({"a": 90}, nulls=10), Frequencies.of_counts({"a": 7}, nulls=3)), 4)
     0.2
     """
-    return abs(_missing(window) / window.total - _missing(baseline) / baseline.total)
+    return abs(_missing(window) / _rows(window) - _missing(baseline) / _rows(baseline))
 
 
 def measure_missing_drift(
     baseline: Any, window: Any, *, rows: tuple[float, float] | None = None
 ) -> Measurement:
     """The measurement, with its margin and p-value."""
-    for name, side in (("baseline", baseline), ("window", window)):
-        if not side.total:
+    totals = _rows(baseline), _rows(window)
+    for name, total in zip(("baseline", "window"), totals):
+        if not total:
             return Measurement.missing(
-                "missing_drift",
-                f"The {name} has no rows.",
-                rows=window.total,
-                baseline_rows=baseline.total,
+                "missing_drift", f"The {name} has no rows.", rows=totals[1], baseline_rows=totals[0]
             )
-    n, m = rows if rows is not None else (baseline.total, window.total)
-    q, p = _missing(baseline) / baseline.total, _missing(window) / window.total
+    n, m = rows if rows is not None else totals
+    q, p = _missing(baseline) / totals[0], _missing(window) / totals[1]
     share = (q * n + p * m) / (n + m)
     # two rows of each kind are added, so that a tiny window without a missing row is not taken as certain
     cautious = (share * (n + m) + 2) / (n + m + 4)
@@ -72,6 +71,15 @@ def measure_missing_drift(
         bound=0.0,
         details={"expected": math.sqrt(2 / math.pi) * sd, "baseline_share": q, "share": p},
     )
+
+
+def _rows(state: Any) -> float:
+    """All rows, with and without a value, of whatever state it is."""
+    if hasattr(state, "total"):
+        return float(state.total)
+    if isinstance(state, TextLengths):
+        return float(state.length.n + state.nulls)
+    return float(state.n + state.nulls + state.misfits + state.nonfinite)
 
 
 def _missing(state: Any) -> float:

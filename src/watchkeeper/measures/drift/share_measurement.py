@@ -36,6 +36,10 @@ def measured_shares(
     n, m = rows if rows is not None else (baseline.total, window.total)
     pair = bins.baseline, bins.window
     value = distance(*pair)
+    details = {"expected": sampling_noise.expected(distance, *pair, rows=(n, m)), "bins": len(bins.window)}
+    unnamed = max(_unnamed(baseline), _unnamed(window))
+    if unnamed:
+        details["unnamed"] = unnamed
     return Measurement(
         measure=name,
         value=value,
@@ -44,5 +48,11 @@ def measured_shares(
         margin=sampling_noise.quantile(distance, *pair, level=MARGIN_LEVEL, rows=(n, m)),
         p_value=sampling_noise.p_value(distance, *pair, value=value, rows=(n, m)),
         bound=0.0 if bins.bound == 0 else None,
-        details={"expected": sampling_noise.expected(distance, *pair, rows=(n, m)), "bins": len(bins.window)},
+        details=details,
     )
+
+
+def _unnamed(side: Distribution) -> float:
+    """Share of the rows in categories that were too many to be counted by name."""
+    other = getattr(side, "other", 0)
+    return float(other / side.total) if other else 0.0

@@ -125,11 +125,11 @@ def _named(column: str, word: str, counts: dict[str, float], share: float) -> di
     details: dict[str, Any] = {"names": names[:SHOWN], "categories": len(names)}
     if names:
         shown = ", ".join(repr(name) for name in names[:3])
-        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
         side = "the rows" if word == "new" else "the baseline's rows"
         plural = "y" if len(names) == 1 else "ies"
         details["sentence"] = (
-            f"{len(names)} {word} categor{plural} of {column} hold{'s' if len(names) == 1 else ''} "
-            f"{share:.3g} of {side}: {shown}{more}."
+            f"{len(names):,} {word} categor{plural} of {column} hold{'s' if len(names) == 1 else ''} "
+            f"{100 * share:.3g}% of {side}: {shown}{more}."
         )
     return details

@@ -43,6 +43,9 @@ def duplicate_rows(found: Duplicates, *, subject: str = "", level: float = 0.95)
     return _measured("duplicate_rows", found, subject, level, "rows")
 
 
+_COUNTED = {"exact": "counted exactly", "spilled": "counted exactly, on disk", "sampled": "estimated"}
+
+
 def _measured(name: str, found: Duplicates, subject: str, level: float, what: str) -> Measurement:
     if not found.rows:
         return Measurement.missing(name, "There are no rows.", subject=subject)
@@ -52,7 +55,9 @@ def _measured(name: str, found: Duplicates, subject: str, level: float, what: st
         details["kept_share"] = found.kept_share
     if found.copies:
         about = "" if found.exact else "about "
-        details["sentence"] = f"{about}{found.copies:.0f} {what} are copies of an earlier one.".capitalize()
+        details["sentence"] = (
+            f"{about}{found.copies:,.0f} of {found.rows:,} {what} are copies of an earlier one ({_COUNTED[found.how]})."
+        ).capitalize()
     return Measurement(
         measure=name,
         subject=subject,

@@ -84,8 +84,9 @@ def _of_column(
             made = entry.function(column, before) if before is not None else []
         else:
             made = entry.function(column, before)
-    except WatchkeeperError as cause:
-        made = Measurement.missing(entry.name, cause.what, subject=column.name, details={"failed": True})
+    except Exception as cause:
+        said = cause.what if isinstance(cause, WatchkeeperError) else f"{type(cause).__name__}: {cause}"
+        made = Measurement.missing(entry.name, said, subject=column.name, details={"failed": True})
     yield from made if isinstance(made, list) else [made]
 
 
@@ -102,6 +103,8 @@ def _columns(entry: Entry, window: Profile, *, asked: bool) -> Iterator[ColumnPr
             continue
         if kind is Kind.UNKNOWN or role is Role.IGNORED:
             continue
+        if entry.name == "out_of_range" and role in (Role.ID, Role.VERSION):
+            continue  # they grow, and have no histogram
         if entry.reads == "span" and role is not Role.TIME and not asked:
             continue
         if entry.name in _OUTLIERS and not asked and role not in (Role.PREDICTION, Role.SCORE):

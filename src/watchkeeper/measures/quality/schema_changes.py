@@ -19,7 +19,7 @@ E. Breck et al., *Data validation for machine learning*, MLSys 2019 (schema anom
 from __future__ import annotations
 
 from watchkeeper.domain.measurement import Measurement
-from watchkeeper.domain.schema import Kind, Role
+from watchkeeper.domain.schema import Column, Kind, Role
 from watchkeeper.stats.states.profile import ColumnProfile, Profile
 
 __all__ = ["extra_column", "missing_column", "type_changed"]
@@ -40,10 +40,7 @@ def type_changed(window: ColumnProfile, baseline: ColumnProfile) -> Measurement:
     if now.dtype or then.dtype:
         details |= {"dtype": now.dtype, "baseline_dtype": then.dtype}
     if changed:
-        details["sentence"] = (
-            f"{window.name} was {then.kind} ({then.dtype or 'unknown type'}) in the baseline, "
-            f"and is {now.kind} ({now.dtype or 'unknown type'}) now."
-        )
+        details["sentence"] = f"{window.name} {_was(then)} in the baseline, and {_is(now)} now."
     return Measurement(
         measure="type_changed",
         subject=window.name,
@@ -94,6 +91,18 @@ def _one_sided(name: str, has: Profile, has_not: Profile, sentence: str) -> list
         for column in names
     ]
     return out or [Measurement(measure=name, value=0.0, rows=has.rows, bound=0.0)]
+
+
+def _was(column: Column) -> str:
+    if column.dtype == "null":
+        return "held nothing but nulls"
+    return f"was {column.kind} ({column.dtype or 'unknown type'})"
+
+
+def _is(column: Column) -> str:
+    if column.dtype == "null":
+        return "holds nothing but nulls"
+    return f"is {column.kind} ({column.dtype or 'unknown type'})"
 
 
 def _type(kind: Kind) -> Kind:
