@@ -177,10 +177,25 @@ class LeaseStore(Protocol):
 class Ledger(Protocol):
     """The narrow stores of one ledger, by name."""
 
-    facts: FactStore
-    measurements: MeasurementStore
-    windows: WindowStore
-    leases: LeaseStore
+    @property
+    def facts(self) -> FactStore:
+        """Facts and documents."""
+        ...
+
+    @property
+    def measurements(self) -> MeasurementStore:
+        """Series."""
+        ...
+
+    @property
+    def windows(self) -> WindowStore:
+        """Which windows must be measured."""
+        ...
+
+    @property
+    def leases(self) -> LeaseStore:
+        """Who may do what only one may do."""
+        ...
 
     def close(self) -> None:
         """Give back connections."""

@@ -1,1 +1,53 @@
 """From configuration to objects: the only place that knows every adapter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from watchkeeper.loop.watch import Watch
+
+__all__ = ["open_project"]
+
+
+def open_project(path: str | Path = ".", *, clock: Callable[[], datetime] | None = None) -> Watch:
+    """Open the project at or above *path*: its configuration, ledger and lake.
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> _ = (folder / "watchkeeper.toml").write_text('[models.churn]\\ntask = "binary"\\n')
+    >>> with open_project(folder) as watch:
+    ...     list(watch.models)
+    ['churn']
+
+    Raises
+    ------
+    BadConfig
+        there is no project, or its file has faults.
+    MissingExtra
+        the server extra is not installed.
+    StoreUnavailable
+        the ledger cannot be reached.
+    """
+    from watchkeeper.adapters.lakes.delta import open_lake
+    from watchkeeper.adapters.ledgers.sql import open_ledger
+    from watchkeeper.loop.watch import Watch
+    from watchkeeper.wiring.config import find_project, load_config, secret
+
+    folder = find_project(path)
+    config = load_config(folder)
+    data = folder / config.project.data
+    url = secret(config.ledger.url) if config.ledger.url else data / "ledger.db"
+    options = {name: secret(value) for name, value in config.lake.options.items()}
+    return Watch(
+        path=folder,
+        data=data,
+        models=config.watched(),
+        ledger=open_ledger(url),
+        lake=open_lake(config.lake.path or data / "lake", options=options),
+        config=config,
+        clock=clock,
+    )

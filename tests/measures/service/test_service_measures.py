@@ -10,6 +10,7 @@ from watchkeeper.measures.service.rates import (
     availability,
     dropped_events,
     error_rate,
+    outcome_coverage,
     request_rate,
     rescued_rows,
 )
@@ -49,6 +50,7 @@ def test_a_day_s_quantile_is_that_of_all_its_requests():
     "dropped_events",
     "rescued_rows",
     "request_rate",
+    "outcome_coverage",
     source="statsmodels, counts by hand",
 )
 def test_rates_and_their_intervals():
@@ -60,6 +62,10 @@ def test_rates_and_their_intervals():
     assert dropped_events(state).value == pytest.approx(50 / 250)
     assert rescued_rows(state).value == pytest.approx(0.1)
     assert request_rate(state, seconds=100).value == 2.0
+    late = ServiceState.of(
+        latency_s=np.full(200, 0.01), failed=np.zeros(200, bool), delay_s=np.full(50, 60.0)
+    )
+    assert outcome_coverage(late).value == 0.25
 
 
 def test_a_quiet_window_has_no_error_rate():

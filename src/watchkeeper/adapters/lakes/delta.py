@@ -529,6 +529,10 @@ class DeltaProfiles:
         finally:
             connection.close()
 
+    def sequence(self, source: str) -> int:
+        """The last sequence of *source*; 0 before the first."""
+        return self._lake.drained(self._model, "profiles", source)
+
     def replace_day(self, day: str, rows: pa.Table) -> None:
         """Rewrite one day of profiles: how old days are kept coarser, and older generations go."""
         from deltalake import write_deltalake

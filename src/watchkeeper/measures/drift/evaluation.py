@@ -37,20 +37,31 @@ def drift_entries(names: Iterable[str] | None = None) -> tuple[Entry, ...]:
 
 
 def measure_drift(
-    baseline: Profile, window: Profile, *, names: Iterable[str] | None = None
+    baseline: Profile,
+    window: Profile,
+    *,
+    names: Iterable[str] | None = None,
+    rows: tuple[float, float] | None = None,
 ) -> list[Measurement]:
-    """Measure every column that both profiles hold; one column's failure is its own measurement's reason."""
+    """Measure every column that both profiles hold; one column's failure is its own measurement's reason.
+
+    *rows* are the rows behind each side, where counts were scaled up from sampled capture.
+    """
     entries = drift_entries(names)
     return [
         m
         for name in baseline.columns
         if name in window.columns
-        for m in measure_column_drift(baseline.columns[name], window.columns[name], entries)
+        for m in measure_column_drift(baseline.columns[name], window.columns[name], entries, rows=rows)
     ]
 
 
 def measure_column_drift(
-    baseline: ColumnProfile, window: ColumnProfile, entries: Iterable[Entry]
+    baseline: ColumnProfile,
+    window: ColumnProfile,
+    entries: Iterable[Entry],
+    *,
+    rows: tuple[float, float] | None = None,
 ) -> list[Measurement]:
     """The measures of *entries* that make sense for this column's kind and states."""
     kind = baseline.column.kind
@@ -62,7 +73,7 @@ def measure_column_drift(
         if left is None or right is None:
             continue
         try:
-            found = entry.function(left, right)
+            found = entry.function(left, right) if rows is None else entry.function(left, right, rows=rows)
         except Exception as failure:
             said = (
                 failure.what

@@ -12,6 +12,7 @@ from watchkeeper.measures.service.rates import (
     availability,
     dropped_events,
     error_rate,
+    outcome_coverage,
     request_rate,
     rescued_rows,
 )
@@ -52,6 +53,8 @@ CATALOGUE: tuple[Entry, ...] = (
     _entry(latency, "Latency", "How long a prediction takes.", "Conover 1999", unit="s", high=None),
     _entry(outcome_delay, "Outcome delay", "How long after its prediction an outcome arrives.", "Conover 1999",
            unit="s", high=None),
+    _entry(outcome_coverage, "Outcome coverage", "Share of predictions whose outcome has arrived.", "Wilson 1927",
+           unit="share of predictions", direction=_LOWER),
     _entry(dropped_events, "Dropped events", "Share of rows that a recorder could not keep.", _SRE,
            unit="share of rows"),
     _entry(rescued_rows, "Rescued rows", "Share of rows with a value that did not fit its column.", _SRE,

@@ -24,7 +24,7 @@ from watchkeeper.domain.measurement import Measurement
 from watchkeeper.stats.intervals import wilson
 from watchkeeper.stats.states.service import ServiceState
 
-__all__ = ["availability", "dropped_events", "error_rate", "request_rate", "rescued_rows"]
+__all__ = ["availability", "dropped_events", "error_rate", "outcome_coverage", "request_rate", "rescued_rows"]
 
 
 def request_rate(state: ServiceState, *, seconds: float) -> Measurement:
@@ -67,6 +67,17 @@ def dropped_events(state: ServiceState, *, seconds: float = 0.0) -> Measurement:
     0.25
     """
     return _share("dropped_events", state.dropped, state.requests + state.dropped, "nothing was recorded")
+
+
+def outcome_coverage(state: ServiceState, *, seconds: float = 0.0) -> Measurement:
+    """Return the share of predictions whose outcome has arrived.
+
+    >>> outcome_coverage(ServiceState.of(latency_s=[0.1] * 4, failed=[False] * 4, delay_s=[60.0])).value
+    0.25
+    """
+    return _share(
+        "outcome_coverage", min(state.delay.n, state.requests), state.requests, "no request was made"
+    )
 
 
 def rescued_rows(state: ServiceState, *, seconds: float = 0.0) -> Measurement:

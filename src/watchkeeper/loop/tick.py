@@ -1,0 +1,387 @@
+"""The tick: measure every window that must be measured, exactly once, whatever crashes.
+
+What has to be done is written in the ledger's windows, not remembered here. A tick takes the lease, drains the
+journals, profiles the stored windows that are marked, measures them, merges them into the windows that are judged,
+and clears the marks. Running it twice changes nothing; a crash between two steps repeats the earlier one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from watchkeeper.domain.fact import Fact, Lease
+from watchkeeper.domain.measurement import Measurement
+from watchkeeper.domain.series import PlacedMeasurement, WindowKey, WindowState
+from watchkeeper.domain.watched import WatchedModel
+from watchkeeper.domain.window import Window, day_of, floor_to
+from watchkeeper.errors import LeaseLost, WatchkeeperError
+from watchkeeper.loop.drain import Drained, drain
+from watchkeeper.loop.window_profiles import (
+    StoredWindow,
+    WindowFold,
+    parts_of,
+    profiles_of,
+    watch_schema,
+)
+from watchkeeper.measures.drift.evaluation import measure_drift
+from watchkeeper.measures.performance.evaluation import measure_performance
+from watchkeeper.measures.quality.evaluation import measure_quality
+from watchkeeper.measures.service.evaluation import measure_service
+from watchkeeper.stats.states.baseline import Baseline
+from watchkeeper.stats.states.by_rate import ByRate
+from watchkeeper.stats.states.profile import Profile, ProfilePlan
+from watchkeeper.stats.states.service import ServiceState
+
+if TYPE_CHECKING:
+    from watchkeeper.loop.watch import Watch
+
+__all__ = ["Judge", "Ticked", "judged_window", "measure_stored", "tick"]
+
+LEASE = "tick"
+LEASE_FOR = timedelta(minutes=5)
+DAY = timedelta(days=1)
+SEGMENT_DRIFT = ("psi", "missing_drift")
+"""Drift measures of a segment: the full list for each of fifty segments would drown what matters."""
+
+Judge = Callable[
+    ["Watch", WatchedModel, WindowKey, Sequence[StoredWindow], Sequence[PlacedMeasurement], bool, Lease], None
+]
+"""What decides on a judged window: (watch, model, key, its versions and segments, measurements, mature, lease)."""
+
+
+@dataclass(slots=True)
+class Ticked:
+    """What one tick did."""
+
+    held_by_another: bool = False
+    drained: dict[str, Drained] = field(default_factory=dict)
+    stored_windows: int = 0
+    judged_windows: int = 0
+    measurements: int = 0
+    problems: list[str] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {
+            "held_by_another": self.held_by_another,
+            "predictions": sum(d.predictions for d in self.drained.values()),
+            "outcomes": sum(d.outcomes for d in self.drained.values()),
+            "duplicates": sum(d.duplicates for d in self.drained.values()),
+            "stored_windows": self.stored_windows,
+            "judged_windows": self.judged_windows,
+            "measurements": self.measurements,
+            "problems": [*self.problems, *(p for d in self.drained.values() for p in d.problems)],
+        }
+
+
+def tick(
+    watch: Watch,
+    *,
+    models: Iterable[str] | None = None,
+    judges: Sequence[Judge] = (),
+    progress: Callable[[str, int, int | None], None] | None = None,
+) -> Ticked:
+    """Do everything that is due now. One model's trouble is told in ``problems`` and does not hold up the others."""
+    done = Ticked()
+    lease = watch.ledger.leases.acquire(LEASE, watch.holder, LEASE_FOR, watch.clock())
+    if lease is None:
+        done.held_by_another = True
+        return done
+    names = list(watch.models) if models is None else list(models)
+    for name in names:
+        model = watch.model(name)
+        try:
+            if model.table is None:
+                done.drained[name] = drain(
+                    model, data=watch.data, lake=watch.lake, ledger=watch.ledger, lease=lease
+                )
+            else:
+                watch.look_at_table(model, lease)
+            lease = _Model(watch, model, lease, done, judges, progress).run()
+        except LeaseLost as lost:
+            done.problems.append(lost.what)
+            return done
+        except WatchkeeperError as problem:
+            done.problems.append(f"{name}: {problem.what}")
+    watch.ledger.leases.release(lease)
+    return done
+
+
+class _Model:
+    """The tick of one model."""
+
+    def __init__(
+        self,
+        watch: Watch,
+        model: WatchedModel,
+        lease: Lease,
+        done: Ticked,
+        judges: Sequence[Judge],
+        progress: Callable[[str, int, int | None], None] | None,
+    ) -> None:
+        self.watch, self.model, self.lease, self.done = watch, model, lease, done
+        self.judges, self.progress = judges, progress
+        self.now = watch.clock()
+        self.baseline = watch.baseline(model.name)
+        self.total: int | None = None
+
+    def run(self) -> Lease:
+        """Stored windows first, a day at a time; then the judged windows that have ended."""
+        pending = [s for s in self._dirty() if self._is_stored(s)]
+        self.total = len(pending)
+        for day in _days(pending):
+            self._renew()
+            self._measure_day(day)
+        for state in self._dirty():
+            if not self._is_stored(state):
+                self._renew()
+                self._judge(state)
+        if self.baseline is None and self.watch.adopt_baseline(self.model, self.lease):
+            self.baseline = self.watch.baseline(self.model.name)
+            return self.run()
+        return self.lease
+
+    def _dirty(self) -> list[WindowState]:
+        return self.watch.ledger.windows.dirty(model=self.model.name, before=self.now, limit=1_000_000)
+
+    def _is_stored(self, state: WindowState) -> bool:
+        return state.key.window.length == self.model.cadence and not state.key.version
+
+    def _renew(self) -> None:
+        lease = self.watch.ledger.leases.acquire(LEASE, self.watch.holder, LEASE_FOR, self.watch.clock())
+        if lease is None or lease.token != self.lease.token:
+            raise LeaseLost("Another process ticks now; it goes on where this one stopped.")
+        self.lease = lease
+
+    # ---- stored windows ------------------------------------------------------------------------------
+
+    def _measure_day(self, states: Sequence[WindowState]) -> None:
+        """Profile some windows of one day from one pass over its rows."""
+        expired = self.model.retention.rows
+        gone = [s for s in states if expired is not None and s.key.window.end <= self.now - expired]
+        if gone:
+            reason = "its raw rows have expired, so it cannot be rebuilt"
+            self.watch.ledger.windows.done(
+                [replace(s, rebuildable=False, reason=reason) for s in gone], lease=self.lease
+            )
+            states = [s for s in states if s not in gone]
+        if not states:
+            return
+        plan = self._plan()
+        by_start = {s.key.window.start: s for s in states}
+        span = Window(min(by_start), max(s.key.window.end for s in states))
+        with ExitStack() as stack:
+            folds: dict[datetime, WindowFold] = {}
+            for start, rows in self._rows(span, set(by_start)):
+                if start not in folds:
+                    folds[start] = stack.enter_context(self._fold(by_start[start].key, plan))
+                folds[start].add(rows)
+            measured = []
+            for start, state in sorted(by_start.items()):
+                fold = folds.get(start) or self._fold(state.key, plan)
+                dropped = self.watch.dropped(self.model, state.key.window)
+                measured.append((state, fold.finish(dropped=dropped)))
+        known = self.baseline.known if self.baseline is not None else {}
+        parts, placed, done, judged = [], [], [], []
+        for state, found in measured:
+            generation = state.generation + 1
+            for stored in found.windows:
+                parts += parts_of(stored, generation, known)
+                placed += self._placed(stored)
+            done.append(
+                replace(
+                    state,
+                    rows=found.rows,
+                    outcomes=found.outcomes,
+                    mature=self._mature(state.key.window, found.rows, found.outcomes),
+                    generation=generation,
+                    measured_at=self.now,
+                    reason="; ".join(found.notes),
+                )
+            )
+            judged.append(self._judged_key(state.key))
+        profiles = self.watch.lake.profiles(self.model.name)
+        profiles.put(parts, source="tick", sequence=profiles.sequence("tick") + 1)
+        ledger = self.watch.ledger
+        self.done.measurements += ledger.measurements.write(placed, at=self.now, lease=self.lease)
+        marks = {key for key in judged if key is not None}
+        if marks:
+            ledger.windows.mark_dirty(sorted(marks), reason="a stored window was measured", lease=self.lease)
+        ledger.windows.done(done, lease=self.lease)
+        if self.model.rows_per_window:
+            self.watch.close_row_windows(self.model, self.lease)
+        self.done.stored_windows += len(done)
+        if self.progress:
+            self.progress(self.model.name, self.done.stored_windows, self.total)
+
+    def _fold(self, key: WindowKey, plan: ProfilePlan) -> WindowFold:
+        return WindowFold(
+            key,
+            plan,
+            segments=self.model.segments,
+            max_segments=self.model.max_segments,
+            baseline=self.baseline,
+        )
+
+    def _plan(self) -> ProfilePlan:
+        if self.baseline is not None:
+            schema = watch_schema({}, self.baseline.schema, self.model.roles)
+            return replace(self.baseline.plan, schema=schema, sample_k=0)
+        return ProfilePlan(schema=self.watch.lake_schema(self.model), sample_k=0)
+
+    def _rows(self, span: Window, wanted: set[datetime]) -> Iterable[tuple[datetime, pa.Table]]:
+        """Rows of the span by stored window. Only columns that somebody looks at are read."""
+        for batch in self.watch.rows(self.model, span):
+            table = pa.Table.from_batches([batch]) if isinstance(batch, pa.RecordBatch) else batch
+            at = np.asarray(table["wk_at"].cast(pa.int64()))
+            width = self.model.cadence // timedelta(microseconds=1)
+            starts = at // width * width
+            if not len(starts):
+                continue
+            if starts.min() == starts.max():
+                parts = [(int(starts[0]), table)]
+            else:
+                order = np.argsort(starts, kind="stable")
+                held, first = np.unique(starts[order], return_index=True)
+                chunks = np.split(order, first[1:])
+                parts = [(int(s), table.take(pa.array(rows))) for s, rows in zip(held.tolist(), chunks)]
+            for us, rows in parts:
+                start = _moment(us)
+                if start in wanted:
+                    yield start, rows
+
+    def _mature(self, window: Window, rows: int, outcomes: int) -> bool:
+        rule = self.model.maturity
+        return (rows > 0 and outcomes >= rule.share * rows) or self.now >= window.end + rule.after
+
+    def _judged_key(self, key: WindowKey) -> WindowKey | None:
+        if self.model.rows_per_window:
+            return None
+        window = judged_window(self.model, key.window)
+        return None if window == key.window else WindowKey(model=key.model, window=window)
+
+    # ---- judged windows ------------------------------------------------------------------------------
+
+    def _judge(self, state: WindowState) -> None:
+        """Merge a judged window from its stored ones, measure it, and hand it to the judges."""
+        window = state.key.window
+        known = self.baseline.known if self.baseline is not None else {}
+        table = self.watch.lake.profiles(self.model.name).get(window.start, window.end, segment=None)
+        merged: dict[tuple[str, str], StoredWindow] = {}
+        problems = []
+        for key, stored in profiles_of(table, known).items():
+            if key.window.length != self.model.cadence:
+                continue
+            place = (key.version, key.segment)
+            moved = replace(stored, key=replace(state.key, version=key.version, segment=key.segment))
+            try:
+                merged[place] = merged[place].merge(moved) if place in merged else moved
+            except WatchkeeperError as problem:
+                problems.append(problem.what)
+        inside = [
+            s
+            for s in self.watch.ledger.windows.windows(self.model.name, start=window.start, end=window.end)
+            if s.key.window.length == self.model.cadence
+        ]
+        rows, outcomes = sum(s.rows for s in inside), sum(s.outcomes for s in inside)
+        mature = self._mature(window, rows, outcomes)
+        placed = [p for stored in merged.values() for p in self._placed(stored)]
+        generation = state.generation + 1
+        ledger = self.watch.ledger
+        self.done.measurements += ledger.measurements.write(placed, at=self.now, lease=self.lease)
+        done = replace(
+            state,
+            rows=rows,
+            outcomes=outcomes,
+            mature=mature,
+            generation=generation,
+            measured_at=self.now,
+            reason="; ".join(dict.fromkeys(problems)),
+        )
+        for judge in self.judges:
+            try:
+                judge(self.watch, self.model, state.key, list(merged.values()), placed, mature, self.lease)
+            except LeaseLost:
+                raise
+            except WatchkeeperError as problem:
+                self.done.problems.append(f"{self.model.name}, {window.label}: {problem.what}")
+        fact = Fact(
+            kind="window.measured",
+            at=self.now,
+            actor="tick",
+            model=self.model.name,
+            subject=window.label,
+            body={"rows": rows, "outcomes": outcomes, "mature": mature, "generation": generation},
+            key=f"window.measured:{self.model.name}:{window.label}:{generation}",
+        )
+        ledger.facts.append([fact], lease=self.lease)
+        ledger.windows.done([done], lease=self.lease)
+        self.done.judged_windows += 1
+
+    def _placed(self, stored: StoredWindow) -> list[PlacedMeasurement]:
+        found = measure_stored(stored, self.baseline, self.model, now=self.now)
+        return [PlacedMeasurement(key=stored.key, measurement=m) for m in found]
+
+
+def measure_stored(
+    stored: StoredWindow, baseline: Baseline | None, model: WatchedModel, *, now: datetime | None = None
+) -> list[Measurement]:
+    """All measures of one window, version and segment; of a segment only those that say where it hurts."""
+    out: list[Measurement] = []
+    whole = not stored.key.segment
+    service = stored.service.estimate() if stored.service.states else ServiceState.empty()
+    out += measure_service(service, seconds=stored.key.window.length.total_seconds())
+    if not stored.profile.states:
+        return out
+    profile: Profile = stored.profile.estimate()
+    task, positive = model.task, model.positive
+    if baseline is not None:
+        task = task or baseline.schema.task
+        positive = positive or baseline.plan.positive_class
+        rows = _rows_behind(stored.profile, baseline)
+        names = None if whole else SEGMENT_DRIFT
+        out += measure_drift(baseline.profile, profile, names=names, rows=rows)
+    if whole:
+        out += measure_quality(profile, baseline.profile if baseline is not None else None, now=None)
+    options: dict[str, Any] = {"task": task, "positive": positive, "threshold": model.threshold}
+    out += measure_performance(profile.performance, **options)
+    return out
+
+
+def _rows_behind(profile: ByRate[Profile], baseline: Baseline) -> tuple[float, float] | None:
+    """Rows of both sides where the window's counts were scaled up; None where they are counts."""
+    if set(profile.states) <= {1.0}:
+        return None
+    return float(baseline.profile.rows), float(profile.n_effective)
+
+
+def judged_window(model: WatchedModel, window: Window) -> Window:
+    """The judged window that a stored one belongs to; days are days of the model's own time zone."""
+    if model.judge_every == DAY and model.timezone != "UTC":
+        return day_of(window.start, model.timezone)
+    start = floor_to(window.start, model.judge_every)
+    return Window(start, start + model.judge_every)
+
+
+def _days(states: Sequence[WindowState]) -> list[list[WindowState]]:
+    """Windows that are read together: at most a day's span, oldest first."""
+    out: list[list[WindowState]] = []
+    for state in sorted(states, key=lambda s: s.key.window.start):
+        if out and state.key.window.end - out[-1][0].key.window.start <= max(DAY, state.key.window.length):
+            out[-1].append(state)
+        else:
+            out.append([state])
+    return out
+
+
+def _moment(us: int) -> datetime:
+    from datetime import UTC
+
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=us)

@@ -1,0 +1,422 @@
+"""One window of a model's rows as stored profiles: for each version, each segment, and each sampling rate.
+
+A profile is stored in parts, one for each column and one for the rest, so that a chart of one column over a year
+reads that column alone. The part of rows that were captured at a rate below 1 carries the rate in its name: counts
+stay whole numbers, and are scaled when they are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from watchkeeper.domain.schema import Column, Kind, Role, Schema
+from watchkeeper.domain.series import WindowKey
+from watchkeeper.domain.window import Window
+from watchkeeper.rows.values import values_of
+from watchkeeper.stats.states.baseline import Baseline
+from watchkeeper.stats.states.by_rate import ByRate
+from watchkeeper.stats.states.codec import decode, encode
+from watchkeeper.stats.states.histogram import Edges
+from watchkeeper.stats.states.profile import Accumulator, ColumnProfile, Profile, ProfilePlan
+from watchkeeper.stats.states.service import ServiceState
+
+__all__ = [
+    "Measured",
+    "StoredWindow",
+    "WindowFold",
+    "model_columns",
+    "parts_of",
+    "profiles_of",
+    "watch_schema",
+]
+
+OTHER = "(other)"
+REST = "rest"
+SERVICE = "service"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class StoredWindow:
+    """What is known of one window, version and segment: the profile by sampling rate, and how it was served."""
+
+    key: WindowKey
+    profile: ByRate[Profile]
+    service: ByRate[ServiceState]
+    outcomes: int = 0
+    notes: tuple[str, ...] = ()
+
+    @property
+    def rows(self) -> int:
+        """Captured rows."""
+        return int(sum(p.rows for p in self.profile.states.values()))
+
+    def merge(self, other: StoredWindow) -> StoredWindow:
+        """Two windows of the same version and segment as one; the key stays that of the first."""
+        return replace(
+            self,
+            profile=self.profile.merge(other.profile),
+            service=self.service.merge(other.service),
+            outcomes=self.outcomes + other.outcomes,
+            notes=tuple(dict.fromkeys((*self.notes, *other.notes))),
+        )
+
+
+@dataclass(slots=True)
+class Measured:
+    """Everything that came out of one window."""
+
+    windows: list[StoredWindow] = field(default_factory=list)
+    rows: int = 0
+    outcomes: int = 0
+    notes: list[str] = field(default_factory=list)
+
+
+def model_columns(schema: Schema) -> dict[str, str]:
+    """Lake column -> the schema's own name for it: what a recorder calls prediction, a table may call y_hat."""
+    names: dict[str, str] = {}
+    for role, lake in (
+        (Role.ID, "wk_id"),
+        (Role.TIME, "wk_at"),
+        (Role.VERSION, "wk_version"),
+        (Role.PREDICTION, "wk_prediction"),
+        (Role.OUTCOME, "wk_actual"),
+    ):
+        column = schema.first(role)
+        if column is not None:
+            names[lake] = column.name
+    for column in schema.of_role(Role.SCORE):
+        names["wk_score" if column.score_of is None else f"wk_score:{column.score_of}"] = column.name
+    return names
+
+
+def watch_schema(
+    columns: Mapping[str, pa.DataType], baseline: Schema | None, roles: Mapping[str, str]
+) -> Schema:
+    """The schema by which a lake's rows are profiled: the baseline's, or one told from the lake's own types."""
+    if baseline is not None:
+        return baseline.with_roles({n: r for n, r in roles.items() if n in baseline})
+    own = {
+        "wk_id": ("id", Role.ID),
+        "wk_at": ("at", Role.TIME),
+        "wk_prediction": ("prediction", Role.PREDICTION),
+        "wk_actual": ("outcome", Role.OUTCOME),
+        "wk_score": ("score", Role.SCORE),
+    }
+    found = []
+    for name, dtype in columns.items():
+        plain, role, score_of = name, Role.FEATURE, None
+        if name in own:
+            plain, role = own[name]
+        elif name.startswith("wk_score:"):
+            score_of = name.partition(":")[2]
+            plain, role = f"score:{score_of}", Role.SCORE
+        elif name.startswith("wk_"):
+            continue
+        if plain != name and plain in columns:
+            plain = name  # a feature has that name already
+        found.append(
+            Column(name=plain, kind=_kind(dtype, role), role=role, dtype=str(dtype), score_of=score_of)
+        )
+    return Schema(columns=tuple(found)).with_roles(
+        {n: r for n, r in roles.items() if n in {c.name for c in found}}
+    )
+
+
+def _kind(dtype: pa.DataType, role: Role) -> Kind:
+    if pa.types.is_boolean(dtype):
+        return Kind.BOOLEAN
+    if pa.types.is_floating(dtype) or pa.types.is_integer(dtype):
+        return Kind.NUMERIC
+    if pa.types.is_timestamp(dtype):
+        return Kind.DATETIME
+    if pa.types.is_list(dtype):
+        return Kind.VECTOR
+    return Kind.TEXT if role is Role.ID else Kind.CATEGORICAL
+
+
+class WindowFold:
+    """Folds the rows of one stored window: all versions together, each version, each segment.
+
+    Segments are those of all versions together. The largest *max_segments* of each entry (by the baseline, else as
+    they come) keep their name, the rest is one segment "(other)", and a note says how many rows that concerns.
+    """
+
+    def __init__(
+        self,
+        key: WindowKey,
+        plan: ProfilePlan,
+        *,
+        segments: Sequence[tuple[str, ...]] = (),
+        max_segments: int = 50,
+        baseline: Baseline | None = None,
+    ) -> None:
+        self.key = key
+        self.rows = 0
+        self._whole = replace(plan, segments=())
+        self._lean = replace(self._whole, sample_k=0)
+        self._names = model_columns(plan.schema)
+        self._segments, self._most = tuple(segments), max_segments
+        self._labels = {entry: _known_labels(entry, baseline, max_segments) for entry in segments}
+        self._cut: dict[tuple[str, ...], int] = {}
+        self._folds: dict[tuple[str, str, float], Accumulator] = {}
+        self._services: dict[tuple[str, str, float], ServiceState] = {}
+        self._labelled: dict[tuple[str, str, float], int] = {}
+        self._stack = ExitStack()
+
+    def __enter__(self) -> WindowFold:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def add(self, rows: pa.Table) -> None:
+        """Fold in some rows of the window, as `Lake.joined` gives them."""
+        self.rows += rows.num_rows
+        for version, segment, rate, part in _cuts(rows, self._segments, self._labels, self._most, self._cut):
+            place = (version, segment, rate)
+            if place not in self._folds:
+                plan = self._lean if version or segment else self._whole
+                # Threads pay for large parts; many small segments would drown in them.
+                workers = 1 if segment or rows.num_rows < 20_000 else None
+                self._folds[place] = self._stack.enter_context(Accumulator(plan, workers=workers))
+                self._services[place] = ServiceState.empty()
+                self._labelled[place] = 0
+            self._folds[place].add(_values(part, self._whole.schema, self._names))
+            self._services[place] = self._services[place].merge(_service(part))
+            self._labelled[place] += _outcomes(part)
+
+    def finish(self, *, dropped: int = 0) -> Measured:
+        """Everything that was folded; *dropped* rows were lost before they could be recorded."""
+        out = Measured(rows=self.rows)
+        by_key: dict[tuple[str, str], dict[float, tuple[Profile, ServiceState, int]]] = {("", ""): {}}
+        for (version, segment, rate), fold in self._folds.items():
+            place = (version, segment, rate)
+            profile = fold.profile() if self._whole.edges else _without_histograms(fold.profile())
+            made = (profile, self._services[place], self._labelled[place])
+            by_key.setdefault((version, segment), {})[rate] = made
+        for entry, rows in self._cut.items():
+            out.notes.append(
+                f"{rows:,} rows are in segments of {' x '.join(entry)} beyond the largest {self._most}."
+            )
+        for (version, segment), by_rate in sorted(by_key.items()):
+            services = {rate: s for rate, (_, s, _) in by_rate.items()}
+            if dropped and not version and not segment:
+                rate = max(services, default=1.0)
+                services[rate] = replace(services.get(rate, ServiceState.empty()), dropped=dropped)
+            out.windows.append(
+                StoredWindow(
+                    key=replace(self.key, version=version, segment=segment),
+                    profile=ByRate(states={rate: p for rate, (p, _, _) in by_rate.items()}),
+                    service=ByRate(states=services),
+                    outcomes=sum(n for _, _, n in by_rate.values()),
+                    notes=tuple(out.notes) if not version and not segment else (),
+                )
+            )
+        out.outcomes = out.windows[0].outcomes
+        return out
+
+
+def _without_histograms(profile: Profile) -> Profile:
+    """Before there is a baseline there are no common edges, and histograms on others cannot be merged later."""
+    return replace(
+        profile,
+        columns={
+            name: replace(c, states={n: s for n, s in c.states.items() if n != "histogram"})
+            for name, c in profile.columns.items()
+        },
+    )
+
+
+def _cuts(
+    table: pa.Table,
+    segments: Sequence[tuple[str, ...]],
+    labels: dict[tuple[str, ...], dict[str, None]],
+    most: int,
+    cut: dict[tuple[str, ...], int],
+) -> Iterator[tuple[str, str, float, pa.Table]]:
+    """The batch by (version, segment, rate): all rows, each version's, each segment's."""
+    for rate, rows in _by_value(table, "wk_rate"):
+        captured = 1.0 if rate is None else float(rate)
+        yield "", "", captured, rows
+        for version, part in _by_value(rows, "wk_version"):
+            if version:
+                yield str(version), "", captured, part
+        for entry in segments:
+            present = [n for n in entry if n in rows.column_names]
+            if len(present) != len(entry):
+                continue
+            said = _labels(rows, entry)
+            known = labels[entry]
+            for label, places in said.items():
+                name = label
+                if label not in known:
+                    if len(known) < most:
+                        known[label] = None
+                    else:
+                        name = f"{' & '.join(f'{n}={OTHER}' for n in entry)}"
+                        cut[entry] = cut.get(entry, 0) + len(places)
+                yield "", name, captured, rows.take(pa.array(places))
+
+
+def _by_value(table: pa.Table, name: str) -> Iterator[tuple[Any, pa.Table]]:
+    if name not in table.column_names:
+        yield None, table
+        return
+    values = pc.unique(table[name]).to_pylist()
+    if len(values) == 1:
+        yield values[0], table
+        return
+    for value in values:
+        mask = (
+            pc.is_null(table[name])
+            if value is None
+            else pc.equal(table[name], pa.scalar(value, table[name].type))
+        )
+        yield value, table.filter(mask)
+
+
+def _labels(rows: pa.Table, entry: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """Label -> places of its rows. A missing value is a segment of its own."""
+    codes = np.zeros(rows.num_rows, dtype=np.int64)
+    names = [""]
+    for column in entry:
+        encoded = rows[column].combine_chunks().dictionary_encode(null_encoding="encode")
+        if isinstance(encoded, pa.ChunkedArray):
+            encoded = encoded.combine_chunks()
+        words = [_word(v) for v in encoded.dictionary.to_pylist()]
+        codes = codes * len(words) + np.asarray(encoded.indices)
+        names = [
+            f"{left} & {column}={word}" if left else f"{column}={word}" for left in names for word in words
+        ]
+    order = np.argsort(codes, kind="stable")
+    held, first = np.unique(codes[order], return_index=True)
+    return {names[code]: part for code, part in zip(held.tolist(), np.split(order, first[1:]))}
+
+
+def _word(value: Any) -> str:
+    if value is None:
+        return "(missing)"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def _known_labels(entry: tuple[str, ...], baseline: Baseline | None, most: int) -> dict[str, None]:
+    """Segments of the baseline, largest first, so that every window keeps the same ones."""
+    if baseline is None or len(entry) != 1:
+        return {}
+    column = baseline.profile.columns.get(entry[0])
+    if column is None or column.frequencies is None:
+        return {}
+    return {f"{entry[0]}={name}": None for name, _ in column.frequencies.top(most)}
+
+
+def _values(rows: pa.Table, schema: Schema, names: Mapping[str, str]) -> dict[str, Any]:
+    by_own = {own: lake for lake, own in names.items()}
+    out = {}
+    for column in schema.columns:
+        if column.role is Role.IGNORED:
+            continue
+        lake = by_own.get(column.name, column.name)
+        if lake in rows.column_names:
+            out[column.name] = values_of(rows[lake].combine_chunks(), column)
+    return out
+
+
+def _service(rows: pa.Table) -> ServiceState:
+    def column(name: str) -> Any:
+        return rows[name] if name in rows.column_names else pa.nulls(rows.num_rows)
+
+    latency = pc.fill_null(column("wk_latency_s").cast(pa.float64()), float("nan"))
+    rescued = pc.sum(pc.is_valid(column("wk_rescued"))).as_py() or 0
+    delay: Any = ()
+    if "wk_outcome_at" in rows.column_names and "wk_at" in rows.column_names:
+        late = pc.subtract(rows["wk_outcome_at"].cast(pa.int64()), rows["wk_at"].cast(pa.int64()))
+        delay = np.asarray(pc.drop_null(late)).astype(np.float64) / 1e6
+    return ServiceState.of(
+        latency_s=np.asarray(latency),
+        failed=np.asarray(pc.is_valid(column("wk_error"))),
+        delay_s=delay,
+        rescued=int(rescued),
+    )
+
+
+def _outcomes(rows: pa.Table) -> int:
+    if "wk_actual" not in rows.column_names:
+        return 0
+    return int(rows.num_rows - rows["wk_actual"].null_count)
+
+
+# ---- storing ----------------------------------------------------------------------------------------
+
+
+def parts_of(stored: StoredWindow, generation: int, known: Mapping[str, Edges]) -> list[dict[str, Any]]:
+    """The rows that the lake keeps of one window, version and segment."""
+    key = stored.key
+    place = {
+        "start": key.window.start,
+        "end": key.window.end,
+        "version": key.version,
+        "segment": key.segment,
+        "generation": generation,
+    }
+    out = []
+    for rate, profile in stored.profile.states.items():
+        suffix = "" if rate == 1.0 else f"@{rate:g}"
+        for name, column in profile.columns.items():
+            out.append({**place, "part": f"column:{name}{suffix}", "payload": encode(column, known=known)})
+        rest = replace(profile, columns={}, sample=None)
+        out.append({**place, "part": f"{REST}{suffix}", "payload": encode(rest, known=known)})
+    out.append({**place, "part": SERVICE, "payload": encode(stored.service)})
+    return out
+
+
+def profiles_of(table: pa.Table, known: Mapping[str, Edges]) -> dict[WindowKey, StoredWindow]:
+    """Read back what `parts_of` wrote; the model's name is not stored and stays empty."""
+    columns: dict[tuple[WindowKey, float], dict[str, ColumnProfile]] = {}
+    rests: dict[tuple[WindowKey, float], Profile] = {}
+    services: dict[WindowKey, ByRate[ServiceState]] = {}
+    for row in table.to_pylist():
+        key = WindowKey(
+            model="", window=Window(row["start"], row["end"]), version=row["version"], segment=row["segment"]
+        )
+        part, _, suffix = row["part"].rpartition("@")
+        name, rate = (part, float(suffix)) if part and _is_number(suffix) else (row["part"], 1.0)
+        thing = decode(row["payload"], known=known)
+        if name == SERVICE:
+            services[key] = thing
+        elif name == REST:
+            rests[key, rate] = thing
+        else:
+            columns.setdefault((key, rate), {})[name.removeprefix("column:")] = thing
+    out: dict[WindowKey, StoredWindow] = {}
+    by_key: dict[WindowKey, dict[float, Profile]] = {}
+    for place in dict.fromkeys([*rests, *columns]):
+        key, rate = place
+        held = columns.get(place, {})
+        rest = rests.get(place) or Profile(schema=Schema(columns=tuple(c.column for c in held.values())))
+        by_key.setdefault(key, {})[rate] = replace(rest, columns=held)
+    for key in dict.fromkeys([*by_key, *services]):
+        out[key] = StoredWindow(
+            key=key,
+            profile=ByRate(states=by_key.get(key, {})),
+            service=services.get(key, ByRate.empty()),
+        )
+    return out
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
