@@ -95,7 +95,11 @@ class DDM(Resumable):
         skip = max(0, min(self.warm_start - self.n, len(x)))
         warning = self.warning
         p_min, s_min = self.p_min, self.s_min
-        if skip < len(x):
+        alarm = p_min + self.drift_threshold * s_min
+        if skip == 0 and level.min() > p_min + s_min and level.max() <= alarm:
+            # Neither a new lowest nor an alarm in the whole span, which is the usual case.
+            warning = bool(level[-1] > p_min + self.warning_threshold * s_min)
+        elif skip < len(x):
             p, s, level = p[skip:], s[skip:], level[skip:]
             lowest = np.minimum.accumulate(level)
             if p_min + s_min < inf:

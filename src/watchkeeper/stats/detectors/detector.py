@@ -46,7 +46,7 @@ def finite(values: NDArray[Any]) -> NDArray[np.float64]:
     return x
 
 
-def doubling_spans(start: int, total: int, *, first: int = 512, largest: int = 65_536) -> Iterator[slice]:
+def doubling_spans(start: int, total: int, *, first: int = 512, largest: int = 16_384) -> Iterator[slice]:
     """Cut ``start..total`` into spans that double, so that a restart wastes little of what was computed.
 
     >>> list(doubling_spans(0, 1_600))

@@ -110,20 +110,23 @@ class PageHinkley(Resumable):
             up = power * increase
             up -= self.delta * ones
             up += faded
-            low = np.minimum.accumulate(up)
-            np.minimum(low, least, out=low)
-            increase, least = float(up[-1]), float(low[-1])
-            up -= low
-            first = min(first, _first_above(up, self.threshold, quiet))
+            increase, lowest = float(up[-1]), min(float(up.min()), least)
+            # No running minimum is needed where even the whole range of the span is below the threshold.
+            if up.max() - lowest > self.threshold:
+                low = np.minimum.accumulate(up)
+                np.minimum(low, least, out=low)
+                first = min(first, _first_above(up - low, self.threshold, quiet))
+            least = lowest
         if self.mode != "up":
             down = power * decrease
             down += self.delta * ones
             down += faded
-            high = np.maximum.accumulate(down)
-            np.maximum(high, most, out=high)
-            decrease, most = float(down[-1]), float(high[-1])
-            high -= down
-            first = min(first, _first_above(high, self.threshold, quiet))
+            decrease, highest = float(down[-1]), max(float(down.max()), most)
+            if highest - down.min() > self.threshold:
+                high = np.maximum.accumulate(down)
+                np.maximum(high, most, out=high)
+                first = min(first, _first_above(high - down, self.threshold, quiet))
+            most = highest
         if first < len(x):
             return self, first
         return replace(

@@ -24,7 +24,7 @@ Floats = NDArray[np.float64]
 
 FRACTIONS: tuple[float, ...] = (0.02, 0.05, 0.1, 0.2, 0.4)
 
-_SPAN = 8_192
+_SPAN = 32_768
 
 
 def log_bets(losses: Floats, level: float, fractions: tuple[float, ...] = FRACTIONS) -> Floats:

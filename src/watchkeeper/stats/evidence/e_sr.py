@@ -6,8 +6,9 @@ For each bet of the grid (see `e_detector`), :math:`R_t = (R_{t-1} + 1)\,e_t`; a
 reaches :math:`1/\alpha`. While nothing is wrong :math:`R_t - t` is a supermartingale, so the mean time to a
 false alarm is at least :math:`1/\alpha`. Its values are not e-values: their mean grows with t.
 
-Cost: with :math:`P_t` the running product of bets, :math:`R_t = P_t (R_0 + \sum_{j \le t} 1/P_{j-1})`, so
-blocks of bets are array operations, and only one number is carried from block to block.
+Cost: within a block of losses :math:`R_t = P_t R_0 + B_t` with :math:`P_t = P_{t-1} e_t` and
+:math:`B_t = (B_{t-1} + 1) e_t`. So all blocks are advanced side by side, and only one number a bet is carried from
+block to block.
 
 References
 ----------
@@ -47,29 +48,30 @@ class ESR(EDetector):
         widest = np.abs(np.log1p(stakes[-1] * (np.array([0.0, 1.0]) - self.level))).max()
         block = max(1, min(128, int(300 / widest), len(losses)))
         blocks = -(-len(losses) // block)
-        padded = np.full(blocks * block, self.level)  # a loss at the level changes nothing but the + 1 ...
+        padded = np.full(blocks * block, self.level)  # after the last; cut off below
         padded[: len(losses)] = losses
-        off = padded.reshape(blocks, block).T - self.level
-        # Time first, so that the accumulations run over bets and blocks side by side: (block, bets, blocks).
+        # Time first: each step is taken in all blocks side by side. Within a block R = product * carry + own.
+        off = np.ascontiguousarray(padded.reshape(blocks, block).T - self.level)
         product = off[:, None, :] * stakes[None, :, None]
         product += 1.0
-        np.multiply.accumulate(product, axis=0, out=product)
-        started = np.empty_like(product)
-        started[0] = 1.0
-        np.divide(1.0, product[:-1], out=started[1:])
-        np.add.accumulate(started, axis=0, out=started)
+        own = np.empty_like(product)
+        own[0] = product[0]
+        for step in range(1, block):
+            now = own[step]
+            np.add(own[step - 1], 1.0, out=now)
+            np.multiply(now, product[step], out=now)
+            np.multiply(product[step], product[step - 1], out=product[step])
         carry = np.empty((len(stakes), blocks))
         for bet, r in enumerate(capital.tolist()):
-            ends = zip(product[-1, bet].tolist(), started[-1, bet].tolist())
             carries = []
-            for factor, begun in ends:
+            for factor, gained in zip(product[-1, bet].tolist(), own[-1, bet].tolist()):
                 carries.append(r)
                 # Past 1e300 an alarm was due long ago; stay finite.
-                r = min(factor * (r + begun), 1e300)
+                r = min(factor * r + gained, 1e300)
             carry[bet] = carries
-        started += carry
         with np.errstate(over="ignore"):
-            started *= product
-            path = started.sum(1).T.reshape(-1)[: len(losses)] / len(stakes)
+            product *= carry
+            own += product
+            path = own.sum(1).T.reshape(-1)[: len(losses)] / len(stakes)
         last = (len(losses) - 1) % block
-        return path, np.minimum(started[last, :, -1], 1e300)  # ... and what comes after the last is cut off
+        return path, np.minimum(own[last, :, -1], 1e300)
