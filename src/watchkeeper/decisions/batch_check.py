@@ -322,10 +322,10 @@ def _judge_change(
     )
     size = f"{_number(level * 100)}%" if check.relative else _number(level)
     if verdict is Verdict.FAIL:
-        sentence = f"{gone}. A change of {size} would matter; chance alone explains up to {_number(half)}."
+        sentence = f"{gone}. A change of {size} would matter; chance alone explains up to {_rough(half)}."
     elif verdict is Verdict.INCONCLUSIVE:
         sentence = (
-            f"{gone}. With {_rows(m.rows)}, chance alone explains up to {_number(half)}, "
+            f"{gone}. With {_rows(m.rows)}, chance alone explains up to {_rough(half)}, "
             f"so a change that matters ({size}) could not be told."
         )
     elif worse <= 0:
@@ -333,7 +333,7 @@ def _judge_change(
     elif worse < needed:
         sentence = f"{gone}, less than the {size} that would matter."
     else:
-        sentence = f"{gone}, within what chance alone explains ({_number(half)})."
+        sentence = f"{gone}, within what chance alone explains ({_rough(half)})."
     weight = worse / needed if needed > 0 else float(worse > 0)
     return Finding.of(
         m,
@@ -366,6 +366,10 @@ def _number(x: float | None) -> str:
     if abs(x) >= 1000:
         return f"{x:,.0f}"
     return f"{x:.3g}"
+
+
+def _rough(x: float) -> str:
+    return f"{x:,.0f}" if x >= 100 else f"{x:.2g}"
 
 
 def _amount(x: float | None) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape as xml_escape
 from xml.sax.saxutils import quoteattr
 
-from watchkeeper.documents.picture import Picture, spark_svg, svg
+from watchkeeper.documents.picture import Picture, figure_html, spark_svg
 from watchkeeper.domain.finding import Finding
 from watchkeeper.domain.measurement import Family, Measure, Measurement
 from watchkeeper.domain.verdict import Verdict
@@ -33,6 +33,8 @@ __all__ = [
 
 DETAILED_COLUMNS = 120
 """Columns whose details the page itself holds; the JSON report holds all of them."""
+MOST_SEGMENTS = 50
+MOST_PEER_ROWS = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,22 +243,27 @@ class Report:
             return "Nothing that matters changed"
         if self.current.rows == 0:
             return "This batch is empty"
-        if self.verdict is Verdict.ERROR:
-            return "Some of it could not be measured"
-        return "Too little data to tell"
+        unsure = sum(c.verdict in (Verdict.INCONCLUSIVE, Verdict.ERROR) for c in self.columns)
+        if not any(c.verdict is Verdict.PASS for c in self.columns):
+            return "Too little data to tell"
+        if unsure:
+            return (
+                f"No change found, but {unsure:,} of {_plural(len(self.columns), 'column')} could not be told"
+            )
+        return "No change found, but some checks could not tell"
 
     @property
     def summary(self) -> str:
         """Two or three sentences: the gravest findings first, then what was looked at."""
         worse = sorted(self.failed(Family.PERFORMANCE), key=lambda f: bool(f.segment))
-        said = [f.sentence + (f" That is where {f.segment}." if f.segment else "") for f in worse[:1]]
+        said = [(f"Where {f.segment}: " if f.segment else "") + f.sentence for f in worse[:1]]
         drift = self.failed(Family.DRIFT)
         if drift:
-            names = [f.subject for f in drift[:3]]
-            rest = len({f.subject for f in drift}) - len(names)
-            said.append(
-                f"Furthest from the baseline: {_listed(names)}{f' and {rest} more' if rest > 0 else ''}."
-            )
+            moved = list(dict.fromkeys(f.subject for f in drift))
+            names, rest = moved[:3], len(moved) - 3
+            if rest > 0:
+                names.append(f"{rest} more")
+            said.append(f"Furthest from the baseline: {_listed(names)}.")
         quality = self.failed(Family.QUALITY)
         if quality:
             said.append(quality[0].sentence)
@@ -384,6 +391,7 @@ def template_environment() -> Environment:
     )
     environment.filters["count"] = lambda n: f"{n:,.0f}"
     environment.filters["said"] = verdict_word
+    environment.filters["judged"] = performance_word
     return environment
 
 
@@ -394,29 +402,43 @@ def verdict_word(verdict: str) -> str:
     ]
 
 
+def performance_word(verdict: str) -> str:
+    """How a verdict on the model's performance is said to a person."""
+    return {"fail": "worse", "pass": "steady", "inconclusive": "cannot tell", "error": "not measured"}[
+        verdict
+    ]
+
+
 def _render_page(report: Report, *, most_findings: int = 12) -> str:
-    failing = report.failed()
-    undecided = [f for f in report.findings if f.verdict in (Verdict.INCONCLUSIVE, Verdict.ERROR)]
+    groups = _by_subject([f for f in report.failed() if not f.segment])
+    segments = _segment_rows(report)
+    undecided = [
+        f for f in report.findings if f.verdict in (Verdict.INCONCLUSIVE, Verdict.ERROR) and not f.segment
+    ]
     return (
         template_environment()
         .get_template("batch_report.html.j2")
         .render(
             r=report,
-            failing=_by_subject(failing)[:most_findings],
-            more_failing=max(0, len(_by_subject(failing)) - most_findings),
+            failing=groups[:most_findings],
+            more_failing=max(0, len(groups) - most_findings),
             undecided=undecided[:most_findings],
             more_undecided=max(0, len(undecided) - most_findings),
             performance=_performance_rows(report),
+            segments=segments[:MOST_SEGMENTS],
+            segment_measures=[_title(report, name) for name in _segment_measures(report)],
+            more_segments=max(0, len(segments) - MOST_SEGMENTS),
             weak_segments=[
                 {
                     "where": s.where,
                     "rows": s.rows,
-                    "loss": f"{s.loss:.4g}",
-                    "elsewhere": f"{s.elsewhere:.4g}",
+                    "loss": f"{s.loss:.3g}",
+                    "elsewhere": f"{s.elsewhere:.3g}",
                     "share": f"{100 * s.share_of_excess:.0f}%",
                 }
                 for s in report.weak_segments
             ],
+            peer=_peer_rows(report),
             many=len(report.columns) > 200,
             views=[_page_view(report, c, i < DETAILED_COLUMNS) for i, c in enumerate(report.columns)],
             detailed=min(DETAILED_COLUMNS, len(report.columns)),
@@ -426,16 +448,89 @@ def _render_page(report: Report, *, most_findings: int = 12) -> str:
 
 
 def _by_subject(findings: Sequence[Finding]) -> list[dict[str, Any]]:
-    """Findings of one column (or one segment) together, in the order of the gravest."""
-    groups: dict[tuple[str, str], dict[str, Any]] = {}
+    """Findings of one column together, in the order of the gravest; what concerns all rows comes first."""
+    groups: dict[str, dict[str, Any]] = {}
     for f in findings:
-        group = groups.setdefault(
-            (f.subject, f.segment),
-            {"subject": f.subject, "segment": f.segment, "families": {}, "sentences": []},
-        )
+        group = groups.setdefault(f.subject, {"subject": f.subject, "families": {}, "sentences": []})
         group["families"][f.family.value] = None
         group["sentences"].append(f.sentence)
-    return list(groups.values())
+    return sorted(groups.values(), key=lambda g: "performance" not in g["families"] or bool(g["subject"]))
+
+
+def _title(report: Report, name: str) -> str:
+    measure = report.measures.get(name)
+    return measure.title if measure else name
+
+
+def _segment_measures(report: Report) -> list[str]:
+    """The measures that judge segments, in the order in which they were measured."""
+    judged = {f.measure for f in report.findings if f.segment and f.family is Family.PERFORMANCE}
+    return [m for m in dict.fromkeys(m.measure for m in report.performance if m.segment) if m in judged][:4]
+
+
+def _segment_rows(report: Report) -> list[dict[str, Any]]:
+    """One row a segment: each judged measure as (before, after, verdict); those that changed come first."""
+    names = _segment_measures(report)
+    if not names:
+        return []
+    before = {(m.measure, m.segment): m.value for m in report.baseline_performance if m.segment}
+    after = {(m.measure, m.segment): m for m in report.performance if m.segment and not m.subject}
+    verdicts = {(f.measure, f.segment): f.verdict for f in report.findings if f.segment}
+    rows = []
+    for segment in dict.fromkeys(m.segment for m in report.performance if m.segment):
+        cells, rows_in, found = [], 0.0, []
+        for name in names:
+            m = after.get((name, segment))
+            verdict = verdicts.get((name, segment), Verdict.PASS)
+            found.append(verdict)
+            rows_in = max(rows_in, m.rows if m is not None else 0)
+            cells.append(
+                {
+                    "before": _short(before.get((name, segment))),
+                    "after": _short(m.value if m is not None else None),
+                    "verdict": verdict.value,
+                }
+            )
+        gravest = Verdict.worst(found)
+        rows.append({"segment": segment, "rows": rows_in, "cells": cells, "verdict": gravest.value})
+    order = [v.value for v in Verdict]
+    return sorted(rows, key=lambda r: (-order.index(r["verdict"]), -r["rows"]))
+
+
+def _short(value: float | None) -> str:
+    """Three digits, also where the last is a zero, so that figures line up.
+
+    >>> _short(0.81), _short(1234.5), _short(None)
+    ('0.810', '1,234', '–')
+    """
+    if value is None:
+        return "–"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:#.3g}".rstrip(".")
+
+
+def _peer_rows(report: Report) -> dict[str, Any] | None:
+    if report.compat is None:
+        return None
+    rows = [
+        {
+            "name": c.name,
+            "method": c.method,
+            "score": c.raw_score or ("–" if c.score is None else f"{c.score:.4g}"),
+            "threshold": "–" if c.threshold is None else f"{c.threshold:.4g}",
+            "drifted": c.drifted,
+            "told": c.score is not None,
+            "reason": c.reason or "",
+        }
+        for c in report.compat.columns
+    ]
+    rows.sort(key=lambda r: not r["drifted"])
+    return {
+        "title": report.compat.title,
+        "sentence": report.compat.sentence,
+        "rows": rows[:MOST_PEER_ROWS],
+        "more": max(0, len(rows) - MOST_PEER_ROWS),
+        "notes": list(dict.fromkeys(c.note for c in report.compat.columns if c.note))[:5],
+    }
 
 
 def _performance_rows(report: Report) -> list[dict[str, str]]:
@@ -455,13 +550,16 @@ def _performance_rows(report: Report) -> list[dict[str, str]]:
             {
                 "title": (measure.title if measure else m.measure)
                 + (f" of {m.subject}" if m.subject else ""),
-                "before": "–" if old is None or old.value is None else f"{old.value:.4g}",
-                "after": "–" if m.value is None else f"{m.value:.4g}",
-                "interval": "–" if m.interval is None else f"{m.interval.low:.4g} to {m.interval.high:.4g}",
+                "before": _short(None if old is None else old.value),
+                "after": _short(m.value),
+                "interval": ""
+                if m.interval is None
+                else f"{_short(m.interval.low)} to {_short(m.interval.high)}",
                 "verdict": verdicts.get((m.measure, m.subject), ""),
             }
         )
-    return rows
+    order = ["fail", "error", "inconclusive", "pass", ""]
+    return sorted(rows, key=lambda r: order.index(r["verdict"]))
 
 
 def _page_view(report: Report, c: ColumnView, detail: bool) -> dict[str, Any]:
@@ -482,10 +580,18 @@ def _page_view(report: Report, c: ColumnView, detail: bool) -> dict[str, Any]:
     if detail:
         view |= {
             "sentence": c.sentence,
-            "chart": Markup(svg(c.picture, title=f"Distribution of {c.name}")) if c.picture else "",  # noqa: S704
-            "caption": "Grey: the baseline. Line or lower bar: this batch. Shares of each side's own rows.",
+            "chart": Markup(figure_html(c.picture, title=f"{c.name}: baseline and this batch"))  # noqa: S704
+            if c.picture
+            else "",
             "summary": [(n, _cell(b), _cell(a)) for n, b, a in c.summary],
-            "measures": [_measure_cells(report, m) for m in c.measurements],
+            "measures": [
+                _measure_cells(report, m)
+                for m in c.measurements
+                if m.value is not None and (m.value or m.margin is not None)
+            ],
+            "none_of": [
+                _title(report, m.measure).lower() for m in c.measurements if m.value == 0 and m.margin is None
+            ],
         }
     return view
 
@@ -503,7 +609,11 @@ def _measure_cells(report: Report, m: Measurement) -> tuple[str, str, str, str]:
 def _missing_words(before: float, after: float) -> str:
     if before == 0 and after == 0:
         return "none"
-    return f"{100 * before:.3g}% → {100 * after:.3g}%"
+    return f"{_percent(before)} → {_percent(after)}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g}%" if share < 0.1 else f"{100 * share:.3g}%"
 
 
 def _cell(value: Any) -> str:
@@ -533,7 +643,7 @@ def _markdown(report: Report, most: int) -> str:
     failing = report.failed()
     if failing:
         lines += ["### What changed", ""]
-        lines += [f"- **{_md(f.subject or 'whole batch')}**: {_md(f.sentence)}" for f in failing[:most]]
+        lines += [f"- **{_md(_where(f))}**: {_md(f.sentence)}" for f in failing[:most]]
         if len(failing) > most:
             lines.append(f"- and {len(failing) - most:,} more")
         lines.append("")
@@ -546,6 +656,15 @@ def _markdown(report: Report, most: int) -> str:
             "|---|---:|---:|---:|",
         ]
         lines += [f"| {_md(r['title'])} | {r['before']} | {r['after']} | {r['interval']} |" for r in rows]
+        lines.append("")
+    if report.compat is not None:
+        lines += [f"### As {report.compat.title} sees it", "", _md(report.compat.sentence), ""]
+        lines += ["| column | method | score | threshold | drifted |", "|---|---|---:|---:|---|"]
+        lines += [
+            f"| {_md(c.name)} | {_md(c.method)} | {c.raw_score or _short(c.score)} | {_short(c.threshold)} | "
+            f"{'yes' if c.drifted else 'no' if c.score is not None else 'not told'} |"
+            for c in report.compat.columns[:most]
+        ]
         lines.append("")
     lines += ["### Columns", "", "| column | kind | PSI | missing | verdict |", "|---|---|---:|---|---|"]
     for c in report.columns[:most]:
@@ -560,6 +679,10 @@ def _markdown(report: Report, most: int) -> str:
         lines += ["", "### Notes", ""]
         lines += [f"- {_md(n)}" for n in report.notes[:most]]
     return "\n".join(lines) + "\n"
+
+
+def _where(f: Finding) -> str:
+    return f"where {f.segment}" if f.segment else f.subject or "all rows"
 
 
 def _md(text: str) -> str:

@@ -15,7 +15,7 @@ from watchkeeper.stats.states.profile import ColumnProfile
 from watchkeeper.stats.states.text import TextLengths
 from watchkeeper.stats.states.vector import VectorState
 
-__all__ = ["change_in_words", "missing_share", "picture_of", "summary_of"]
+__all__ = ["change_in_words", "missing_in_words", "missing_share", "picture_of", "summary_of"]
 
 BINS = 40
 FEW_VALUES = 24
@@ -119,13 +119,18 @@ def _categories(before: Frequencies, after: Frequencies) -> Picture | None:
     return Picture(baseline=tuple(columns[0]), current=tuple(columns[1]), labels=tuple(labels))
 
 
+def missing_in_words(baseline: ColumnProfile, current: ColumnProfile) -> str:
+    """How the share of missing values moved; "" if hardly."""
+    gone, come = missing_share(baseline), missing_share(current)
+    if abs(come - gone) < 0.02:
+        return ""
+    return f"missing values went from {_percent(gone)} to {_percent(come)}"
+
+
 def change_in_words(baseline: ColumnProfile, current: ColumnProfile) -> str:
     """What moved, in one clause: shares of categories, or the middle and the spread of numbers; "" if unclear."""
     before, after = baseline.distribution, current.distribution
     said = []
-    gone, come = missing_share(baseline), missing_share(current)
-    if abs(come - gone) >= 0.02:
-        said.append(f"missing values went from {_percent(gone)} to {_percent(come)}")
     if isinstance(before, Frequencies) and isinstance(after, Frequencies) and before.n and after.n:
         shares = {n: (before.share(n), after.share(n)) for n in (*before.counts, *after.counts)}
         moved = sorted(shares.items(), key=lambda item: -abs(item[1][1] - item[1][0]))[:2]

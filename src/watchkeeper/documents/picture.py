@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import escape
+from math import floor, isfinite, log10
 from typing import Any
 
-__all__ = ["Picture", "spark_svg", "svg"]
+__all__ = ["Picture", "figure_html", "spark_svg", "svg"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,15 +51,56 @@ def spark_svg(picture: Picture, *, width: int = 160, height: int = 36) -> str:
     return f'<svg viewBox="0 0 {width} {height}" preserveAspectRatio="none" aria-hidden="true">{body}</svg>'
 
 
+def figure_html(picture: Picture, *, title: str) -> str:
+    """The picture with its axis as HTML: the curve stretches with the page, and words keep their size.
+
+    *title* tells those who cannot see it what it shows; names are escaped.
+    """
+    if picture.labels:
+        return _bar_rows(picture, title)
+    steps = _steps(picture, 400, 150, 6)
+    ticks = "".join(
+        f'<span style="left:{100 * at:.2f}%">{escape(said)}</span>' for at, said in _ticks(picture)
+    )
+    return (
+        f'<svg class="curve" viewBox="0 0 400 150" preserveAspectRatio="none" role="img" '
+        f'aria-label="{escape(title, quote=True)}">{steps}<path class="ax" d="M0 150H400"/></svg>'
+        f'<div class="axis" aria-hidden="true">{ticks}</div>'
+    )
+
+
 def svg(picture: Picture, *, title: str, width: int = 560, height: int = 190) -> str:
-    """The picture with its axis, and *title* for those who cannot see it."""
+    """The picture as one SVG that stands alone, with its axis, and *title* for those who cannot see it."""
     head = f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(title, quote=True)}">'
     if picture.labels:
         return head + _labelled_bars(picture, width) + "</svg>"
     floor = height - 22
     axis = f'<path class="ax" d="M0 {floor}H{width}"/>'
-    ticks = _ticks(picture, width, height)
+    ticks = "".join(
+        f'<text class="tx" x="{at * width:.0f}" y="{height - 6}" text-anchor="middle">{escape(said)}</text>'
+        for at, said in _ticks(picture)
+    )
     return f"{head}{_steps(picture, width, floor, 6)}{axis}{ticks}</svg>"
+
+
+def _bar_rows(picture: Picture, title: str) -> str:
+    """One line a category: name, two bars, the two shares."""
+    peak = _peak(picture)
+    rows = []
+    for label, before, after in list(zip(picture.labels, picture.baseline, picture.current))[:24]:
+        name = label if len(label) <= 40 else label[:39] + "…"
+        rows.append(
+            f'<li><span class="lb">{escape(name)}</span><span class="bars" aria-hidden="true">'
+            f'<i class="bb" style="width:{100 * before / peak:.1f}%"></i>'
+            f'<i class="cc" style="width:{100 * after / peak:.1f}%"></i></span>'
+            f"<span>{_percent(before)} → <b>{_percent(after)}</b></span></li>"
+        )
+    return f'<ul class="cats" aria-label="{escape(title, quote=True)}">{"".join(rows)}</ul>'
+
+
+def _percent(share: float) -> str:
+    percent = 100 * share
+    return "0%" if percent < 5e-5 else f"{percent:.2g}%" if percent < 10 else f"{percent:.3g}%"
 
 
 def _peak(picture: Picture) -> float:
@@ -118,18 +160,44 @@ def _labelled_bars(picture: Picture, width: float) -> str:
     return "".join(parts)
 
 
-def _ticks(picture: Picture, width: float, height: float) -> str:
+def _ticks(picture: Picture) -> list[tuple[float, str]]:
+    """Where the axis is marked (0 at its left, 1 at its right end), and with what: round numbers inside it."""
     borders = picture.borders
-    if len(borders) < 2:
-        return ""
-    parts = []
-    for k, anchor in ((0.0, "start"), (0.5, "middle"), (1.0, "end")):
-        value = borders[0] + k * (borders[-1] - borders[0])
-        said = _moment(value) if picture.is_time else f"{value:,.4g}"
-        parts.append(
-            f'<text class="tx" x="{k * width:.0f}" y="{height - 6}" text-anchor="{anchor}">{said}</text>'
-        )
-    return "".join(parts)
+    if len(borders) < 2 or not borders[-1] > borders[0]:
+        return []
+    low, high = borders[0], borders[-1]
+    if picture.is_time:
+        return [(k, _moment(low + k * (high - low))) for k in (0.12, 0.5, 0.88)]
+    step = _round_step((high - low) / 4)
+    first = int(low // step)
+    at = [n * step for n in range(first, first + 12) if low <= n * step <= high]
+    inside = [v for v in at if 0.03 <= (v - low) / (high - low) <= 0.97] or [(low + high) / 2]
+    return [((v - low) / (high - low), _figure(v)) for v in inside]
+
+
+def _round_step(rough: float) -> float:
+    """The nearest of 1, 2, 5 times a power of ten, from above.
+
+    >>> _round_step(0.13), _round_step(37)
+    (0.2, 50.0)
+    """
+    if not isfinite(rough) or rough <= 0:
+        return 1.0
+    power = 10.0 ** floor(log10(rough))
+    return next((float(f"{k * power:.12g}") for k in (1, 2, 5) if k * power >= rough), 10 * power)
+
+
+def _figure(x: float) -> str:
+    """A mark of the axis, without noise in its last digit.
+
+    >>> _figure(0.30000000000000004), _figure(1500000), _figure(2e9)
+    ('0.3', '1.5M', '2B')
+    """
+    for unit, size in (("B", 1e9), ("M", 1e6), ("k", 1e4)):
+        if abs(x) >= size:
+            scale = 1e3 if unit == "k" else size
+            return f"{x / scale:.4g}{unit}" if abs(x) < 1e13 else f"{x:.3g}"
+    return f"{float(f'{x:.6g}'):g}"
 
 
 def _moment(us: float) -> str:

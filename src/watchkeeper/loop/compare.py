@@ -11,7 +11,13 @@ from typing import Any
 
 from watchkeeper.decisions.batch_check import CheckPlan, judge_batch
 from watchkeeper.documents.batch_report import ColumnView, Report, Side, WeakSegment
-from watchkeeper.documents.column_view import change_in_words, missing_share, picture_of, summary_of
+from watchkeeper.documents.column_view import (
+    change_in_words,
+    missing_in_words,
+    missing_share,
+    picture_of,
+    summary_of,
+)
 from watchkeeper.domain.expectation import Expectation, Rule
 from watchkeeper.domain.finding import Finding
 from watchkeeper.domain.measurement import Family, Measure, Measurement
@@ -370,9 +376,13 @@ def _stored_as(dtype: str) -> str:
 def _explained(findings: Sequence[Finding], before: Profile, after: Profile) -> tuple[Finding, ...]:
     """Say of each column that moved what moved, before the number that proves it."""
     out = []
+    told = {f.subject for f in findings if f.measure == "missing_drift" and f.verdict is Verdict.FAIL}
     for f in findings:
         if f.family is Family.DRIFT and f.verdict is Verdict.FAIL and f.subject in before.columns:
-            words = _safely(change_in_words, before.columns[f.subject], after.columns[f.subject])
+            sides = before.columns[f.subject], after.columns[f.subject]
+            words = "" if f.measure == "missing_drift" else _safely(change_in_words, *sides)
+            if f.measure == "missing_drift" or f.subject not in told:
+                words = "; ".join(filter(None, (_safely(missing_in_words, *sides), words)))
             if words:
                 f = replace(f, sentence=f"{words[0].upper()}{words[1:]}. {f.sentence}")
         out.append(f)
@@ -540,7 +550,13 @@ def _label(source: Any, otherwise: str) -> str:
         text = str(source)
         return text if text.startswith(("sql:", "duckdb:")) else (Path(text).name or text)
     name = getattr(source, "name", None)
-    return name if isinstance(name, str) and name else f"{otherwise} ({type(source).__name__})"
+    if isinstance(name, str) and name:
+        return name
+    kind = type(source)
+    library = kind.__module__.partition(".")[0]
+    if isinstance(source, (Baseline, Profile)):
+        return otherwise
+    return kind.__name__ if library == "builtins" else f"{library} {kind.__name__}"
 
 
 def _edges_note(before: Baseline) -> str:
