@@ -280,3 +280,18 @@ def test_the_answer_is_an_arrow_table(project):
     table = watch.measurements("m", measures=["error_rate"])
     assert isinstance(table, pa.Table)
     assert {"model", "measure", "start", "end", "value", "reason"} <= set(table.column_names)
+
+
+def test_stored_windows_as_long_as_judged_ones_are_judged_as_they_are(tmp_path):
+    (tmp_path / "watchkeeper.toml").write_text('[models.m]\ncadence = "1d"\njudge_every = "1d"\n')
+    seen = []
+    with open_project(tmp_path, clock=FakeClock(T0 + 3 * DAY)) as watch:
+        watch.judges = (
+            lambda watch, model, key, windows, placed, mature, lease: seen.append((key.window, len(placed))),
+        )
+        record(watch, frame(300, hours=72))
+        done = watch.tick()
+        assert (done.stored_windows, done.judged_windows) == (3, 3)
+        assert [w for w, _ in seen] == [Window(T0 + i * DAY, T0 + (i + 1) * DAY) for i in range(3)]
+        assert all(n > 5 for _, n in seen)
+        assert len(watch.ledger.facts.facts(kinds=["window.measured"])) == 3

@@ -190,23 +190,28 @@ class _Model:
                 measured.append((state, fold.finish(dropped=dropped)))
         known = self.baseline.known if self.baseline is not None else {}
         parts, placed, done, judged = [], [], [], []
+        final: list[tuple[WindowState, list[StoredWindow], list[PlacedMeasurement]]] = []
         for state, found in measured:
             generation = state.generation + 1
+            mine: list[PlacedMeasurement] = []
             for stored in found.windows:
                 parts += parts_of(stored, generation, known)
-                placed += self._placed(stored)
-            done.append(
-                replace(
-                    state,
-                    rows=found.rows,
-                    outcomes=found.outcomes,
-                    mature=self._mature(state.key.window, found.rows, found.outcomes),
-                    generation=generation,
-                    measured_at=self.now,
-                    reason="; ".join(found.notes),
-                )
+                mine += self._placed(stored)
+            placed += mine
+            measured_state = replace(
+                state,
+                rows=found.rows,
+                outcomes=found.outcomes,
+                mature=self._mature(state.key.window, found.rows, found.outcomes),
+                generation=generation,
+                measured_at=self.now,
+                reason="; ".join(found.notes),
             )
-            judged.append(self._judged_key(state.key))
+            done.append(measured_state)
+            if self._is_judged(state.key):
+                final.append((measured_state, found.windows, mine))
+            else:
+                judged.append(self._judged_key(state.key))
         profiles = self.watch.lake.profiles(self.model.name)
         profiles.put(parts, source="tick", sequence=profiles.sequence("tick") + 1)
         ledger = self.watch.ledger
@@ -214,6 +219,10 @@ class _Model:
         marks = {key for key in judged if key is not None}
         if marks:
             ledger.windows.mark_dirty(sorted(marks), reason="a stored window was measured", lease=self.lease)
+        # A stored window that is judged as it is: its judges come before its mark is cleared, so that a crash
+        # between the two repeats the judging and never skips it.
+        for measured_state, windows, mine in final:
+            self._hand_over(measured_state, windows, mine)
         ledger.windows.done(done, lease=self.lease)
         if self.model.rows_per_window:
             self.watch.close_row_windows(self.model, self.lease)
@@ -261,11 +270,14 @@ class _Model:
         rule = self.model.maturity
         return (rows > 0 and outcomes >= rule.share * rows) or self.now >= window.end + rule.after
 
+    def _is_judged(self, key: WindowKey) -> bool:
+        """Whether stored windows are judged as they are, because both are of the same length."""
+        return not self.model.rows_per_window and judged_window(self.model, key.window) == key.window
+
     def _judged_key(self, key: WindowKey) -> WindowKey | None:
         if self.model.rows_per_window:
             return None
-        window = judged_window(self.model, key.window)
-        return None if window == key.window else WindowKey(model=key.model, window=window)
+        return WindowKey(model=key.model, window=judged_window(self.model, key.window))
 
     # ---- judged windows ------------------------------------------------------------------------------
 
@@ -305,9 +317,17 @@ class _Model:
             measured_at=self.now,
             reason="; ".join(dict.fromkeys(problems)),
         )
+        self._hand_over(done, list(merged.values()), placed)
+        ledger.windows.done([done], lease=self.lease)
+
+    def _hand_over(
+        self, state: WindowState, windows: Sequence[StoredWindow], placed: Sequence[PlacedMeasurement]
+    ) -> None:
+        """Let the judges decide on a measured window, and write down that it was measured."""
+        window = state.key.window
         for judge in self.judges:
             try:
-                judge(self.watch, self.model, state.key, list(merged.values()), placed, mature, self.lease)
+                judge(self.watch, self.model, state.key, windows, placed, state.mature, self.lease)
             except LeaseLost:
                 raise
             except WatchkeeperError as problem:
@@ -318,11 +338,15 @@ class _Model:
             actor="tick",
             model=self.model.name,
             subject=window.label,
-            body={"rows": rows, "outcomes": outcomes, "mature": mature, "generation": generation},
-            key=f"window.measured:{self.model.name}:{window.label}:{generation}",
+            body={
+                "rows": state.rows,
+                "outcomes": state.outcomes,
+                "mature": state.mature,
+                "generation": state.generation,
+            },
+            key=f"window.measured:{self.model.name}:{window.label}:{state.generation}",
         )
-        ledger.facts.append([fact], lease=self.lease)
-        ledger.windows.done([done], lease=self.lease)
+        self.watch.ledger.facts.append([fact], lease=self.lease)
         self.done.judged_windows += 1
 
     def _placed(self, stored: StoredWindow) -> list[PlacedMeasurement]:
