@@ -1,0 +1,135 @@
+"""Effect and evidence, the default: a change that matters, and proof that it is no chance, looked at for ever.
+
+Without a measure the rule watches the columns themselves: each is folded window by window into
+`stats.evidence.column_evidence.ColumnEvidence`. With a measure it watches that measure's windows (`series_evidence`).
+All of these share one stated budget (`preset`), and the alarm names its guarantee and its assumption.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from watchkeeper.decisions.rules.series import Series, number
+from watchkeeper.decisions.rules.series_evidence import SeriesReading
+from watchkeeper.domain.rule import Evaluation, Rule
+from watchkeeper.domain.verdict import Verdict
+from watchkeeper.errors import BadInput, nearest
+from watchkeeper.stats.evidence.column_evidence import Reading
+from watchkeeper.stats.evidence.seasons import SEASONS
+
+__all__ = ["EffectAndEvidence", "column_evaluation", "series_evaluation"]
+
+_SCORES = {
+    "location": "the typical value (mean rank)",
+    "spread": "the spread (mean rank distance)",
+    "missing": "the share of missing values",
+    "omnibus": "the whole distribution",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EffectAndEvidence:
+    """Fails where a lasting change is larger than what is tolerated and the evidence reaches its threshold."""
+
+    kind: ClassVar[str] = "evidence"
+    needs_measure: ClassVar[bool] = False
+    may_page: ClassVar[bool] = True
+    guarantee: ClassVar[str] = "a stated chance of ever firing falsely"
+
+    matters: float = 0.0
+    """Smallest effect that matters: in the measure's unit, or for columns in mean rank and share (0: .02)."""
+    season: str = "none"
+    """Rank windows within the same "weekday", "hour", "month", ..."""
+    independent_rows: bool = False
+    """Declare that rows are independent: then a break needs one window, not three."""
+    min_rows: float = 20
+
+    def __post_init__(self) -> None:
+        if self.season not in SEASONS:
+            raise BadInput(
+                f"There is no season {self.season!r}.{nearest(self.season, SEASONS)}",
+                f"Known: {', '.join(SEASONS)}.",
+            )
+        if self.matters < 0:
+            raise BadInput("What matters cannot be less than nothing.")
+
+
+def column_evaluation(rule: Rule, series: Series, reading: Reading, *, breaks: bool) -> Evaluation:
+    """Say what a column's evidence says, for the persistent rule or for the *breaks* one.
+
+    *series* gives place and windows: the last ``reading.window`` points are those that were folded.
+    """
+    fires = reading.broken if breaks else reading.persistent
+    since = None
+    back = reading.window - reading.since if reading.since else 0
+    if fires and len(series.points) > back:
+        since = series.points[-1 - back].window.start
+    name = _SCORES.get(reading.score, f"the share of category {reading.score.removeprefix('share:')}")
+    named = (series.points[-1].reason or "") if series.points else ""
+    if reading.score.startswith("share:") and named:
+        name = f"the share of {named!r}"
+    size = number(abs(reading.effect or 0.0))
+    if breaks:
+        sentence = (
+            f"{series.subject} broke: its distribution is {number(reading.distance)} from the baseline's, "
+            f"and {number(reading.break_threshold)} would already be a break."
+        )
+    elif reading.score == "omnibus":
+        sentence = f"{series.subject} changed: {name} is off by {size} (phi-square; {number(reading.tolerated)} is tolerated)."
+    else:
+        way = "up" if reading.tail == "high" else "down"
+        sentence = f"{series.subject} changed: {name} went {way} by {size} ({number(reading.tolerated)} is tolerated)."
+    if not fires:
+        sentence = (
+            f"No lasting change of {series.subject}." if not breaks else f"No break of {series.subject}."
+        )
+    return series.evaluation(
+        rule,
+        Verdict.FAIL if fires else Verdict.PASS,
+        sentence,
+        value=reading.distance if breaks else reading.effect,
+        interval=None,
+        effect=reading.distance if breaks else reading.effect,
+        limit=reading.break_threshold if breaks else reading.tolerated,
+        evidence=(reading.distance / reading.break_threshold) if breaks else reading.share_of_threshold,
+        since=since,
+        guarantee=reading.guarantee,
+        assumption=reading.assumption,
+        details={"score": reading.score, "tail": reading.tail, "windows": reading.window},
+    )
+
+
+def series_evaluation(
+    rule: Rule, series: Series, reading: SeriesReading, *, breaks: bool = False
+) -> Evaluation:
+    """Say what a measured series' evidence says."""
+    fires = reading.broken if breaks else reading.persistent
+    back = max(reading.since, 1)
+    since = series.points[-back].window.start if fires and len(series.points) >= back else None
+    if not fires:
+        sentence = f"No lasting change of {series.title}." if not breaks else f"No break of {series.title}."
+    elif breaks:
+        sentence = (
+            f"{series.title} broke: {number(reading.break_distance)} off its usual {number(reading.usual)}, "
+            f"and {number(reading.break_threshold)} would already be a break."
+        )
+    else:
+        sentence = (
+            f"{series.title} went from {number(reading.usual)} to {number(reading.recent)} "
+            f"({number(reading.tolerated)} is tolerated)."
+        )
+    guarantee = f"approximately {reading.guarantee}" if breaks else reading.guarantee
+    return series.evaluation(
+        rule,
+        Verdict.FAIL if fires else Verdict.PASS,
+        sentence,
+        baseline=reading.usual,
+        effect=reading.effect,
+        limit=reading.break_threshold if breaks else reading.tolerated,
+        evidence=(reading.break_distance / reading.break_threshold) if breaks else reading.share_of_threshold,
+        since=since,
+        guarantee=guarantee,
+        assumption=reading.assumption,
+        details={"windows": reading.windows},
+    )

@@ -1,0 +1,203 @@
+"""The rules that hold with no configuration: from the task and the schema alone.
+
+One budget
+----------
+Everything here that may page shares one chance of :math:`.05` to ever fire falsely in a deployment:
+
+============== ===== ========================================================
+columns        .020  lasting changes of any column (`effect_and_evidence`)
+breaks         .005  sudden large damage of any column or measure
+measures       .015  lasting changes of any measure of performance
+revisions      .010  the past folded again, however often (`EvidenceRules.revised`)
+============== ===== ========================================================
+
+Rules on things that are counted (a column is gone) are exact and need no share. Anomalies, forecasts and
+plain thresholds promise nothing and are notices. A forecast belongs to a level that somebody cares about, so
+none is here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from watchkeeper.decisions.rules.absence import Absence
+from watchkeeper.decisions.rules.anomaly import Anomaly
+from watchkeeper.decisions.rules.break_rule import Break
+from watchkeeper.decisions.rules.effect_and_evidence import EffectAndEvidence
+from watchkeeper.decisions.rules.threshold import Threshold
+from watchkeeper.domain.measurement import Direction, Family, Measure
+from watchkeeper.domain.rule import Rule, Selector, Severity
+from watchkeeper.domain.schema import Kind, Role, Schema, Task
+from watchkeeper.errors import BadInput
+
+__all__ = ["Budget", "default_rules", "watched_columns"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """The chance that anything ever pages falsely in this deployment, and how it is cut up.
+
+    >>> budget = Budget()
+    >>> round(budget.columns + budget.breaks + budget.measures + budget.revisions, 12)
+    0.05
+    """
+
+    total: float = 0.05
+
+    def __post_init__(self) -> None:
+        if not 0 < self.total < 1:
+            raise BadInput(f"The budget for false alarms lies between 0 and 1, not at {self.total}.")
+
+    @property
+    def columns(self) -> float:
+        """For lasting changes of columns."""
+        return 0.4 * self.total
+
+    @property
+    def breaks(self) -> float:
+        """For breaks, of columns and measures together."""
+        return 0.1 * self.total
+
+    @property
+    def measures(self) -> float:
+        """For lasting changes of measures."""
+        return 0.3 * self.total
+
+    @property
+    def revisions(self) -> float:
+        """For corrections of the past."""
+        return 0.2 * self.total
+
+
+_PERFORMANCE: dict[Task, tuple[tuple[str, float], ...]] = {
+    Task.BINARY: (("roc_auc", 0.02), ("brier", 0.01), ("accuracy", 0.02)),
+    Task.MULTICLASS: (("accuracy", 0.02), ("f1_macro", 0.03)),
+    Task.REGRESSION: (("mae", 0.0), ("rmse", 0.0)),
+}
+"""Measures of realised performance, and the change that matters in each (0: three times its usual variation)."""
+
+_EXACT = (
+    ("missing_column", "A column that the model reads is gone."),
+    ("type_changed", "A column has another type than it had."),
+    ("became_constant", "A column has one value only."),
+    ("infinite", "A column has infinite values."),
+)
+
+
+def watched_columns(schema: Schema) -> tuple[str, ...]:
+    """Columns that are watched for drift: features, scores and predictions of a kind that can be counted."""
+    kinds = (Kind.NUMERIC, Kind.INTEGER, Kind.BOOLEAN, Kind.CATEGORICAL)
+    roles = (Role.FEATURE, Role.SCORE, Role.PREDICTION)
+    return tuple(c.name for c in schema.columns if c.role in roles and c.kind in kinds)
+
+
+def default_rules(
+    task: Task | None,
+    schema: Schema | None = None,
+    *,
+    measures: Mapping[str, Measure] | None = None,
+    judge_every: timedelta = timedelta(days=1),
+    maturity: timedelta = timedelta(days=7),
+    leave_out: Iterable[str] = (),
+) -> tuple[Rule, ...]:
+    """Return a good set of rules.
+
+    Parameters
+    ----------
+    measures : those that exist; rules on others are left out. None: all that the preset knows.
+    leave_out : names of rules that the owner replaced or turned off.
+
+    >>> [r.name for r in default_rules(Task.BINARY) if r.severity.pages][:4]
+    ['column changed', 'column broke', 'roc_auc fell', 'brier rose']
+    """
+    known = measures
+    rules = [
+        Rule(
+            name="column changed",
+            kind="evidence",
+            condition=EffectAndEvidence(),
+            severity=Severity.WARNING,
+            about="A column that the model reads no longer looks like its baseline.",
+        ),
+        Rule(
+            name="column broke",
+            kind="break",
+            condition=Break(),
+            severity=Severity.CRITICAL,
+            about="A column is suddenly far from its baseline: often a broken pipeline.",
+        ),
+    ]
+    if schema is not None and not watched_columns(schema):
+        rules.clear()
+    for measure, matters in _PERFORMANCE.get(task, ()) if task else ():
+        if known is not None and measure not in known:
+            continue
+        fell = (
+            known[measure].direction is Direction.LOWER_IS_WORSE
+            if known is not None
+            else measure in ("roc_auc", "accuracy", "f1_macro")
+        )
+        rules.append(
+            Rule(
+                name=f"{measure} {'fell' if fell else 'rose'}",
+                kind="evidence",
+                condition=EffectAndEvidence(matters=matters),
+                selector=Selector(measure=measure, subjects=("",)),
+                severity=Severity.CRITICAL,
+                about="The model does worse than it did, by outcomes that have arrived.",
+            )
+        )
+    for measure, about in _EXACT:
+        if known is None or measure in known:
+            rules.append(
+                Rule(
+                    name=measure.replace("_", " "),
+                    kind="threshold",
+                    condition=Threshold(above=0, exact=True, min_rows=1),
+                    selector=Selector(measure=measure, subjects=("", "*")),
+                    severity=Severity.WARNING,
+                    about=about,
+                )
+            )
+    for measure in known or ():
+        described = known[measure] if known else None
+        if described is not None and described.family is Family.ESTIMATE:
+            rules.append(
+                Rule(
+                    name=f"{measure} unusual",
+                    kind="anomaly",
+                    condition=Anomaly(),
+                    selector=Selector(measure=measure, subjects=("",)),
+                    about="Performance, estimated before outcomes arrive, is not what it usually is.",
+                )
+            )
+    if known is None or "row_count" in known:
+        rules.append(
+            Rule(
+                name="traffic unusual",
+                kind="anomaly",
+                condition=Anomaly(either=True, matters=0.3, min_rows=0),
+                selector=Selector(measure="row_count", subjects=("",)),
+                about="Far more or fewer predictions than usual at this time.",
+            )
+        )
+    rules += [
+        Rule(
+            name="no predictions",
+            kind="absence",
+            condition=Absence(of="predictions", after=max(2 * judge_every, timedelta(hours=6))),
+            severity=Severity.CRITICAL,
+            about="The model is not called any more, or its predictions are not recorded.",
+        ),
+        Rule(
+            name="no outcomes",
+            kind="absence",
+            condition=Absence(of="outcomes", after=maturity + 2 * judge_every),
+            severity=Severity.WARNING,
+            about="Outcomes have stopped coming, so performance is not known.",
+        ),
+    ]
+    gone = set(leave_out)
+    return tuple(r for r in rules if r.name not in gone)
