@@ -95,7 +95,9 @@ def _trend(y: Floats, steps: int, period: int) -> Floats:
     return level + slope * np.arange(1, steps + 1) + _phase(phases, len(y), steps)
 
 
-def _holt(y: Floats, steps: int, period: int, *, parameters: tuple[float, float, float] | None = None) -> Floats:
+def _holt(
+    y: Floats, steps: int, period: int, *, parameters: tuple[float, float, float] | None = None
+) -> Floats:
     flat, phases = _without_period(y, period)
     alpha, beta, phi = parameters or _best_holt(flat)
     level, trend, _ = holt(flat, alpha, beta, phi)
@@ -195,7 +197,9 @@ def forecast(y: ArrayLike, *, steps: int, period: int = 1, level: float = 0.95) 
     sizes = {name: float(np.nanmean(np.abs(e))) for name, e in errors.items()}
     best = min(names, key=lambda name: (sizes[name], names.index(name)))
     benchmark = min(sizes[name] for name in ("naive", "seasonal") if name in sizes)
-    method = best if sizes[best] < benchmark else min(("naive", "seasonal"), key=lambda n: sizes.get(n, np.inf))
+    method = (
+        best if sizes[best] < benchmark else min(("naive", "seasonal"), key=lambda n: sizes.get(n, np.inf))
+    )
     low, high = _band(errors[method], steps, level)
     coverage = _coverage(errors[method], level)
     origins = len(errors[method])
@@ -208,7 +212,10 @@ def forecast(y: ArrayLike, *, steps: int, period: int = 1, level: float = 0.95) 
     elif coverage < level - 0.15:
         trusted, reason = False, f"its intervals held only {coverage:.0%} of what came"
     else:
-        trusted, reason = True, f"its error was {1 - sizes[method] / benchmark:.0%} smaller than a naive forecast's"
+        trusted, reason = (
+            True,
+            f"its error was {1 - sizes[method] / benchmark:.0%} smaller than a naive forecast's",
+        )
     mean = METHODS[method](values, steps, period)
     return Forecast(
         method=method,
