@@ -45,6 +45,16 @@ def named(function):
     return function.__name__
 
 
+@pytest.mark.known_answer(
+    "accuracy",
+    "balanced_accuracy",
+    "precision",
+    "recall",
+    "specificity",
+    "f1",
+    "mcc",
+    source="scikit-learn on the rows",
+)
 @pytest.mark.parametrize("measure", DECISIONS, ids=named)
 @pytest.mark.parametrize("threshold", [0.2, 0.5, 0.625, 1 / 3])
 def test_decisions_agree_with_scikit_learn(measure, threshold):
@@ -66,6 +76,9 @@ def test_the_models_own_decisions_are_read_from_a_confusion(measure):
     assert measure(confusion).value == measure(confusion, positive="True").value
 
 
+@pytest.mark.known_answer(
+    "roc_auc", "average_precision", "log_loss", "brier", source="scikit-learn on the rows"
+)
 @pytest.mark.parametrize("measure", SCORES, ids=named)
 def test_scores_agree_with_scikit_learn(measure):
     scores, outcomes = scored()
@@ -74,6 +87,9 @@ def test_scores_agree_with_scikit_learn(measure):
     assert found.interval.low <= found.value <= found.interval.high
 
 
+@pytest.mark.known_answer(
+    "expected_calibration_error", source="Naeini et al. 2015, equation 3, worked on the rows"
+)
 @pytest.mark.parametrize("bins", [5, 10, 20])
 def test_calibration_error_is_its_definition(bins):
     scores, outcomes = scored()
@@ -125,6 +141,7 @@ def test_three_classes_need_to_know_which_one_is_positive():
     assert accuracy(confusion).value == pytest.approx(2 / 3)
 
 
+@pytest.mark.known_answer("lift", source="the rows, sorted by score and counted")
 def test_lift_counts_the_best_rows():
     scores, outcomes = scored(1_000)
     best = np.argsort(-scores)[:100]

@@ -6,7 +6,7 @@ from sklearn import metrics
 
 from watchkeeper.measures.performance import multiclass
 from watchkeeper.measures.performance.log_loss import multiclass_log_loss
-from watchkeeper.measures.performance.roc_auc import roc_auc_ovr
+from watchkeeper.measures.performance.roc_auc import roc_auc_ovr, roc_auc_per_class
 from watchkeeper.stats.states.confusion import Confusion
 from watchkeeper.stats.states.score_table import ScoreTable
 
@@ -21,6 +21,21 @@ def labelled(rows=2_000, seed=0, classes="abcd"):
     return actual, np.where(rng.random(rows) < 0.7, actual, other)
 
 
+@pytest.mark.known_answer(
+    "precision_per_class",
+    "precision_macro",
+    "precision_micro",
+    "precision_weighted",
+    "recall_per_class",
+    "recall_macro",
+    "recall_micro",
+    "recall_weighted",
+    "f1_per_class",
+    "f1_macro",
+    "f1_micro",
+    "f1_weighted",
+    source="scikit-learn on the rows",
+)
 @pytest.mark.parametrize("name", SKLEARN)
 class TestAverages:
     @pytest.mark.parametrize("how", ["macro", "micro", "weighted"])
@@ -75,6 +90,7 @@ def probabilities():
     return scores, actual, tables
 
 
+@pytest.mark.known_answer("roc_auc_ovr", source="scikit-learn on the rows")
 def test_one_against_the_rest_agrees_with_scikit_learn(probabilities):
     scores, actual, tables = probabilities
     found = roc_auc_ovr(tables)
@@ -82,6 +98,18 @@ def test_one_against_the_rest_agrees_with_scikit_learn(probabilities):
     assert abs(found.value - truth) <= found.bound
 
 
+@pytest.mark.known_answer("roc_auc_per_class", source="scikit-learn on the rows")
+def test_each_class_has_its_own_area(probabilities):
+    scores, actual, tables = probabilities
+    found = roc_auc_per_class(tables)
+    assert [m.subject for m in found] == ["0", "1", "2"]
+    for k, m in enumerate(found):
+        truth = metrics.roc_auc_score(actual == k, scores[:, k])
+        assert abs(m.value - truth) <= m.bound
+        assert m.interval.low < truth < m.interval.high
+
+
+@pytest.mark.known_answer("multiclass_log_loss", source="scikit-learn on the rows")
 def test_log_loss_agrees_with_scikit_learn(probabilities):
     scores, actual, tables = probabilities
     assert multiclass_log_loss(tables).value == pytest.approx(metrics.log_loss(actual, scores), rel=1e-9)

@@ -31,6 +31,17 @@ def predicted(rows=2_000, seed=0):
 
 @pytest.mark.parametrize("measure", SKLEARN, ids=lambda f: f.__name__)
 class TestEveryMeasure:
+    @pytest.mark.known_answer(
+        "mse",
+        "rmse",
+        "mae",
+        "bias",
+        "mape",
+        "smape",
+        "r2",
+        "median_absolute_error",
+        source="scikit-learn on the rows; bias and sMAPE, which it lacks, by numpy",
+    )
     def test_it_agrees_with_scikit_learn(self, measure):
         guess, actual = predicted()
         found = measure(Residuals.of(guess, actual))
@@ -57,6 +68,7 @@ class TestEveryMeasure:
         assert 0.92 <= hits / 1_000 <= 0.985
 
 
+@pytest.mark.known_answer("error_quantiles", source="numpy.quantile of the errors")
 def test_quantiles_of_errors_bracket_the_truth():
     guess, actual = predicted(20_000)
     for found in error_quantiles(Residuals.of(guess, actual)):

@@ -2,10 +2,16 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from watchkeeper.domain.schema import Task
 from watchkeeper.errors import BadInput
-from watchkeeper.measures.performance.weak_segments import coded, row_losses, weak_segments
+from watchkeeper.measures.performance.weak_segments import (
+    coded,
+    row_losses,
+    weak_segments,
+    weakest_segments,
+)
 
 
 def world(rows=8_000, seed=0):
@@ -28,6 +34,19 @@ def test_a_planted_pair_is_found_alone():
     assert found[0].rows == bad.sum()
     assert found[0].caused == pytest.approx(bad.sum() * (losses[bad].mean() - losses[~bad].mean()))
     assert found[0].interval.low < 0.8 < found[0].interval.high
+
+
+@pytest.mark.known_answer("weak_segment", source="Welch's test of scipy.stats, and the rows' own means")
+def test_the_loss_and_its_certainty_are_those_of_the_rows():
+    raw, columns, losses = world()
+    south = raw["region"] == "south"
+    losses[south] += 0.12
+    (found,) = weakest_segments({"region": columns["region"]}, losses, depth=1)
+    assert found.segment == "region = south"
+    assert found.value == pytest.approx(losses[south].sum() - south.sum() * losses[~south].mean())
+    welch = stats.ttest_ind(losses[south], losses[~south], equal_var=False, alternative="greater")
+    assert 1e-9 < welch.pvalue < 1e-3
+    assert found.p_value == pytest.approx(3 * welch.pvalue, rel=0.05)  # three regions were searched
 
 
 def test_a_planted_column_is_found_and_its_parts_are_no_news():
