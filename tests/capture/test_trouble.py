@@ -120,10 +120,9 @@ assert found == list(range(-1, 200)), found
 r.close()
 """
         (tmp_path / "small").mkdir()
-        mount = f"mount -t tmpfs -o size=1m none {tmp_path / 'small'} && exec {sys.executable} - "
-        done = subprocess.run(
-            ["unshare", "-m", "sh", "-c", mount], input=program, text=True, capture_output=True, check=False
-        )
+        mount = 'mount -t tmpfs -o size=1m none "$1" && exec "$2" -'
+        command = ["unshare", "-m", "sh", "-c", mount, "sh", tmp_path / "small", sys.executable]
+        done = subprocess.run(command, input=program, text=True, capture_output=True, check=False)
         if "unshare" in done.stderr or "mount:" in done.stderr:
             pytest.skip("this user may not mount: " + done.stderr.strip())
         assert done.returncode == 0, done.stderr

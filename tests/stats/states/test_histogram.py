@@ -220,11 +220,16 @@ def test_quantiles_given_by_hand_with_heavy_values():
 
 
 def test_a_stored_histogram_is_small():
-    """A year of hours of 100 columns must fit in one gigabyte: about 1,140 bytes each, edges apart."""
-    edges = Edges.of_values(RNG.normal(size=200_000))
-    hour = Histogram.of(RNG.normal(size=10_000), edges)
-    stored = encode(hour, known={edges.digest: edges})
-    assert len(stored) < 1_140
+    """A year of hours of 100 columns, 10,000 rows each, fits in one gigabyte; edges are kept once, apart.
+
+    The promise is about their sum: one hour is some bytes larger or smaller than another.
+    """
+    rng = np.random.default_rng(20)  # its own: what other tests drew before must not change the sizes
+    edges = Edges.of_values(rng.normal(size=200_000))
+    hours = [Histogram.of(rng.normal(size=10_000), edges) for _ in range(100)]
+    sizes = [len(encode(hour, known={edges.digest: edges})) for hour in hours]
+    assert np.mean(sizes) * 100 * 24 * 365 < 1_000_000_000
+    stored = encode(hours[0], known={edges.digest: edges})
     assert decode(stored, known={edges.digest: edges}).edges is edges
     with pytest.raises(Incompatible, match="edges"):
         decode(stored)
