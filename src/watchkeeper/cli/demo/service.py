@@ -1,0 +1,68 @@
+"""The model behind HTTP, in a process of its own: a FastAPI application that is watched with one line.
+
+Run by the demo as ``uvicorn watchkeeper.cli.demo.service:create --factory``; where things are comes from the
+environment, as in any service.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+from watchkeeper.capture.asgi import WatchASGI
+from watchkeeper.capture.recorder import Recorder
+
+__all__ = ["VirtualClock", "create"]
+
+MODEL_FILE = "WATCHKEEPER_DEMO_MODEL"
+DATA = "WATCHKEEPER_DEMO_DATA"
+
+
+class VirtualClock:
+    """The time of the replay: each request says what time it is, in seconds since 1970 UTC."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+def create() -> Any:
+    """Build the application."""
+    import pyarrow as pa
+    from fastapi import FastAPI
+
+    # The demo itself wrote this file a moment ago; a model from elsewhere would not be unpickled.
+    model = pickle.loads(Path(os.environ[MODEL_FILE]).read_bytes())  # noqa: S301
+    clock = VirtualClock()
+    app = FastAPI(title="Will it be late?")
+
+    @app.post("/predict")
+    def predict(body: dict[str, Any]) -> dict[str, Any]:
+        clock.seconds = float(body["now"])
+        rows = pa.Table.from_pylist(body["instances"])
+        scores = model.scores(rows)
+        return {"predictions": [int(s >= 0.5) for s in scores], "scores": [float(s) for s in scores]}
+
+    @app.get("/healthz")
+    def healthz() -> dict[str, bool]:
+        return {"ok": True}
+
+    recorder = Recorder("late-flights", "2013-02", path=os.environ[DATA], durability="strict", clock=clock)
+    app.add_middleware(WatchASGI, recorder=recorder, routes=["/predict"], extract=_with_ids(recorder))  # type: ignore[arg-type]
+    return app
+
+
+def _with_ids(recorder: Recorder) -> Any:
+    """The default reading of the bodies; ids are the caller's, so that it can tell outcomes later."""
+    from watchkeeper.capture.exchange import read_bodies
+
+    def extract(request: Any, response: Any) -> Any:
+        ids = request.pop("ids")
+        request.pop("now")
+        return [{**row, "id": id} for row, id in zip(read_bodies(request, response), ids, strict=True)]
+
+    return extract
