@@ -65,7 +65,9 @@ def main() -> None:
         spent = time.perf_counter() - begun
         print(f"written             {written:>12,} measurements, {written / spent:,.0f} a second")
         print(f"size                {path.stat().st_size / 1e6:>12,.0f} MB")
-        chart = median_ms(lambda: ledger.measurements.series("m", "psi", subject="c7", segment="s3", buckets=400))
+        chart = median_ms(
+            lambda: ledger.measurements.series("m", "psi", subject="c7", segment="s3", buckets=400)
+        )
         raw = median_ms(lambda: ledger.measurements.series("m", "psi", subject="c7", segment="s3"))
         latest = median_ms(lambda: ledger.measurements.latest(model="m"))
         print(f"a year, 400 buckets {chart:>12.1f} ms   (promise: under 20)")
