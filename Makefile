@@ -34,7 +34,7 @@ check: $(dev) ## Format, lint, types, floors, docs up to date
 	$(run) ruff format --check .
 	$(run) ruff check .
 	$(run) mypy
-	.venv/bin/lint-imports
+	.venv/bin/lint-imports --no-cache
 	.venv/bin/python scripts/write_docs.py --check
 
 bench: $(dev) ## Run every benchmark, peers in their own environments
