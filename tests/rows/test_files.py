@@ -440,7 +440,7 @@ class TestLargeTextFiles:
         for ending in (".csv", ".csv.gz", ".jsonl"):
             path = tmp_path / f"t{ending}"
             if ending == ".jsonl":
-                table.to_pandas().to_json(path, orient="records", lines=True, double_precision=15)
+                path.write_text("".join(json.dumps(row) + "\n" for row in table.to_pylist()))
             else:
                 write(path, table)
             source = open_source(path)
