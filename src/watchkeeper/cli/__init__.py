@@ -67,7 +67,11 @@ class LazyGroup(click.Group):
     cls=LazyGroup,
     table=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Start with:  watchkeeper compare last_month.parquet this_month.parquet --html report.html",
+    epilog="""\b
+Start with:
+  watchkeeper compare last_month.parquet this_month.parquet --html report.html
+Each command explains itself:
+  watchkeeper compare --help""",
 )
 @click.version_option(package_name="watchkeeper", message="%(prog)s %(version)s")
 def cli() -> None:

@@ -6,26 +6,37 @@ from pathlib import Path
 
 import click
 
-from watchkeeper.cli.terminal import json_option, pairs, print_json, progress_bar
+from watchkeeper.cli.terminal import (
+    json_option,
+    names,
+    pairs,
+    print_json,
+    progress_bar,
+    schema_of,
+    segments_of,
+    source_options,
+)
 
 __all__ = ["baseline"]
 
 
-@click.command()
+@click.command(
+    epilog="""\b
+Examples:
+  watchkeeper baseline january.parquet --output model.wkb
+  watchkeeper baseline "2026-*/*.parquet" --role label=outcome --role p=score
+  watchkeeper baseline january.csv --suggest-expectations expectations.json
+
+Next:  watchkeeper compare model.wkb february.parquet"""
+)
 @click.argument("source")
 @click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path),
-    help="Where to write it; SOURCE.wkb beside the source otherwise.",
+    help="Where to write it; otherwise SOURCE.wkb in the current folder.",
 )
-@click.option("--schema", "schema_file", type=click.Path(path_type=Path), help="Schema file.")
-@click.option("--role", "roles", multiple=True, metavar="COLUMN=ROLE", help="What part a column plays.")
-@click.option("--kind", "kinds", multiple=True, metavar="COLUMN=KIND", help="What a column holds.")
-@click.option(
-    "--task", type=click.Choice(["binary", "multiclass", "regression"]), help="What the model does."
-)
-@click.option("--columns", help="Only these columns, separated by commas.")
+@source_options
 @click.option("--segments", help="Columns by whose values performance is measured apart.")
 @click.option("--name", default="", help="What people call it.")
 @click.option(
@@ -33,6 +44,12 @@ __all__ = ["baseline"]
     type=click.IntRange(0),
     default=None,
     help="Rows to keep for tests that need rows; 0 keeps none.",
+)
+@click.option(
+    "--suggest-expectations",
+    "suggestions",
+    type=click.Path(path_type=Path),
+    help="Also write what all rows have in common, to read, change, and use with `compare --expectations`.",
 )
 @json_option
 def baseline(
@@ -43,30 +60,36 @@ def baseline(
     kinds: tuple[str, ...],
     task: str | None,
     columns: str | None,
+    encoding: str | None,
     segments: str | None,
     name: str,
     sample: int | None,
+    suggestions: Path | None,
     as_json: bool,
 ) -> None:
     """Take a baseline of SOURCE: schema, histograms' edges, profile, and a sample of rows."""
-    from watchkeeper.cli.compare import _names, _schema
     from watchkeeper.loop.profiling import BASELINE_SUFFIX, save_baseline
     from watchkeeper.loop.profiling import baseline as take
 
     with progress_bar() as progress:
         made = take(
             source,
-            schema=_schema(schema_file),
+            schema=schema_of(schema_file),
             roles=pairs(roles, "role") or None,
             kinds=pairs(kinds, "kind") or None,
             task=task,
-            columns=_names(columns) or None,
-            segments=[tuple(s.split("+")) for s in _names(segments)],
+            columns=names(columns) or None,
+            encoding=encoding,
+            segments=segments_of(segments),
             name=name,
             sample_rows=sample,
             progress=progress,
         )
     target = save_baseline(made, output or Path(Path(source).name or "baseline").with_suffix(BASELINE_SUFFIX))
+    if suggestions is not None:
+        from watchkeeper.loop.expectations import save_expectations, suggested
+
+        save_expectations(suggested(made), suggestions)
     if as_json:
         size = target.stat().st_size
         print_json(
@@ -78,6 +101,7 @@ def baseline(
                 "schema": made.schema.to_dict(),
                 "source": made.source,
                 "notes": list(made.profile.notes),
+                **({"expectations": str(suggestions)} if suggestions is not None else {}),
             }
         )
         return
@@ -86,4 +110,6 @@ def baseline(
     )
     for note in made.profile.notes:
         click.echo(f"note: {note}")
+    if suggestions is not None:
+        click.echo(f"What its rows have in common: {suggestions} (read it before you rely on it)")
     click.echo(f"The baseline: {target}\nNext:  watchkeeper compare {target} NEW_ROWS")

@@ -7,10 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from watchkeeper.cli.terminal import json_option, pairs, print_json, print_table, progress_bar
+from watchkeeper.cli.terminal import (
+    json_option,
+    names,
+    pairs,
+    print_json,
+    print_table,
+    progress_bar,
+    schema_of,
+    segments_of,
+    source_options,
+)
 
 if TYPE_CHECKING:
-    from watchkeeper.documents.batch_report import Report
+    from watchkeeper.documents.batch_report import PeerAnswer, Report
 
 __all__ = ["compare"]
 
@@ -18,37 +28,22 @@ FAMILIES = ("drift", "quality", "performance")
 
 
 @click.command(
-    epilog="Exit status: 0 no findings, 1 findings, 2 bad usage or input. "
-    "A source is a file, folder or glob (Parquet, CSV, JSON lines, Arrow, Delta), or 'sql:SELECT ...'."
+    epilog="""\b
+Examples:
+  watchkeeper compare january.parquet february.parquet --html report.html
+  watchkeeper compare model.wkb today.csv --fail-on drift,quality
+  watchkeeper compare model.wkb today.csv --checks psi=0.2 --checks psi:age=off
+  watchkeeper compare old.csv new.csv --expect "age between 0 and 120"
+  watchkeeper compare "sql:SELECT * FROM 'old/*.parquet'" new.parquet --json
+
+A source is a file, folder or pattern (Parquet, CSV, TSV, JSON lines, Arrow, Delta), or a query as
+'sql:SELECT ...' or 'duckdb:FILE::SELECT ...'. REFERENCE may also be a baseline that was saved before.
+
+Exit status: 0 no findings, 1 findings, 2 bad usage or input."""
 )
 @click.argument("reference")
 @click.argument("current")
-@click.option(
-    "--schema",
-    "schema_file",
-    type=click.Path(path_type=Path),
-    help="Schema file (see `watchkeeper profile --save-schema`).",
-)
-@click.option(
-    "--role",
-    "roles",
-    multiple=True,
-    metavar="COLUMN=ROLE",
-    help="What part a column plays: prediction, score, outcome, id, time, ...",
-)
-@click.option(
-    "--kind",
-    "kinds",
-    multiple=True,
-    metavar="COLUMN=KIND",
-    help="What a column holds: numeric, categorical, text, ...",
-)
-@click.option(
-    "--task",
-    type=click.Choice(["binary", "multiclass", "regression"]),
-    help="What the model does; guessed from the data otherwise.",
-)
-@click.option("--columns", help="Only these columns, separated by commas.")
+@source_options
 @click.option("--segments", help="Measure performance for each value of these columns; a+b crosses two.")
 @click.option(
     "--checks",
@@ -58,6 +53,24 @@ FAMILIES = ("drift", "quality", "performance")
 )
 @click.option("--measures", help="More drift measures, separated by commas (see `watchkeeper measures`).")
 @click.option("--families", default=",".join(FAMILIES), show_default=True, help="What to look at.")
+@click.option(
+    "--expect",
+    multiple=True,
+    metavar="SENTENCE",
+    help='What the values must satisfy: "age between 0 and 120", "sex in f, m", "id unique", "x not null". Repeatable.',
+)
+@click.option(
+    "--expectations",
+    "expectations_file",
+    type=click.Path(path_type=Path),
+    help="The same as a JSON or TOML file; `watchkeeper baseline DATA --suggest-expectations FILE` writes one.",
+)
+@click.option("--duplicates", is_flag=True, help="Count copies of whole rows too; copies of ids always are.")
+@click.option(
+    "--compat",
+    type=click.Choice(["evidently", "nannyml", "whylogs", "deequ", "alibi"]),
+    help="Also say what this tool would, by its own definitions; both sides must be rows.",
+)
 @click.option("--multivariate", is_flag=True, help="Compare the joint distribution too (slower).")
 @click.option(
     "--threshold",
@@ -92,10 +105,15 @@ def compare(
     kinds: tuple[str, ...],
     task: str | None,
     columns: str | None,
+    encoding: str | None,
     segments: str | None,
     checks: tuple[str, ...],
     measures: str | None,
     families: str,
+    expect: tuple[str, ...],
+    expectations_file: Path | None,
+    duplicates: bool,
+    compat: str | None,
     multivariate: bool,
     threshold: float,
     fdr: float,
@@ -110,19 +128,28 @@ def compare(
     from watchkeeper.loop.compare import compare as run
 
     failing = _fail_on(fail_on)
+    expected: list[Any] = list(expect)
+    if expectations_file is not None:
+        from watchkeeper.loop.expectations import load_expectations
+
+        expected = [*load_expectations(expectations_file), *expected]
     with progress_bar(quiet) as progress:
         report = run(
             reference,
             current,
-            schema=_schema(schema_file),
+            schema=schema_of(schema_file),
             roles=pairs(roles, "role") or None,
             kinds=pairs(kinds, "kind") or None,
             task=task,
-            columns=_names(columns) or None,
-            segments=[tuple(s.split("+")) for s in _names(segments)],
+            columns=names(columns) or None,
+            encoding=encoding,
+            segments=segments_of(segments),
+            expectations=expected,
+            duplicates=duplicates,
+            compat=compat,
             checks=_levels(checks),
-            families=_names(families),
-            measures=_names(measures) or None,
+            families=names(families),
+            measures=names(measures) or None,
             multivariate=multivariate,
             threshold=threshold,
             false_discovery_rate=fdr,
@@ -138,18 +165,6 @@ def compare(
     elif not quiet and (md is None or str(md) != "-"):
         _print(report, html)
     return int(_has_findings(report, failing))
-
-
-def _schema(path: Path | None) -> Any:
-    if path is None:
-        return None
-    from watchkeeper.rows.schema_file import load_schema
-
-    return load_schema(path)
-
-
-def _names(text: str | None) -> list[str]:
-    return [word.strip() for word in (text or "").split(",") if word.strip()]
 
 
 def _levels(words: tuple[str, ...]) -> dict[str, float | None]:
@@ -171,7 +186,7 @@ def _fail_on(text: str) -> set[str]:
     from watchkeeper.errors import nearest
 
     known = {*FAMILIES, "inconclusive", "nothing"}
-    words = set(_names(text))
+    words = set(names(text))
     for word in words - known:
         raise click.BadParameter(f"--fail-on does not know {word!r}.{nearest(word, known)}")
     return set() if "nothing" in words else words
@@ -202,9 +217,30 @@ def _print(report: Report, html: Path | None) -> None:
     print_table(("", "column", "kind", "PSI", "missing", "why"), rows, right=(3, 4))
     if len(report.columns) > 25:
         click.echo(f"and {len(report.columns) - 25:,} more columns; --html or --json shows them all.")
+    for finding in report.failed():
+        if not finding.subject or finding.segment:
+            where = f"where {finding.segment}" if finding.segment else "all rows"
+            click.echo(f"{where}: {finding.sentence}")
+    if report.compat is not None:
+        _print_peer(report.compat)
     for note in report.notes[:8]:
         click.echo(f"note: {note}")
     if len(report.notes) > 8:
         click.echo(f"and {len(report.notes) - 8:,} more notes; --json shows them all.")
     if html is not None:
         click.echo(f"\nThe page: {html}")
+
+
+def _print_peer(peer: PeerAnswer) -> None:
+    click.echo(f"\n{peer.sentence}")
+    rows = [
+        (
+            c.name,
+            c.method,
+            c.raw_score or ("–" if c.score is None else f"{c.score:.4g}"),
+            "–" if c.threshold is None else f"{c.threshold:.4g}",
+            ("yes" if c.drifted else "no") if c.score is not None else c.reason,
+        )
+        for c in peer.columns[:25]
+    ]
+    print_table(("column", "its method", "score", "threshold", "drifted"), rows, right=(2, 3))

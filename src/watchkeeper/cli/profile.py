@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from watchkeeper.cli.terminal import json_option, pairs, print_json, print_table, progress_bar, strict
+from watchkeeper.cli.terminal import (
+    json_option,
+    names,
+    pairs,
+    print_json,
+    print_table,
+    progress_bar,
+    schema_of,
+    source_options,
+    strict,
+)
 
 if TYPE_CHECKING:
     from watchkeeper.stats.states.profile import ColumnProfile, Profile
@@ -15,15 +25,15 @@ if TYPE_CHECKING:
 __all__ = ["described", "print_profile", "profile"]
 
 
-@click.command()
-@click.argument("source")
-@click.option("--schema", "schema_file", type=click.Path(path_type=Path), help="Schema file.")
-@click.option("--role", "roles", multiple=True, metavar="COLUMN=ROLE", help="What part a column plays.")
-@click.option("--kind", "kinds", multiple=True, metavar="COLUMN=KIND", help="What a column holds.")
-@click.option(
-    "--task", type=click.Choice(["binary", "multiclass", "regression"]), help="What the model does."
+@click.command(
+    epilog="""\b
+Examples:
+  watchkeeper profile january.parquet
+  watchkeeper profile january.csv --save-schema schema.json
+  watchkeeper profile january.parquet --output january.wkp --json"""
 )
-@click.option("--columns", help="Only these columns, separated by commas.")
+@click.argument("source")
+@source_options
 @click.option(
     "-o",
     "--output",
@@ -41,23 +51,24 @@ def profile(
     kinds: tuple[str, ...],
     task: str | None,
     columns: str | None,
+    encoding: str | None,
     output: Path | None,
     save_schema: Path | None,
     as_json: bool,
 ) -> None:
     """Profile SOURCE: a file, folder, glob or query."""
-    from watchkeeper.cli.compare import _names, _schema
     from watchkeeper.errors import BadInput
     from watchkeeper.loop.profiling import profile as run
 
     with progress_bar() as progress:
         made = run(
             source,
-            schema=_schema(schema_file),
+            schema=schema_of(schema_file),
             roles=pairs(roles, "role") or None,
             kinds=pairs(kinds, "kind") or None,
             task=task,
-            columns=_names(columns) or None,
+            columns=names(columns) or None,
+            encoding=encoding,
             progress=progress,
         )
     if output is not None:

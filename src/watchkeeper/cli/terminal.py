@@ -6,11 +6,23 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
 
-__all__ = ["json_option", "pairs", "print_json", "print_table", "progress_bar"]
+__all__ = [
+    "json_option",
+    "names",
+    "pairs",
+    "print_json",
+    "print_table",
+    "progress_bar",
+    "schema_of",
+    "segments_of",
+    "source_options",
+    "strict",
+]
 
 
 @contextmanager
@@ -43,6 +55,71 @@ def progress_bar(quiet: bool = False) -> Iterator[Callable[[str, int, int | None
 def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """The ``--json`` that stands beside every table."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")(command)
+
+
+_SOURCE_OPTIONS = (
+    click.option(
+        "--schema",
+        "schema_file",
+        type=click.Path(path_type=Path),
+        help="What the columns are, as a file; `watchkeeper profile DATA --save-schema FILE` writes one.",
+    ),
+    click.option(
+        "--role",
+        "roles",
+        multiple=True,
+        metavar="COLUMN=ROLE",
+        help="What part a column plays: prediction, score, outcome, segment, id, time, version, ignored. Repeatable.",
+    ),
+    click.option(
+        "--kind",
+        "kinds",
+        multiple=True,
+        metavar="COLUMN=KIND",
+        help="What a column holds: numeric, integer, boolean, categorical, text, datetime, vector. Repeatable.",
+    ),
+    click.option(
+        "--task",
+        type=click.Choice(["binary", "multiclass", "regression"]),
+        help="What the model does; guessed from the outcome otherwise.",
+    ),
+    click.option("--columns", metavar="A,B,...", help="Only these columns, separated by commas."),
+    click.option("--encoding", help="Of text files that are not UTF-8, such as cp1252 or latin-1."),
+)
+
+
+def source_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What every command that reads rows may be told about them."""
+    for option in reversed(_SOURCE_OPTIONS):
+        command = option(command)
+    return command
+
+
+def schema_of(path: Path | None) -> Any:
+    """The schema of a file, or None."""
+    if path is None:
+        return None
+    from watchkeeper.rows.schema_file import load_schema
+
+    return load_schema(path)
+
+
+def names(text: str | None) -> list[str]:
+    """Names between commas.
+
+    >>> names("age, income,")
+    ['age', 'income']
+    """
+    return [word.strip() for word in (text or "").split(",") if word.strip()]
+
+
+def segments_of(text: str | None) -> list[tuple[str, ...]]:
+    """Segments between commas, columns crossed by a plus sign.
+
+    >>> segments_of("region,region+plan")
+    [('region',), ('region', 'plan')]
+    """
+    return [tuple(word.split("+")) for word in names(text)]
 
 
 def print_json(value: Any) -> None:

@@ -8,8 +8,10 @@ A finding fails only on an effect that matters *and* evidence that it is real:
    the same check, so that among the columns called drifted at most a share ``false_discovery_rate`` is wrong
    on average. Where a measure has no p-value, the value must lie beyond its own margin.
 
-Otherwise it passes if an effect that matters would have been seen: the margin (what sampling alone can give)
-lies below the level. A batch too small for that is *inconclusive*, never drifted and never healthy.
+Where sampling alone can reach the level, the effect must reach it beyond that noise; and with fewer than
+`FEW_ROWS` rows on a side nothing is called drifted. Otherwise it passes if an effect that matters would have been
+seen: the margin (what sampling alone can give) lies below the level. A batch too small for that is *inconclusive*,
+never drifted and never healthy.
 
 References
 ----------
@@ -30,6 +32,8 @@ from watchkeeper.stats.multiplicity import benjamini_hochberg
 
 __all__ = ["DEFAULT_CHECKS", "Check", "CheckPlan", "judge_batch"]
 
+FEW_ROWS = 30
+"""With fewer rows on either side nothing is called drifted: what noise gives is itself known too roughly."""
 UNNAMED = 0.5
 """From this share of rows in categories that are not counted by name, no change seen is not no change."""
 
@@ -234,9 +238,16 @@ def _judge_value(
         real = True
     blind = m.margin is not None and level > 0 and m.margin - expected >= level
     weight = effect / level if level > 0 else (1.0 + effect if effect > 0 else 0.0)
-    if matters and real:
+    few = (
+        check.family is Family.DRIFT
+        and min(m.rows, m.rows if m.baseline_rows is None else m.baseline_rows) < FEW_ROWS
+    )
+    if blind and m.margin is not None:
+        # Where noise alone can reach the level, the effect must matter beyond that noise.
+        real = real and m.value - m.margin >= level
+    if matters and real and not few:
         verdict = Verdict.FAIL
-    elif blind or _unnamed(m) >= UNNAMED:
+    elif few or blind or _unnamed(m) >= UNNAMED:
         verdict = Verdict.INCONCLUSIVE
     else:
         verdict = Verdict.PASS
@@ -279,6 +290,8 @@ def _value_sentence(
         sides = f"{_rows(m.rows)} here"
         if m.baseline_rows is not None:
             sides += f" and {_rows(m.baseline_rows)} in the baseline"
+        if m.margin is None or m.margin < level:
+            return f"Too few rows to tell: with {sides} nothing is called drifted."
         return f"Too few rows to tell: with {sides}, sampling alone can give {show(m.margin)}, and {show(level)} would matter."
     return f"{title} is {value}, below the level of {show(level)}{noise}."
 

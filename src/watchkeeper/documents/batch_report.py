@@ -244,7 +244,7 @@ class Report:
         if self.current.rows == 0:
             return "This batch is empty"
         unsure = sum(c.verdict in (Verdict.INCONCLUSIVE, Verdict.ERROR) for c in self.columns)
-        if not any(c.verdict is Verdict.PASS for c in self.columns):
+        if unsure > len(self.columns) / 2:
             return "Too little data to tell"
         if unsure:
             return (
@@ -266,7 +266,9 @@ class Report:
             said.append(f"Furthest from the baseline: {_listed(names)}.")
         quality = self.failed(Family.QUALITY)
         if quality:
-            said.append(quality[0].sentence)
+            first = quality[0]
+            about = f"{first.subject}: " if first.subject and first.subject not in first.sentence else ""
+            said.append(about + first.sentence)
         if not said:
             told = sum(f.verdict is Verdict.PASS for f in self.findings)
             said.append(

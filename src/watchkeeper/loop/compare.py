@@ -434,8 +434,13 @@ def _said(kind: Kind, mine: Sequence[Finding]) -> tuple[Verdict, str, float]:
     verdict = Verdict.worst(f.verdict for f in mine)
     # Of a steady column the distance says most; "no infinite values" says nothing.
     gravest = max((f for f in mine if f.verdict is verdict), key=lambda f: (f.weight, f.measure == "psi"))
-    told = [f.sentence for f in mine if f.verdict is Verdict.FAIL][:3] or [gravest.sentence]
+    failed = sorted((f for f in mine if f.verdict is Verdict.FAIL), key=lambda f: f.measure not in _CAUSES)
+    told = [f.sentence for f in failed][:3] or [gravest.sentence]
     return verdict, " ".join(told), max(f.weight for f in mine)
+
+
+_CAUSES = frozenset({"type_changed", "missing_column", "extra_column", "became_constant"})
+"""What explains the rest is said first: a column of another type has moved too, but that is not the news."""
 
 
 def _safely(make: Any, left: ColumnProfile, right: ColumnProfile) -> Any:

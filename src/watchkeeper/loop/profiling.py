@@ -118,7 +118,8 @@ def baseline(
     length = window or _window_length(span)
     made, windows = _counted(opened, plan, progress, window=length)
     return Baseline(
-        plan=plan,
+        # Of a stream the edges are known only now; what comes later is counted between the same ones.
+        plan=replace(plan, edges={**made.edges, **plan.edges}),
         profile=_with_notes(made, [*notes, *opened.problems]),
         windows=windows,
         source=opened.describe(),

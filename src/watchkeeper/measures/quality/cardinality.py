@@ -21,6 +21,8 @@ K. Beyer et al., *On synopses for distinct-value estimation under multiset opera
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from watchkeeper.domain.measurement import Measurement
 from watchkeeper.measures.quality.completeness import share_of_rows
 from watchkeeper.stats.states.frequencies import Frequencies
@@ -86,17 +88,19 @@ def became_constant(window: ColumnProfile, baseline: ColumnProfile) -> Measureme
     now, then = _is_constant(window), _is_constant(baseline)
     became = None if now is None or then is None else now and not then
     found = _constant("became_constant", window, became)
-    if not became or found.value is None:
+    if found.value is None:
         return found
-    # The rarer the other values were, the likelier a small window holds none of them by chance.
-    most = _largest_share(baseline)
+    if not became:
+        return replace(found, p_value=1.0)  # so that it counts among the columns that were looked at
+    # After the first row each other one must repeat it, which none does likelier than the most frequent value.
+    most, others = _largest_share(baseline), max(window.rows - window.missing - 1, 0)
     return Measurement(
         measure=found.measure,
         subject=found.subject,
         value=1.0,
         rows=window.rows,
         baseline_rows=baseline.rows,
-        p_value=None if most is None else most ** (window.rows - window.missing),
+        p_value=None if most is None else most**others,
         bound=0.0,
         details={"sentence": f"{window.name} has the same value in every row; the baseline had several."},
     )

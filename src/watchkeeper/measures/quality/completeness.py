@@ -58,7 +58,8 @@ def misfits(window: ColumnProfile, baseline: ColumnProfile | None = None) -> Mea
     details: dict[str, Any] = {}
     if window.misfits:
         details["example"] = window.misfit_example
-        details["sentence"] = f"{window.misfits:g} values of {window.name} are not {window.column.kind}" + (
+        kind = (baseline or window).column.kind  # the kind by which both sides are counted
+        details["sentence"] = f"{window.misfits:,.0f} values of {window.name} are not {kind}" + (
             f", for example {window.misfit_example!r}." if window.misfit_example is not None else "."
         )
     return share_of_rows(
