@@ -8,6 +8,7 @@ promises to serve in full, it fails as it should.
 from __future__ import annotations
 
 import ast
+import doctest
 import importlib.util
 import re
 from collections.abc import Iterator
@@ -68,10 +69,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     config.hook.pytest_deselected(items=out)
 
 
+def cause_of(error: BaseException) -> BaseException:
+    """What stopped a test; of a doctest, what its first failing example raised."""
+    first = getattr(error, "failures", [error])[0]
+    return first.exc_info[1] if isinstance(first, doctest.UnexpectedException) else first
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> Iterator[None]:
     report = yield
-    error = call.excinfo.value if call.excinfo else None
+    error = cause_of(call.excinfo.value) if call.excinfo else None
     if isinstance(error, MissingExtra) and not SERVED_IN_FULL & set(item.path.parts):
         report.outcome = "skipped"
         report.longrepr = (str(item.path), 0, f"needs the extra {error.extra!r}")
