@@ -6,7 +6,7 @@ import os
 
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["real_servers"]
+pytest_plugins = ["real_servers", "receivers"]
 
 # The same examples on every run: a property that fails must fail for everybody. Set
 # HYPOTHESIS_PROFILE=explore to look for new ones.
