@@ -89,6 +89,8 @@ class Message:
     """"firing" or "resolved"."""
     urgency: str
     """"high" (critical), "normal" (warning), "low" (notices, windows of long ago, all-clears)."""
+    severity: str
+    """The gravest of what it tells."""
     title: str
     firing: int
     resolved: int
@@ -104,12 +106,13 @@ class Message:
             "labels": dict(self.labels),
             "status": self.status,
             "urgency": self.urgency,
+            "severity": self.severity,
             "title": self.title,
             "firing": self.firing,
             "resolved": self.resolved,
             "alerts": [dict(a) for a in self.alerts],
             "more": max(0, self.firing + self.resolved - len(self.alerts)),
-            "repeated": self.repeated,
+            "repeat": self.repeated,
         }
 
 
@@ -243,6 +246,7 @@ def _message(
         labels=group.labels,
         status="firing" if firing else "resolved",
         urgency=urgency,
+        severity=max((a.severity for a in (firing or resolved)), key=lambda s: s.rank).value,
         title=_title(group, new, firing, resolved, repeated),
         firing=len(firing),
         resolved=len(resolved),

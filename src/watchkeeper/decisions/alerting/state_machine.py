@@ -127,6 +127,8 @@ def step(
         after, found = _failed(alert, evaluation, rule, at, now, labels, recent, retrospective, whom)
     else:
         after, found = _passed(alert, evaluation, rule, at, now, again)
+    if window is None and not found and alert.verdict == verdict.value:
+        return alert, ()  # looked at with every tick: only changes count
     firing = "1" if after.state is AlertState.FIRING else "0"
     flips = (after.flips[:-1] if again else after.flips[-(WINDOWS - 1) :]) + firing
     flapping = is_flapping(flips, before=alert.flapping)

@@ -37,6 +37,7 @@ _RULE_KEYS = (
     "labels",
     "about",
     "runbook",
+    "enabled",
 )
 
 

@@ -7,7 +7,9 @@ All of these share one stated budget (`preset`), and the alarm names its guarant
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import ClassVar
 
 from watchkeeper.decisions.rules.series import Series, number
@@ -55,20 +57,30 @@ class EffectAndEvidence:
             raise BadInput("What matters cannot be less than nothing.")
 
 
-def column_evaluation(rule: Rule, series: Series, reading: Reading, *, breaks: bool) -> Evaluation:
+def column_evaluation(
+    rule: Rule,
+    series: Series,
+    reading: Reading,
+    *,
+    breaks: bool,
+    starts: Sequence[datetime],
+    categories: Sequence[str] = (),
+) -> Evaluation:
     """Say what a column's evidence says, for the persistent rule or for the *breaks* one.
 
-    *series* gives place and windows: the last ``reading.window`` points are those that were folded.
+    *series* gives the place; *starts* are those of the windows that were folded, *categories* the named ones.
     """
     fires = reading.broken if breaks else reading.persistent
-    since = None
+    since = starts[-1] if fires and starts else None
     back = reading.window - reading.since if reading.since else 0
-    if fires and len(series.points) > back:
-        since = series.points[-1 - back].window.start
-    name = _SCORES.get(reading.score, f"the share of category {reading.score.removeprefix('share:')}")
-    named = (series.points[-1].reason or "") if series.points else ""
-    if reading.score.startswith("share:") and named:
-        name = f"the share of {named!r}"
+    if fires and not breaks and len(starts) > back:
+        since = starts[-1 - back]
+    name = _SCORES.get(reading.score, "")
+    if not name:
+        k = int(reading.score.removeprefix("share:"))
+        name = (
+            f"the share of {categories[k]!r}" if k < len(categories) else "the share of all other categories"
+        )
     size = number(abs(reading.effect or 0.0))
     if breaks:
         sentence = (
@@ -101,12 +113,12 @@ def column_evaluation(rule: Rule, series: Series, reading: Reading, *, breaks: b
 
 
 def series_evaluation(
-    rule: Rule, series: Series, reading: SeriesReading, *, breaks: bool = False
+    rule: Rule, series: Series, reading: SeriesReading, *, starts: Sequence[datetime], breaks: bool = False
 ) -> Evaluation:
-    """Say what a measured series' evidence says."""
+    """Say what a measured series' evidence says; *starts* are those of the windows that were folded."""
     fires = reading.broken if breaks else reading.persistent
     back = max(reading.since, 1)
-    since = series.points[-back].window.start if fires and len(series.points) >= back else None
+    since = starts[-back] if fires and len(starts) >= back else None
     if not fires:
         sentence = f"No lasting change of {series.title}." if not breaks else f"No break of {series.title}."
     elif breaks:

@@ -83,6 +83,7 @@ _EXACT = (
     ("type_changed", "A column has another type than it had."),
     ("became_constant", "A column has one value only."),
     ("infinite", "A column has infinite values."),
+    ("dropped_events", "Recorders had to drop predictions: what is measured is not all that was served."),
 )
 
 
@@ -173,6 +174,16 @@ def default_rules(
                     about="Performance, estimated before outcomes arrive, is not what it usually is.",
                 )
             )
+    if known is None or "error_rate" in known:
+        rules.append(
+            Rule(
+                name="errors unusual",
+                kind="anomaly",
+                condition=Anomaly(matters=0.2),
+                selector=Selector(measure="error_rate", subjects=("",)),
+                about="More requests than usual end in an error.",
+            )
+        )
     if known is None or "row_count" in known:
         rules.append(
             Rule(
