@@ -184,6 +184,12 @@ class TestTheSizes:
         assert "Usage: watchkeeper" in must_run([command, "--help"], cwd=tmp_path)
         assert importlib.metadata.version("watchkeeper") in must_run([command, "--version"], cwd=tmp_path)
 
+    def test_it_does_without_the_library_that_python_314_lacks(self, install, tmp_path):
+        """Also where no Python 3.14 is at hand: quantiles are then sketched by our own `Ladder`."""
+        rooms = ["tests/stats/states", "tests/laws", "tests/loop"]
+        result = run_pytest(install("bare", THIS_PYTHON), tmp_path, "-p", "without_datasketches", *rooms)
+        assert result["passed"] >= 400, result
+
     @pytest.mark.parametrize("version", [version for version in SUPPORTED if version != THIS_PYTHON])
     def test_every_other_python_that_is_here_passes(self, install, tmp_path, version):
         """Every doctest, and the tests of what touches the outside: the rows and the saved bytes."""
