@@ -46,6 +46,8 @@ _KEYS = ("source", "target", "equal")
 def parse_inhibition(raw: Mapping[str, Any]) -> Inhibition:
     """Read ``{source = {...}, target = {...}, equal = [...]}``.
 
+    A target that does not name a category is one of rules: that data or the watching is broken is still told.
+
     Raises
     ------
     BadInput
@@ -62,9 +64,13 @@ def parse_inhibition(raw: Mapping[str, Any]) -> Inhibition:
                 f"An inhibition needs its {key}.", 'Say source = { severity = "critical" }, and so target.'
             )
     equal = raw.get("equal", ())
+    target = parse_matchers(raw["target"])
+    if not any(m.label == "category" for m in target):
+        # What tells that the watching is broken is muted only by those who say so.
+        target = (*target, Matcher("category", "=", "rule"))
     return Inhibition(
         source=parse_matchers(raw["source"]),
-        target=parse_matchers(raw["target"]),
+        target=target,
         equal=(equal,) if isinstance(equal, str) else tuple(equal),
     )
 
@@ -80,8 +86,8 @@ def check_inhibitions(inhibitions: Sequence[Inhibition]) -> None:
     >>> check_inhibitions([parse_inhibition({"source": {"rule": "a"}, "target": {"rule": "~a|b"}})])
     Traceback (most recent call last):
         ...
-    watchkeeper.errors.BadInput: An inhibition could mute its own source: {rule="a"} mutes {rule=~"a|b"}.
-      Narrow the target so that the source is not in it, for example with category = "!no_data".
+    watchkeeper.errors.BadInput: An inhibition could mute its own source: {rule="a"} mutes {rule=~"a|b", category="rule"}.
+      Narrow the target so that the source is not in it, such as severity = "warning".
     """
     follows = [
         [j for j, other in enumerate(inhibitions) if _may_overlap(one.target, other.source)]
@@ -94,7 +100,7 @@ def check_inhibitions(inhibitions: Sequence[Inhibition]) -> None:
 def _walk(at: int, follows: list[list[int]], path: tuple[int, ...], rules: Sequence[Inhibition]) -> None:
     if at in path:
         circle = path[path.index(at) :]
-        steps = 'Narrow the target so that the source is not in it, for example with category = "!no_data".'
+        steps = 'Narrow the target so that the source is not in it, such as severity = "warning".'
         if len(circle) == 1:
             raise BadInput(f"An inhibition could mute its own source: {rules[at]}.", steps)
         around = "; ".join(str(rules[i]) for i in circle)
