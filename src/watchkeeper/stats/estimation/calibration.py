@@ -39,7 +39,9 @@ __all__ = [
     "CurveDraws",
     "IsotonicCurve",
     "Untouched",
+    "beta_features",
     "calibrate_scores",
+    "expit",
     "fit_beta",
     "fit_isotonic",
 ]
@@ -89,14 +91,14 @@ class BetaCurve:
 
     def __call__(self, scores: Floats) -> Floats:
         """Calibrated probabilities of *scores*."""
-        return _expit(_beta_features(scores) @ self.coefficients)
+        return expit(beta_features(scores) @ self.coefficients)
 
     def draws(self, rng: np.random.Generator, draws: int) -> CurveDraws:
         """Curves with coefficients from their sampling distribution."""
         values, vectors = np.linalg.eigh(self.covariance)
         root = vectors * np.sqrt(np.maximum(values, 0.0))
         drawn = self.coefficients + rng.standard_normal((draws, 3)) @ root.T
-        return lambda scores: _expit(drawn @ _beta_features(scores).T)
+        return lambda scores: expit(drawn @ beta_features(scores).T)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -177,7 +179,7 @@ def fit_beta(scores: Floats, positives: Floats, rows: Floats) -> BetaCurve:
     >>> print(fit_beta(s, n * s, n).coefficients.round(3) + 0.0)
     [1. 1. 0.]
     """
-    x = _beta_features(scores)
+    x = beta_features(scores)
     start = np.array([1.0, 1.0, 0.0])
     # One prior row of information keeps the fit finite where few cells or one class make it flat.
     prior = np.eye(3)
@@ -189,7 +191,7 @@ def fit_beta(scores: Floats, positives: Floats, rows: Floats) -> BetaCurve:
     at, best = start, height(start)
     curvature = prior
     for _ in range(50):
-        q = _expit(x @ at)
+        q = expit(x @ at)
         curvature = (x * (rows * q * (1 - q))[:, None]).T @ x + prior
         step = np.linalg.solve(curvature, x.T @ (positives - rows * q) - prior @ (at - start))
         size = 1.0
@@ -203,12 +205,14 @@ def fit_beta(scores: Floats, positives: Floats, rows: Floats) -> BetaCurve:
     return BetaCurve(at, np.asarray(np.linalg.inv(curvature), np.float64))
 
 
-def _beta_features(scores: Floats) -> Floats:
+def beta_features(scores: Floats) -> Floats:
+    """What the beta curve is linear in: ln s, -ln(1 - s) and 1, as ``(scores, 3)``."""
     s = np.clip(scores, _CLIP, 1 - _CLIP)
     return np.column_stack([np.log(s), -np.log1p(-s), np.ones(s.shape)])
 
 
-def _expit(z: Floats) -> Floats:
+def expit(z: Floats) -> Floats:
+    """The logistic function."""
     return 1.0 / (1.0 + np.exp(-np.clip(z, -500.0, 500.0)))
 
 
