@@ -39,9 +39,13 @@ for t in threads: t.join()
 print(json.dumps(told))
 """
 
+# uvicorn kills (SIGKILL) a worker that does not answer it within 5 s; on a busy machine that is no hung worker,
+# and what it had not yet written would be gone.
+PATIENT = ["--timeout-worker-healthcheck", "120"]
+
 SERVERS = {
     "uvicorn alone": ["uvicorn", "examples.fastapi_app:app", "--log-level", "error", "--port"],
-    "uvicorn": ["uvicorn", "examples.fastapi_app:app", "--workers", "4", "--log-level", "error", "--port"],
+    "uvicorn": ["uvicorn", "examples.fastapi_app:app", "--workers", "4", *PATIENT, "--log-level", "error", "--port"],
     "gunicorn": ["gunicorn", "examples.flask_app:app", "--workers", "4", "--log-level", "error", "--no-control-socket", "--bind"],
     "gunicorn with a preloaded application": [
         "gunicorn", "examples.flask_app:app", "--workers", "4", "--preload", "--log-level", "error", "--no-control-socket", "--bind",
