@@ -1,0 +1,366 @@
+"""The charts of the pages, as Vega-Lite: one definition for the screen, for SVG and PNG.
+
+A chart's colours are those of the page (see docs/design.md): one blue for what is measured, grey for what it is
+held against, and rust only for what needs a person. No meaning rests on colour alone: alerts are triangles,
+versions dashed lines with a name, estimates a dashed line.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from watchkeeper.documents import charts as shared
+from watchkeeper.documents.picture import Picture
+
+__all__ = ["FORMS", "bands_spec", "distribution_spec", "grid_spec", "picture", "series_spec", "themed"]
+
+FORMS = ("vega", "csv", "json", "arrow", "svg", "png")
+Theme = Literal["light", "dark"]
+MARK, COLD, WARM, CARD = "#8a929a", "#f3f1ec", "#d98b6b", "#ffffff"
+DARK = {
+    shared.INK: "#e8e6e1",
+    shared.SOFT: "#a0a8b0",
+    shared.LINE: "#2c3239",
+    shared.CURRENT: "#7db4f0",
+    shared.BASE: "#454d56",
+    shared.FAIL: "#f2a08c",
+    MARK: "#7c8690",
+    COLD: "#22272d",
+    WARM: "#a5583f",
+}
+"""Each colour of the shared charts, as it is on a dark page."""
+
+
+def themed(spec: Mapping[str, Any], theme: Theme, *, picture: bool = False) -> dict[str, Any]:
+    """*spec* in the colours of a theme; on a page its ground is the page's own."""
+    text = json.dumps({**spec, "config": _config(picture)})
+    if theme == "dark":
+        for light, dark in DARK.items():
+            text = text.replace(f'"{light}"', f'"{dark}"')
+    made: dict[str, Any] = json.loads(text)
+    if picture:
+        made["config"]["background"] = CARD if theme == "light" else "#1b1f24"
+    return made
+
+
+def _config(picture: bool) -> dict[str, Any]:
+    return {
+        "background": "transparent",
+        "font": "system-ui, -apple-system, Segoe UI, Roboto, Helvetica Neue, Arial, sans-serif",
+        "view": {"stroke": None},
+        "title": {
+            "color": shared.INK,
+            "subtitleColor": shared.SOFT,
+            "anchor": "start",
+            "fontSize": 15,
+            "offset": 12,
+        },
+        "axis": {
+            "labelColor": shared.SOFT,
+            "labelFontSize": 12,
+            "gridColor": shared.LINE,
+            "domainColor": shared.LINE,
+            "tickColor": shared.LINE,
+            "labelPadding": 6,
+            "titleColor": shared.SOFT,
+            "titleFontWeight": "normal",
+        },
+        "legend": {"labelColor": shared.SOFT, "titleColor": shared.SOFT, "labelFontSize": 12},
+        "text": {"color": shared.SOFT},
+    }
+
+
+def series_spec(
+    points: Sequence[Mapping[str, Any]],
+    *,
+    title: str,
+    unit: str,
+    span: tuple[str, str],
+    estimated: Sequence[Mapping[str, Any]] = (),
+    alerts: Sequence[Mapping[str, Any]] = (),
+    versions: Sequence[Mapping[str, Any]] = (),
+    level: float | None = None,
+    height: int = 220,
+) -> dict[str, Any]:
+    """The shared line chart on a page: with the range of each pixel's bucket, an estimate, and what happened meanwhile.
+
+    *points* have ``at``, ``value``, maybe ``low``/``high`` (interval) and ``least``/``largest`` (of a bucket);
+    *estimated* likewise. *alerts* and *versions* have ``at`` and ``text``.
+    """
+    spec = shared.series_line(points, title=title, threshold=level, marks=versions, height=height)
+    for row, point in zip(spec["data"]["values"], points):
+        row.update({k: point[k] for k in ("least", "largest", "rows") if point.get(k) is not None})
+    x = _time_axis(span)
+    y: dict[str, Any] = {
+        "type": "quantitative",
+        "title": None,
+        "scale": {"zero": False, "nice": True},
+        "axis": {"tickCount": 4, "format": _form(unit), "domain": False, "ticks": False},
+    }
+    own: list[dict[str, Any]] = []
+    if any("least" in row for row in spec["data"]["values"]):
+        mark = {"type": "area", "color": shared.CURRENT, "opacity": 0.3}
+        own.append(
+            {"mark": mark, "encoding": {"x": x, "y": {**y, "field": "least"}, "y2": {"field": "largest"}}}
+        )
+    if estimated:
+        rows = [{**p, "at": str(p["at"])} for p in estimated]
+        data = {"name": "estimated", "values": rows}
+        band = {"type": "area", "color": MARK, "opacity": 0.2}
+        line = {"type": "line", "color": MARK, "strokeWidth": 1.6, "strokeDash": [5, 4]}
+        own.append(
+            {
+                "data": data,
+                "mark": band,
+                "encoding": {"x": x, "y": {**y, "field": "low"}, "y2": {"field": "high"}},
+            }
+        )
+        own.append({"data": data, "mark": line, "encoding": {"x": x, "y": {**y, "field": "value"}}})
+    layers = [*own, *spec["layer"]]
+    if len(points) > 60:
+        layers = [la for la in layers if la["mark"]["type"] != "point"]
+    for layer in layers:
+        encoding, mark = layer["encoding"], layer["mark"]
+        if isinstance(encoding.get("x"), dict) and encoding["x"].get("type") == "temporal":
+            encoding["x"] = x
+        if isinstance(encoding.get("y"), dict) and encoding["y"].get("type") == "quantitative":
+            encoding["y"] = {**encoding["y"], **{k: y[k] for k in ("title", "axis", "scale")}}
+        mark["clip"] = mark["type"] != "text"
+        if mark["type"] == "line" and "data" not in layer:
+            layer["params"] = [BRUSH]
+            encoding["tooltip"] = _tooltip(title, unit, points)
+    return {**spec, **_on_a_page(spec, height), "layer": [*layers, *_alert_marks(alerts, x, height)]}
+
+
+BRUSH = {"name": "brush", "select": {"type": "interval", "encodings": ["x"]}}
+
+
+def _on_a_page(spec: Mapping[str, Any], height: int) -> dict[str, Any]:
+    """As wide as its place, without the title that stands beside it as text."""
+    return {
+        "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
+        "width": "container",
+        "height": height,
+        "autosize": {"type": "fit-x", "contains": "padding"},
+        "title": None,
+        "description": spec.get("description", ""),
+    }
+
+
+def _form(unit: str) -> str:
+    return "~%" if unit.startswith("share of") else "~g"
+
+
+def _time_axis(span: tuple[str, str]) -> dict[str, Any]:
+    axis = {
+        "title": None,
+        "grid": False,
+        "labelOverlap": True,
+        "tickCount": {"expr": "max(3, min(9, floor(width / 110)))"},
+    }
+    return {
+        "field": "at",
+        "type": "temporal",
+        "title": None,
+        "scale": {"type": "utc", "domain": list(span)},
+        "axis": axis,
+    }
+
+
+def _tooltip(title: str, unit: str, points: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    form = ".3~%" if unit.startswith("share of") else ".4~g"
+    said = [
+        {"field": "at", "title": "from (UTC)"},
+        {"field": "value", "type": "quantitative", "title": title, "format": form},
+    ]
+    if any(p.get("low") is not None for p in points):
+        said += [
+            {"field": "low", "type": "quantitative", "title": "interval from", "format": form},
+            {"field": "high", "type": "quantitative", "title": "to", "format": form},
+        ]
+    if any(p.get("rows") is not None for p in points):
+        said.append({"field": "rows", "type": "quantitative", "title": "rows", "format": ",.0f"})
+    return said
+
+
+def _alert_marks(
+    alerts: Sequence[Mapping[str, Any]], x: Mapping[str, Any], height: int
+) -> list[dict[str, Any]]:
+    if not alerts:
+        return []
+    mark = {
+        "type": "point",
+        "shape": "triangle-up",
+        "filled": True,
+        "size": 70,
+        "color": shared.FAIL,
+        "opacity": 1,
+        "clip": True,
+    }
+    tooltip = [{"field": "text", "title": "alert"}, {"field": "at", "title": "fired (UTC)"}]
+    encoding = {"x": dict(x), "y": {"value": height - 6}, "tooltip": tooltip}
+    return [{"data": {"name": "alerts", "values": list(alerts)}, "mark": mark, "encoding": encoding}]
+
+
+def grid_spec(
+    columns: Sequence[str],
+    times: Sequence[str],
+    cells: Sequence[Sequence[float | None]],
+    *,
+    title: str,
+    top: float,
+) -> dict[str, Any]:
+    """Columns by time; darker is further from the baseline. Rows keep their order; cells without a number stay empty.
+
+    *top* is the value at which the darkest shade is reached.
+    """
+    shorter = [n if len(n) <= 26 else n[:25] + "…" for n in columns]
+    rows = [{"c": i, "v": list(row)} for i, row in enumerate(cells)]
+    step = 20 if len(columns) <= 24 else 14
+    labels = json.dumps(shorter)
+    return {
+        **_on_a_page({"description": title}, step * max(1, len(columns))),
+        "data": {"values": rows},
+        "transform": [
+            {"flatten": ["v"], "as": ["v"]},
+            {"window": [{"op": "row_number", "as": "k"}], "groupby": ["c"]},
+            {"calculate": f"toDate({json.dumps(list(times))}[datum.k - 1])", "as": "t"},
+            {"calculate": f"toDate({json.dumps(list(times))}[datum.k])", "as": "u"},
+            {"calculate": f"{labels}[datum.c]", "as": "name"},
+            {"calculate": f"{json.dumps(list(columns))}[datum.c]", "as": "full"},
+            {"filter": "isValid(datum.v)"},
+        ],
+        "mark": {"type": "rect", "cornerRadius": 1},
+        "params": [{"name": "picked", "select": {"type": "point", "fields": ["c"], "toggle": False}}],
+        "encoding": {
+            "x": {**_time_axis((times[0], times[-1])), "field": "t", "scale": {"type": "utc"}},
+            "x2": {"field": "u"},
+            "y": {
+                "field": "c",
+                "type": "ordinal",
+                "axis": {
+                    "title": None,
+                    "labelExpr": f"{labels}[datum.value]",
+                    "domain": False,
+                    "ticks": False,
+                    "labelLimit": 190,
+                    "labelFontSize": 11 if step < 18 else 12,
+                },
+            },
+            "color": {
+                "field": "v",
+                "type": "quantitative",
+                "scale": {
+                    "domain": [0, top],
+                    "range": [COLD, WARM, shared.FAIL],
+                    "clamp": True,
+                    "interpolate": "lab",
+                },
+                "legend": None,
+            },
+            "tooltip": [
+                {"field": "name", "title": "column"},
+                {"field": "v", "type": "quantitative", "title": title, "format": ".3~g"},
+                {"field": "t", "type": "temporal", "title": "from", "format": "%-d %b %Y"},
+            ],
+        },
+    }
+
+
+def bands_spec(
+    points: Sequence[Mapping[str, Any]],
+    *,
+    title: str,
+    span: tuple[str, str],
+    baseline: Mapping[str, float] | None = None,
+    alerts: Sequence[Mapping[str, Any]] = (),
+    height: int = 240,
+) -> dict[str, Any]:
+    """A numeric column over time: bands from the 5th to the 95th percentile, and the middle half, around the median.
+
+    *points* have ``t`` and ``p5``, ``p25``, ``p50``, ``p75``, ``p95``; so has *baseline*, drawn as lines.
+    """
+    y: dict[str, Any] = {
+        "type": "quantitative",
+        "scale": {"zero": False, "nice": True},
+        "axis": {"title": None, "tickCount": 5, "format": "~s", "domain": False, "ticks": False},
+    }
+    layers: list[dict[str, Any]] = [
+        {
+            "mark": {
+                "type": "area",
+                "color": shared.CURRENT,
+                "opacity": opacity,
+                "interpolate": "monotone",
+                "clip": True,
+            },
+            "encoding": {"y": {"field": low, **y}, "y2": {"field": high}},
+        }
+        for low, high, opacity in (("p5", "p95", 0.15), ("p25", "p75", 0.25))
+    ]
+    if baseline:
+        lines = [{"v": baseline[p], "w": p} for p in ("p25", "p50", "p75") if p in baseline]
+        layers.append(
+            {
+                "data": {"values": lines},
+                "mark": {"type": "rule", "color": MARK, "strokeDash": [4, 3]},
+                "encoding": {"x": None, "y": {"field": "v", **y}},
+            }
+        )
+    layers.append(
+        {
+            "mark": {"type": "line", "color": shared.CURRENT, "strokeWidth": 1.7, "interpolate": "monotone", "clip": True},
+            "params": [BRUSH],
+            "encoding": {
+                "y": {"field": "p50", **y},
+                "tooltip": [
+                    {"field": "t", "type": "temporal", "title": "from", "format": "%-d %b %Y, %H:%M"},
+                    *({"field": p, "type": "quantitative", "title": w, "format": ".4~g"}
+                      for p, w in (("p5", "5%"), ("p25", "25%"), ("p50", "median"), ("p75", "75%"), ("p95", "95%"))),
+                ],
+            },
+        }
+    )  # fmt: skip
+    return {
+        **_on_a_page({"description": title}, height),
+        "data": {"values": list(points)},
+        "encoding": {"x": {**_time_axis(span), "field": "t"}},
+        "layer": [*layers, *_alert_marks(alerts, _time_axis(span), height)],
+    }
+
+
+def distribution_spec(
+    pair: Picture, *, title: str, names: tuple[str, str], height: int = 230
+) -> dict[str, Any]:
+    """The shared picture of two distributions on a page, with the names of its two sides."""
+    spec = shared.distribution(pair, title=title, height=height)
+    text = json.dumps({**spec, **_on_a_page(spec, height)})
+    for word, name in zip(("baseline", "window"), names):
+        text = text.replace(f'"{word}"', json.dumps(name)).replace(
+            f"datum.rows == '{word}'", f"datum.rows == {_quoted(name)}"
+        )
+    made: dict[str, Any] = json.loads(text)
+    for layer in made["layer"]:
+        layer["encoding"]["y"]["title"] = None
+        layer["encoding"]["y"]["axis"] = {"format": "~%", "tickCount": 4, "domain": False, "ticks": False}
+    return made
+
+
+def _quoted(name: str) -> str:
+    """A text inside an expression inside JSON."""
+    return json.dumps(json.dumps(name))[1:-1]
+
+
+def picture(
+    spec: Mapping[str, Any], form: str, *, title: str, subtitle: str, theme: Theme
+) -> tuple[bytes, str]:
+    """The chart as an SVG or PNG file of its own, with its title in it; and the media type."""
+    said = {"text": title, "subtitle": subtitle} if subtitle else {"text": title}
+    whole = themed(
+        {**spec, "width": 760, "title": said, "padding": 18, "autosize": "pad"}, theme, picture=True
+    )
+    if form == "svg":
+        return shared.render_svg(whole).encode(), "image/svg+xml"
+    return shared.render_png(whole), "image/png"

@@ -1,0 +1,63 @@
+"""Who did what, when: the ledger's facts, newest first."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from starlette.requests import Request
+
+from watchkeeper.web.dashboard.filters import whole
+from watchkeeper.web.dashboard.frame import Page, Room
+
+__all__ = ["facts_page"]
+
+SIZE = 100
+KINDS = {
+    "": "everything",
+    "alert.*": "alerts",
+    "silence.*": "silences",
+    "incident.*": "incidents",
+    "baseline.*": "baselines",
+    "window.*": "windows",
+    "outbox.*": "messages",
+    "session.*": "sign-ins",
+    "token.*": "tokens",
+    "rows.*": "rows",
+}
+
+
+def facts_page(room: Room, request: Request) -> Page:
+    """The audit trail. ``before`` pages by sequence, so that new facts never shift what is being read."""
+    query = request.query_params
+    kind, model, actor = query.get("kind", ""), query.get("model", ""), query.get("actor", "").strip()
+    before = whole(query, "before", usual=0, least=0, most=2**62)
+    found = room.reads.facts(
+        kinds=[kind] if kind else [],
+        model=model or None,
+        actor=actor or None,
+        before=before or None,
+        limit=SIZE + 1,
+    )
+    rows = [_row(f) for f in found[:SIZE]]
+    data = {
+        "facts": rows,
+        "older": rows[-1]["sequence"] if len(found) > SIZE else None,
+        "filters": {"kind": kind, "model": model, "actor": actor},
+        "kinds": KINDS,
+        "first": not before,
+    }
+    return Page(template="facts.html.j2", title="Facts", data=data, here="facts")
+
+
+def _row(fact: Any) -> dict[str, Any]:
+    return {
+        "sequence": fact.sequence,
+        "at": fact.at.isoformat(),
+        "kind": fact.kind,
+        "actor": fact.actor,
+        "model": fact.model,
+        "subject": fact.subject,
+        "body": dict(fact.body),
+        "said": json.dumps(dict(fact.body), ensure_ascii=False)[:400] if fact.body else "",
+    }

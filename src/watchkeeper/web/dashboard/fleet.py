@@ -1,0 +1,172 @@
+"""The first screen: is anything wrong, and what should I do?"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from starlette.requests import Request
+
+from watchkeeper.domain.measurement import Measure
+from watchkeeper.domain.schema import Task
+from watchkeeper.measures.catalogue import described_measures
+from watchkeeper.web.charts_data import sparks
+from watchkeeper.web.dashboard.alert_view import alert_row
+from watchkeeper.web.dashboard.filters import pager
+from watchkeeper.web.dashboard.frame import Page, Room
+from watchkeeper.web.dashboard.health import ORDER, Health, headline, health_of
+from watchkeeper.web.dashboard.reads import EPOCH
+
+__all__ = ["MAIN", "fleet", "main_measure"]
+
+MAIN: dict[str, tuple[str, ...]] = {
+    "binary": ("roc_auc", "f1", "accuracy"),
+    "multiclass": ("accuracy", "f1_macro"),
+    "regression": ("mae", "rmse"),
+}
+"""The measure that stands for a model's performance, by task; the first that has values."""
+SIZE = 50
+SORTS = {
+    "need": "what needs you",
+    "name": "name",
+    "last": "newest window first",
+    "quiet": "oldest window first",
+}
+
+
+def main_measure(task: Task | None, having: Collection[str]) -> str | None:
+    """Which of *having* stands for the model."""
+    order = MAIN.get(task.value, ()) if task is not None else ()
+    return next((m for m in (*order, *(m for names in MAIN.values() for m in names)) if m in having), None)
+
+
+def fleet(room: Room, request: Request) -> Page:
+    """Every model as a row, sorted by what needs a person."""
+    query, now = request.query_params, room.now()
+    names = room.models()
+    healths = room.reads.kept("healths", lambda: _healths(room, names, now))
+    last = room.reads.kept("last", lambda: room.reads.last_windows(names))
+    words = query.get("q", "").strip().lower()
+    state = query.get("state", "")
+    team = query.get("owner", "")
+    shown = [
+        n
+        for n in names
+        if (not words or words in n.lower())
+        and (state not in ORDER or healths[n].state == state)
+        and (not team or _owner(room, n) == team)
+    ]
+    sort = query.get("sort", "need") if query.get("sort") in SORTS else "need"
+    oldest = datetime.min.replace(tzinfo=now.tzinfo)
+    keys: dict[str, Any] = {
+        "need": lambda n: (-healths[n].rank, n),
+        "name": lambda n: n,
+        "last": lambda n: (-(last.get(n, oldest) - EPOCH).total_seconds(), n),
+        "quiet": lambda n: ((last.get(n, now) - EPOCH).total_seconds(), n),
+    }
+    shown.sort(key=keys[sort])
+    pages = pager(query, total=len(shown), size=SIZE)
+    here = shown[pages.offset : pages.offset + SIZE]
+    title, sentence = headline([h.state for h in healths.values()])
+    todo = [
+        alert_row(d)
+        for d in room.watch.ledger.facts.documents("alert", states=["firing"], limit=5, order="-rank")
+    ]
+    counts = {s: sum(h.state == s for h in healths.values()) for s in ORDER}
+    data = {
+        "headline": title,
+        "sentence": sentence,
+        "gravest": next((s for s in ORDER if counts[s]), "waiting"),
+        "todo": todo,
+        "firing": sum(
+            t.get("firing", (0, 0))[0] for t in room.reads.kept("tally", room.reads.alert_tally).values()
+        ),
+        "counts": counts,
+        "models": _rows(room, here, healths, last, now),
+        "pager": pages.to_dict(),
+        "filters": {
+            "q": query.get("q", ""),
+            "state": state if state in ORDER else "",
+            "sort": sort,
+            "owner": team,
+        },
+        "sorts": SORTS,
+        "total": len(names),
+    }
+    return Page(template="fleet.html.j2", title=title, data=data, here="fleet")
+
+
+def _owner(room: Room, name: str) -> str:
+    model = room.watch.models.get(name)
+    return model.owner if model is not None else ""
+
+
+def _healths(room: Room, names: list[str], now: datetime) -> dict[str, Health]:
+    tally = room.reads.kept("tally", room.reads.alert_tally)
+    last = room.reads.kept("last", lambda: room.reads.last_windows(names))
+    return {n: health_of(room.watch.models.get(n), tally.get(n, {}), last.get(n), now) for n in names}
+
+
+def _rows(
+    room: Room, names: list[str], healths: Mapping[str, Health], last: Mapping[str, datetime], now: datetime
+) -> list[dict[str, Any]]:
+    described = described_measures()
+    main = list(dict.fromkeys(m for order in MAIN.values() for m in order))
+    newest: dict[str, dict[str, dict[str, Any]]] = {}
+    for row in room.reads.latest(names, [*main, "request_rate", "error_rate"]):
+        newest.setdefault(row["model"], {})[row["measure"]] = row
+    for row in room.reads.latest(names, ["latency"], whole=False):
+        if row["subject"] == "p95":
+            newest.setdefault(row["model"], {})["latency"] = row
+    furthest: dict[str, dict[str, Any]] = {}
+    for row in room.reads.latest(names, ["psi"], whole=False):
+        if row["value"] is not None and row["value"] > furthest.get(row["model"], {"value": -1})["value"]:
+            furthest[row["model"]] = row
+    chosen = {}
+    for name in names:
+        model = room.watch.models.get(name)
+        having = {m: r for m, r in newest.get(name, {}).items() if r["value"] is not None}
+        if (measure := main_measure(model.task if model else None, having)) is not None:
+            chosen[name] = measure
+    since = max(last.values(), default=now) - timedelta(days=60)
+    lines = sparks(room.watch.ledger, chosen, start=since)
+    tally = room.reads.kept("tally", room.reads.alert_tally)
+    out = []
+    for name in names:
+        values = newest.get(name, {})
+        line = lines.get(name, [])
+        out.append(
+            {
+                "name": name,
+                "owner": _owner(room, name),
+                "health": healths[name].to_dict(),
+                "main": _number(values.get(chosen.get(name, "")), described),
+                "spark": [[(d - EPOCH).days, *(float(f"{v:.4g}") for v in rest)] for d, *rest in line],
+                "drift": _number(furthest.get(name), described),
+                "requests": _number(values.get("request_rate"), described),
+                "errors": _number(values.get("error_rate"), described),
+                "latency": _number(values.get("latency"), described),
+                "last_window": last[name].isoformat() if name in last else None,
+                "alerts": {s: n for s, (n, _) in tally.get(name, {}).items()},
+            }
+        )
+    return out
+
+
+def _number(row: Mapping[str, Any] | None, described: Mapping[str, Measure]) -> dict[str, Any] | None:
+    """A measurement as a cell says it; None where there is none."""
+    if row is None:
+        return None
+    measure = described.get(row["measure"])
+    return {
+        "measure": row["measure"],
+        "title": measure.title if measure else row["measure"],
+        "unit": measure.unit if measure else "",
+        "subject": row["subject"],
+        "value": row["value"],
+        "low": row["low"],
+        "high": row["high"],
+        "rows": row["rows"],
+        "reason": row["reason"],
+    }

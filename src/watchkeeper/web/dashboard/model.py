@@ -1,0 +1,304 @@
+"""One model: how it does, what moved, and what happened when."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+
+from watchkeeper.domain.measurement import Direction, Family, Measure
+from watchkeeper.domain.watched import WatchedModel
+from watchkeeper.measures.catalogue import described_measures
+from watchkeeper.web.charts_data import grid
+from watchkeeper.web.dashboard.alert_view import alert_row
+from watchkeeper.web.dashboard.filters import Period, period
+from watchkeeper.web.dashboard.fleet import main_measure
+from watchkeeper.web.dashboard.frame import Page, Room
+from watchkeeper.web.dashboard.health import health_of
+from watchkeeper.web.dashboard.words import per_cent, seconds, with_unit
+
+__all__ = ["estimate_of", "family_of", "model_page", "newest_moment", "span_of"]
+
+SERVICE = (("request_rate", ""), ("error_rate", ""), ("latency", "p95"), ("outcome_delay", "p50"))
+QUALITY = (
+    "missing",
+    "new_categories",
+    "out_of_range",
+    "misfits",
+    "infinite",
+    "vanished_categories",
+    "duplicate_ids",
+)
+DRIFT_MAPS = ("psi", "jensen_shannon", "wasserstein_sd", "ks", "missing")
+MANY_SEGMENTS = 60
+
+
+def newest_moment(room: Room, name: str) -> datetime:
+    """The end of the model's newest window; now, before there is one."""
+    return room.reads.kept(("last", name), lambda: room.reads.last_windows([name])).get(name) or room.now()
+
+
+def span_of(room: Room, name: str, query: Mapping[str, str]) -> Period:
+    """The period that a page or chart of this model shows."""
+    return period(query, newest=newest_moment(room, name))
+
+
+def estimate_of(measure: str, having: set[str]) -> str | None:
+    """The measure that estimates *measure* without outcomes, if the model has one."""
+    return next(
+        (n for n in (f"estimated_{measure}", f"expected_{measure}", f"{measure}_estimate") if n in having),
+        None,
+    )
+
+
+def family_of(measure: str) -> str:
+    """The room that a measure comes from; a measure of a later version belongs to none."""
+    described = described_measures().get(measure)
+    return described.family.value if described is not None else ""
+
+
+def model_page(room: Room, request: Request) -> Page:
+    """Everything about one model over one period."""
+    name = room.known_model(request.path_params["model"])
+    query, now = request.query_params, room.now()
+    shown = span_of(room, name, query)
+    model = room.watch.models.get(name)
+    series = room.reads.series_of(name)
+    whole = {m for m, subject, segment, _, _ in series if not segment and not subject}
+    segments = sorted({segment for _, _, segment, _, _ in series if segment})
+    segment = query.get("segment", "")
+    segment = segment if segment in segments else ""
+    tally = room.reads.kept("tally", room.reads.alert_tally).get(name, {})
+    last = room.reads.kept(("last", name), lambda: room.reads.last_windows([name])).get(name)
+    health = health_of(model, tally, last, now)
+    described = described_measures()
+    newest = _newest(room, name)
+    main = main_measure(model.task if model else None, whole)
+    performance = [m for m in described if m in whole and described[m].family is Family.PERFORMANCE]
+    measure = query.get("measure", "")
+    measure = measure if measure in performance else (main or "")
+    firing = [
+        alert_row(d)
+        for d in room.watch.ledger.facts.documents(
+            "alert", states=["firing", "pending"], model=name, limit=20, order="-rank"
+        )
+    ]
+    maps = [m for m in DRIFT_MAPS if any(n == m and subject for n, subject, _, _, _ in series)]
+    data = {
+        "model": name,
+        "about": _about(model),
+        "health": health.to_dict(),
+        "answer": _answer(room, name, measure, newest, described, shown, segment),
+        "todo": firing,
+        "period": shown.to_dict(),
+        "period_query": urlencode(shown.query),
+        "last_window": last.isoformat() if last else None,
+        "segment": segment,
+        "segments": segments[:MANY_SEGMENTS],
+        "segments_left_out": max(0, len(segments) - MANY_SEGMENTS),
+        "measure": measure,
+        "performance": [_cell(newest.get((m, "")), described[m]) for m in performance],
+        "estimated": bool(measure and estimate_of(measure, whole)),
+        "drift_maps": [{"name": m, "title": _title(m, described)} for m in maps],
+        "drift_map": query["map"] if query.get("map") in maps else (maps[0] if maps else ""),
+        "columns": _columns(room, name, shown, segment) if maps else [],
+        "quality": _quality(newest, described),
+        "service": [
+            {"measure": m, "subject": subject, **_cell(newest[m, subject], described[m])}
+            for m, subject in SERVICE
+            if (m, subject) in newest
+        ],
+        "by_segment": _by_segment(room, name, measure, segments[:MANY_SEGMENTS], described)
+        if segments and measure
+        else [],
+        "versions": room.reads.versions(name),
+        "baseline": _baseline(room, name),
+        "windows": _windows(room, name, shown),
+    }
+    return Page(template="model.html.j2", title=name, data=data, here="fleet")
+
+
+def _about(model: WatchedModel | None) -> dict[str, Any]:
+    if model is None:
+        return {"configured": False}
+    return {
+        "configured": True,
+        "task": model.task.value if model.task else None,
+        "owner": model.owner,
+        "labels": dict(model.labels),
+        "judge_every_s": model.judge_every.total_seconds(),
+        "cadence_s": model.cadence.total_seconds(),
+        "timezone": model.timezone,
+        "maturity": {"share": model.maturity.share, "after_s": model.maturity.after.total_seconds()},
+    }
+
+
+def _newest(room: Room, name: str) -> dict[tuple[str, str], dict[str, Any]]:
+    """The newest value of each series of all rows, by (measure, subject)."""
+    wanted = [m for m, d in described_measures().items() if d.family is not Family.DRIFT]
+    rows = room.reads.latest([name], wanted, whole=False)
+    return {(r["measure"], r["subject"]): r for r in rows}
+
+
+def _title(measure: str, described: Mapping[str, Measure]) -> str:
+    return described[measure].title if measure in described else measure
+
+
+def _cell(row: Mapping[str, Any] | None, measure: Measure) -> dict[str, Any]:
+    """One newest value with all that is needed to say it."""
+    row = row or {}
+    return {
+        "name": measure.name,
+        "title": measure.title,
+        "unit": measure.unit,
+        "sentence": measure.sentence,
+        "better": {Direction.HIGHER_IS_WORSE: "lower", Direction.LOWER_IS_WORSE: "higher"}.get(
+            measure.direction, ""
+        ),
+        "value": row.get("value"),
+        "low": row.get("low"),
+        "high": row.get("high"),
+        "rows": row.get("rows"),
+        "reason": row.get("reason"),
+    }
+
+
+def _answer(
+    room: Room,
+    name: str,
+    measure: str,
+    newest: Mapping[tuple[str, str], Mapping[str, Any]],
+    described: Mapping[str, Measure],
+    shown: Period,
+    segment: str,
+) -> list[str]:
+    """What the charts below will show, in sentences."""
+    said = []
+    row = newest.get((measure, "")) if measure else None
+    if row is not None and measure in described:
+        title, unit = described[measure].title, described[measure].unit
+        if row["value"] is None:
+            said.append(f"{title} could not be measured in the newest window: {row['reason']}.")
+        else:
+            between = ""
+            if row["low"] is not None and row["high"] is not None:
+                between = f" (between {with_unit(row['low'], unit)} and {with_unit(row['high'], unit)} with 95% confidence)"
+            said.append(
+                f"{title} is {with_unit(row['value'], unit)}{between}, from {row['rows']:,.0f} predictions with outcomes."
+            )
+    rate, errors, latency = (
+        newest.get(k) for k in (("request_rate", ""), ("error_rate", ""), ("latency", "p95"))
+    )
+    served = []
+    if rate is not None and rate["value"] is not None:
+        served.append(f"It answers {with_unit(rate['value'], '1/s')}")
+    if latency is not None and latency["value"] is not None:
+        served.append(f"95% within {seconds(latency['value'])}")
+    if errors is not None and errors["value"] is not None:
+        served.append(
+            "without errors" if errors["value"] == 0 else f"{per_cent(errors['value'])} of requests fail"
+        )
+    if served:
+        said.append(", ".join(served) + ".")
+    return said
+
+
+def _columns(room: Room, name: str, shown: Period, segment: str) -> list[dict[str, Any]]:
+    """Columns by how far they are from the baseline, for the table beside the map."""
+    rows = [r for r in room.reads.latest([name], ["psi"], whole=False) if r["subject"]]
+    newest = {r["subject"]: r for r in rows}
+    gone = {r["subject"]: r["value"] for r in room.reads.latest([name], ["missing"], whole=False)}
+    order = sorted(
+        newest.values(), key=lambda r: (-(r["value"] if r["value"] is not None else -1), r["subject"])
+    )
+    return [
+        {
+            "name": r["subject"],
+            "psi": r["value"],
+            "margin": r["margin"],
+            "beyond_noise": r["value"] is not None and r["margin"] is not None and r["value"] > r["margin"],
+            "missing": gone.get(r["subject"]),
+            "reason": r["reason"],
+        }
+        for r in order[:500]
+    ]
+
+
+def _quality(
+    newest: Mapping[tuple[str, str], Mapping[str, Any]], described: Mapping[str, Measure]
+) -> list[dict[str, Any]]:
+    """What the newest window's data has wrong, gravest first; what is fine is not listed."""
+    found = [
+        {**_cell(row, described[measure]), "column": subject}
+        for (measure, subject), row in newest.items()
+        if measure in QUALITY and row["value"]
+    ]
+    return sorted(found, key=lambda r: -float(r["value"]))[:12]
+
+
+def _by_segment(
+    room: Room, name: str, measure: str, segments: list[str], described: Mapping[str, Measure]
+) -> list[dict[str, Any]]:
+    """The main measure in each segment, worst first."""
+    table = room.watch.ledger.measurements.latest(model=name, measures=[measure])
+    rows = [
+        r
+        for r in table.to_pylist()
+        if r["segment"] in set(segments) and not r["version"] and not r["subject"]
+    ]
+    worse = -1 if described[measure].direction is Direction.HIGHER_IS_WORSE else 1
+    rows.sort(key=lambda r: (r["value"] is None, worse * (r["value"] or 0)))
+    return [
+        {"segment": r["segment"], **{k: r[k] for k in ("value", "low", "high", "rows", "reason")}}
+        for r in rows
+    ]
+
+
+def _baseline(room: Room, name: str) -> dict[str, Any] | None:
+    facts = room.reads.kept(
+        ("baseline", name), lambda: room.reads.facts(kinds=["baseline.set"], model=name, limit=1), seconds=10
+    )
+    return {"at": facts[0].at.isoformat(), "by": facts[0].actor, **dict(facts[0].body)} if facts else None
+
+
+def _windows(room: Room, name: str, shown: Period) -> dict[str, Any]:
+    """How mature the newest windows are: realised numbers rest on the outcomes that have come."""
+    model = room.watch.models.get(name)
+    length = model.judge_every if model else timedelta(days=1)
+    states = room.watch.ledger.windows.windows(
+        name, start=shown.end - 14 * length, end=shown.end, limit=5_000
+    )
+    rows = [
+        {
+            "start": s.key.window.start.isoformat(),
+            "end": s.key.window.end.isoformat(),
+            "rows": s.rows,
+            "coverage": s.coverage,
+            "mature": s.mature,
+            "dirty": s.dirty,
+            "reason": s.reason,
+        }
+        for s in states
+        if not s.key.version and not s.key.segment and s.key.window.length >= length * 0.9
+    ]
+    young = [r for r in rows if not r["mature"] and r["rows"]]
+    return {"newest": rows[-7:], "not_mature": len(young), "looked_at": len(rows)}
+
+
+def drift_cells(
+    room: Room, name: str, measure: str, shown: Period, segment: str, *, buckets: int, most: int
+) -> Any:
+    """The drift map's grid."""
+    return grid(
+        room.watch.ledger,
+        name,
+        measure,
+        start=shown.start,
+        end=shown.end,
+        segment=segment,
+        buckets=buckets,
+        most=most,
+    )

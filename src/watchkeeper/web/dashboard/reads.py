@@ -1,0 +1,234 @@
+"""What pages ask of the ledger, in one question each: a page of 50 of 2,000 models never asks 2,000 times.
+
+Everything here only reads, by index. Answers that several people ask for in the same moment are kept for a few
+seconds.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+__all__ = ["OPEN", "Reads"]
+
+OPEN = ("firing", "pending")
+"""States of alerts that are not over."""
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+KEPT_S = 3.0
+T = TypeVar("T")
+
+
+class Reads:
+    """Questions to one ledger."""
+
+    def __init__(self, ledger: Any) -> None:
+        self.ledger = ledger
+        self._kept: dict[Any, tuple[float, Any]] = {}
+        self._lock = threading.Lock()
+
+    def kept(self, key: Any, ask: Callable[[], T], *, seconds: float = KEPT_S) -> T:
+        """The answer to *ask*, at most *seconds* old."""
+        now = time.monotonic()
+        with self._lock:
+            found = self._kept.get(key)
+        if found is not None and now - found[0] < seconds:
+            return found[1]  # type: ignore[no-any-return]
+        answer = ask()
+        with self._lock:
+            if len(self._kept) > 2_000:
+                self._kept.clear()
+            self._kept[key] = (now, answer)
+        return answer
+
+    def newest(self) -> int:
+        """The sequence of the newest fact: when it grows, something happened."""
+        from sqlalchemy import func, select
+
+        from watchkeeper.adapters.ledgers.tables import facts
+
+        with self.ledger.reading() as connection:
+            return int(connection.execute(select(func.max(facts.c.sequence))).scalar() or 0)
+
+    def alert_tally(self) -> dict[str, dict[str, tuple[int, float]]]:
+        """Open alerts by model and state: how many, and the highest rank among them."""
+        from sqlalchemy import func, select
+
+        from watchkeeper.adapters.ledgers.tables import documents as d
+
+        query = (
+            select(d.c.model, d.c.state, func.count(), func.max(d.c.rank))
+            .where(d.c.kind == "alert", d.c.state.in_(OPEN))
+            .group_by(d.c.model, d.c.state)
+        )
+        out: dict[str, dict[str, tuple[int, float]]] = {}
+        with self.ledger.reading() as connection:
+            for model, state, count, rank in connection.execute(query):
+                out.setdefault(model, {})[state] = (count, rank)
+        return out
+
+    def models_seen(self) -> list[str]:
+        """Models that have windows or measurements, configured or not: found by walking the index."""
+        from sqlalchemy import func, select
+
+        from watchkeeper.adapters.ledgers.tables import series as s
+
+        names: list[str] = []
+        with self.ledger.reading() as connection:
+            name = connection.execute(select(func.min(s.c.model))).scalar()
+            while name is not None and len(names) < 10_000:
+                names.append(name)
+                name = connection.execute(select(func.min(s.c.model)).where(s.c.model > name)).scalar()
+        return names
+
+    def last_windows(self, models: Iterable[str]) -> dict[str, datetime]:
+        """The end of the newest window of each model that has one."""
+        import json
+
+        from sqlalchemy import func, select
+
+        from watchkeeper.adapters.ledgers.tables import windows as w
+
+        names = json.dumps(list(models))
+        # One index lookup a model; grouping would walk every window of every model.
+        each = func.json_each(names) if self.ledger.is_sqlite else func.json_array_elements_text(names)
+        asked = each.table_valued("value", name="asked")
+        newest = select(func.max(w.c.end_us)).where(w.c.model == asked.c.value).scalar_subquery()
+        with self.ledger.reading() as connection:
+            rows = connection.execute(select(asked.c.value, newest)).all()
+        return {model: _time(end) for model, end in rows if end is not None}
+
+    def latest(
+        self, models: Sequence[str], measures: Sequence[str], *, whole: bool = True
+    ) -> list[dict[str, Any]]:
+        """Newest values of *measures* of *models*, all rows and versions; *whole* leaves columns out."""
+        from sqlalchemy import select
+
+        from watchkeeper.adapters.ledgers.tables import latest as t
+        from watchkeeper.adapters.ledgers.tables import series as s
+
+        names = ("value", "low", "high", "margin", "rows", "reason", "start_us")
+        query = (
+            select(s.c.model, s.c.measure, s.c.subject, s.c.length_us, *(t.c[n] for n in names))
+            .join(t, t.c.series_id == s.c.id)
+            .where(
+                s.c.model.in_(list(models)),
+                s.c.measure.in_(list(measures)),
+                s.c.segment == "",
+                s.c.version == "",
+            )
+            .order_by(s.c.length_us)
+        )
+        if whole:
+            query = query.where(s.c.subject == "")
+        with self.ledger.reading() as connection:
+            return [dict(row._mapping) for row in connection.execute(query)]
+
+    def series_of(self, model: str) -> list[tuple[str, str, str, str, int]]:
+        """Which series there are: (measure, subject, segment, version, length in microseconds)."""
+        from sqlalchemy import select
+
+        from watchkeeper.adapters.ledgers.tables import series as s
+
+        query = select(s.c.measure, s.c.subject, s.c.segment, s.c.version, s.c.length_us).where(
+            s.c.model == model
+        )
+
+        def ask() -> list[tuple[str, str, str, str, int]]:
+            with self.ledger.reading() as connection:
+                return [tuple(row) for row in connection.execute(query)]
+
+        return self.kept(("series", model), ask, seconds=15)
+
+    def versions(self, model: str) -> list[dict[str, Any]]:
+        """The versions that answered: name, first and last window, predictions; oldest first."""
+        from sqlalchemy import func, select
+
+        from watchkeeper.adapters.ledgers.tables import windows as w
+
+        query = (
+            select(w.c.version, func.min(w.c.start_us), func.max(w.c.end_us), func.sum(w.c.rows))
+            .where(w.c.model == model, w.c.version != "", w.c.segment == "")
+            .group_by(w.c.version)
+            .order_by(func.min(w.c.start_us))
+        )
+
+        def ask() -> list[dict[str, Any]]:
+            with self.ledger.reading() as connection:
+                return [
+                    {
+                        "version": v,
+                        "first": _time(a).isoformat(),
+                        "last": _time(b).isoformat(),
+                        "rows": int(n or 0),
+                    }
+                    for v, a, b, n in connection.execute(query)
+                ]
+
+        return self.kept(("versions", model), ask, seconds=30)
+
+    def facts(
+        self,
+        *,
+        kinds: Sequence[str] = (),
+        model: str | None = None,
+        actor: str | None = None,
+        before: int | None = None,
+        limit: int = 100,
+    ) -> list[Any]:
+        """Facts, newest first, of a sequence below *before*."""
+        import json
+
+        from sqlalchemy import or_, select
+
+        from watchkeeper.adapters.ledgers.tables import facts as f
+        from watchkeeper.domain.fact import Fact
+
+        query = select(f).order_by(f.c.sequence.desc()).limit(limit)
+        if kinds:
+            starts = [f.c.kind.startswith(k[:-1], autoescape=True) for k in kinds if k.endswith(".*")]
+            query = query.where(or_(f.c.kind.in_([k for k in kinds if not k.endswith(".*")]), *starts))
+        for column, value in ((f.c.model, model), (f.c.actor, actor)):
+            if value is not None:
+                query = query.where(column == value)
+        if before is not None:
+            query = query.where(f.c.sequence < before)
+        with self.ledger.reading() as connection:
+            return [
+                Fact(
+                    kind=r.kind,
+                    at=_time(r.at_us),
+                    actor=r.actor,
+                    model=r.model,
+                    subject=r.subject,
+                    body=json.loads(r.body),
+                    sequence=r.sequence,
+                )
+                for r in connection.execute(query)
+            ]
+
+    def search(self, words: str, *, limit: int = 8) -> list[tuple[str, str]]:
+        """(model, column) pairs whose column holds *words*."""
+        from sqlalchemy import select
+
+        from watchkeeper.adapters.ledgers.tables import series as s
+
+        query = (
+            select(s.c.model, s.c.subject)
+            .where(
+                s.c.measure == "psi",
+                s.c.segment == "",
+                s.c.version == "",
+                s.c.subject.icontains(words, autoescape=True),
+            )
+            .distinct()
+            .limit(limit)
+        )
+        with self.ledger.reading() as connection:
+            return [(m, c) for m, c in connection.execute(query)]
+
+
+def _time(us: int) -> datetime:
+    return EPOCH + timedelta(microseconds=us)

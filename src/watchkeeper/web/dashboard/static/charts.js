@@ -1,0 +1,79 @@
+// Charts are drawn when they come into view. The library is our server's own copy; expressions are interpreted,
+// never compiled, so that the content-security policy can forbid eval.
+const page = document.documentElement;
+let library = null;
+const drawn = new Map();
+
+function load() {
+  library ??= new Promise((done, failed) => {
+    const script = document.createElement("script");
+    script.src = page.dataset.library;
+    script.type = "module";
+    script.onload = () => done(window.vegaEmbed);
+    script.onerror = () => failed(new Error("The chart library could not be loaded."));
+    document.head.append(script);
+  });
+  return library;
+}
+function theme() {
+  return page.dataset.theme || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
+}
+async function draw(figure) {
+  const plot = figure.querySelector(".plot");
+  const address = `${figure.dataset.chart}.vega?${figure.dataset.query}&theme=${theme()}`;
+  if (figure.dataset.drawn === address) return;
+  figure.dataset.drawn = address;
+  try {
+    const [answer, embed] = await Promise.all([fetch(address), load()]);
+    const given = await answer.json();
+    if (!answer.ok) throw new Error(given.what);
+    drawn.get(figure)?.finalize();
+    plot.classList.remove("trouble");
+    const result = await embed(plot, given.spec, {
+      ast: true, actions: false, renderer: "svg", defaultStyle: false, mode: "vega-lite",
+      tooltip: { disableDefaultStyle: true }, logLevel: 1,
+    });
+    drawn.set(figure, result);
+    if ("brush" in figure.dataset) brush(result.view);
+    if (figure.classList.contains("map")) pick(result.view, figure);
+    figure.dataset.ready = "1";
+  } catch (problem) {
+    plot.classList.add("trouble");
+    plot.textContent = problem.message;
+    figure.dataset.ready = "1";
+  }
+}
+// Drawing a span on a chart makes it the page's period; the URL holds it.
+function brush(view) {
+  let span = null;
+  try { view.addSignalListener("brush", (_, value) => { span = Object.values(value)[0] || null; }); } catch { return; }
+  addEventListener("pointerup", () => {
+    if (!span || span[1] - span[0] < 3600e3) return;
+    const url = new URL(location.href), iso = (t) => new Date(t).toISOString().slice(0, 16) + "Z";
+    url.searchParams.delete("period");
+    url.searchParams.set("start", iso(span[0]));
+    url.searchParams.set("end", iso(span[1]));
+    span = null;
+    location.href = url;
+  });
+}
+// A cell of the map leads to its column.
+function pick(view, figure) {
+  view.addEventListener("click", (_, item) => {
+    const name = item?.datum?.full;
+    if (name) location.href = `${figure.dataset.chart.replace(/\/charts\/.*/, "")}/columns/${encodeURIComponent(name)}${location.search}`;
+  });
+}
+const seen = new IntersectionObserver((entries) => {
+  for (const e of entries) if (e.isIntersecting) { seen.unobserve(e.target); draw(e.target); }
+}, { rootMargin: "200px" });
+
+export function drawCharts() {
+  for (const figure of document.querySelectorAll("figure[data-chart]:not([data-seen])")) {
+    figure.dataset.seen = "1";
+    seen.observe(figure);
+  }
+}
+export function redrawCharts() {
+  for (const figure of document.querySelectorAll("figure[data-drawn]")) draw(figure);
+}

@@ -1,0 +1,196 @@
+"""Who may come in, and what a page of another site cannot do."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from watchkeeper.errors import BadInput, NotFound
+from watchkeeper.web.app import create_app, dashboard_app
+from watchkeeper.web.security import Identity, Role, create_token, revoke_token, tokens
+
+
+@pytest.fixture
+def app(watch):
+    return create_app(watch)
+
+
+def token(watch, role="viewer", **more):
+    return create_token(watch.ledger.facts, name="ann", role=role, by="test", now=watch.clock(), **more)
+
+
+def signed_in(app, word, connect):
+    client = connect(app, follow_redirects=False)
+    assert client.post("/sign-in", data={"token": word}).status_code == 303
+    return client
+
+
+class TestBeforeThereIsAToken:
+    def test_this_machine_may_come_in(self, app, connect):
+        assert connect(app).get("/").status_code == 200
+
+    def test_another_machine_may_not(self, app, connect):
+        answer = connect(app, client=("192.0.2.7", 4000)).get("/", headers={"accept": "application/json"})
+        assert answer.status_code == 401
+
+    def test_a_name_that_is_not_loopback_may_not_so_that_a_page_cannot_rebind_its_own(self, app, connect):
+        answer = connect(app, base_url="http://evil.example").get("/?format=json")
+        assert answer.status_code == 401
+
+    @pytest.mark.parametrize("header", ["x-forwarded-for", "forwarded", "x-real-ip"])
+    def test_who_comes_through_a_proxy_on_this_machine_may_not(self, app, connect, header):
+        answer = connect(app).get("/?format=json", headers={header: "192.0.2.7"})
+        assert answer.status_code == 401
+
+
+class TestTokens:
+    def test_the_first_token_ends_the_open_door(self, app, watch, connect):
+        token(watch)
+        assert connect(app).get("/?format=json").status_code == 401
+
+    def test_it_stays_ended_when_every_token_is_revoked(self, app, watch, connect):
+        token(watch)
+        revoke_token(watch.ledger.facts, tokens(watch.ledger.facts)[0]["id"], by="test", now=watch.clock())
+        assert connect(create_app(watch)).get("/?format=json").status_code == 401
+
+    def test_a_bearer_token_opens_and_a_wrong_one_does_not(self, app, watch, connect):
+        word = token(watch)
+        client = connect(app, client=("192.0.2.7", 4000))
+        assert client.get("/?format=json", headers={"authorization": f"Bearer {word}"}).status_code == 200
+        assert client.get("/?format=json", headers={"authorization": f"Bearer {word}x"}).status_code == 401
+
+    def test_a_token_ends_when_its_time_is_over(self, app, watch, connect, clock):
+        word = token(watch, lasts=timedelta(days=1))
+        client = connect(app)
+        assert client.get("/?format=json", headers={"authorization": f"Bearer {word}"}).status_code == 200
+        clock.pass_(timedelta(days=2))
+        assert client.get("/?format=json", headers={"authorization": f"Bearer {word}"}).status_code == 401
+
+    def test_the_ledger_never_holds_the_word_itself(self, watch):
+        word = token(watch)
+        kept = watch.ledger.facts.documents("token")
+        assert word not in str(kept) + str(tokens(watch.ledger.facts))
+        assert word not in str(watch.ledger.facts.facts(kinds=["token.*"]))
+        assert word[3:] not in (watch.path / ".watchkeeper" / "ledger.db").read_bytes().decode("latin-1")
+
+    def test_an_unknown_role_is_told_with_the_nearest(self, watch):
+        with pytest.raises(BadInput, match="Did you mean 'viewer'"):
+            token(watch, role="viewr")
+
+    def test_revoking_what_is_not_there(self, watch):
+        with pytest.raises(NotFound):
+            revoke_token(watch.ledger.facts, "nothing", by="test", now=watch.clock())
+
+
+class TestSessions:
+    def test_a_page_leads_to_the_sign_in_page_and_back(self, app, watch, connect):
+        word = token(watch)
+        client = connect(app, follow_redirects=False)
+        answer = client.get("/models/churn?period=7d", headers={"accept": "text/html"})
+        assert answer.headers["location"] == "/sign-in?back=%2Fmodels%2Fchurn%3Fperiod%3D7d"
+        answer = client.post("/sign-in", data={"token": word, "back": "/models/churn?period=7d"})
+        assert answer.headers["location"] == "/models/churn?period=7d"
+        assert client.get("/models/churn").status_code == 200
+
+    @pytest.mark.parametrize(
+        "back", ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:alert(1)"]
+    )
+    def test_signing_in_never_leads_to_another_site(self, app, watch, connect, back):
+        client = connect(app, follow_redirects=False)
+        answer = client.post("/sign-in", data={"token": token(watch), "back": back})
+        assert answer.headers["location"] == "/"
+
+    def test_the_cookie_is_closed_to_scripts_and_other_sites(self, app, watch, connect):
+        answer = connect(app, follow_redirects=False).post("/sign-in", data={"token": token(watch)})
+        line = answer.headers["set-cookie"]
+        assert "HttpOnly" in line
+        assert "SameSite=Lax" in line
+
+    def test_signing_out_ends_the_session_in_the_ledger(self, app, watch, connect):
+        client = signed_in(app, token(watch), connect)
+        kept = dict(client.cookies)
+        client.post("/sign-out")
+        again = connect(app, cookies=kept)
+        assert again.get("/?format=json").status_code == 401
+
+    def test_revoking_the_token_ends_its_sessions(self, app, watch, connect):
+        client = signed_in(app, token(watch), connect)
+        revoke_token(watch.ledger.facts, tokens(watch.ledger.facts)[0]["id"], by="test", now=watch.clock())
+        assert client.get("/?format=json").status_code == 401
+
+    def test_a_session_ends_after_half_a_day(self, app, watch, connect, clock):
+        client = signed_in(app, token(watch), connect)
+        clock.pass_(timedelta(hours=13))
+        assert client.get("/?format=json").status_code == 401
+
+    def test_five_wrong_tries_a_minute_from_one_address(self, app, watch, connect, clock):
+        word = token(watch)
+        client = connect(app, follow_redirects=False)
+        codes = [client.post("/sign-in", data={"token": "wk_wrong"}).status_code for _ in range(6)]
+        assert codes == [401] * 5 + [429]
+        answer = client.post("/sign-in", data={"token": word})
+        assert answer.status_code == 429
+        assert int(answer.headers["retry-after"]) == 60
+        clock.pass_(timedelta(seconds=61))
+        assert client.post("/sign-in", data={"token": word}).status_code == 303
+
+    def test_signing_in_out_and_failing_are_facts(self, app, watch, connect):
+        client = signed_in(app, token(watch), connect)
+        client.post("/sign-out")
+        client.post("/sign-in", data={"token": "wk_wrong"})
+        kinds = [f.kind for f in watch.ledger.facts.facts(kinds=["session.*"])]
+        assert kinds == ["session.opened", "session.closed", "session.refused"]
+
+
+class TestOtherSites:
+    def test_a_form_of_another_site_is_refused(self, app, connect):
+        for headers in ({"sec-fetch-site": "cross-site"}, {"origin": "https://evil.example"}):
+            assert connect(app).post("/sign-out", headers=headers).status_code == 403
+
+    def test_every_answer_carries_a_policy_without_inline_script(self, client):
+        for path in ("/", "/models/churn", "/static/dashboard.js", "/search?q=a", "/nothing", "/sign-in"):
+            headers = client.get(path).headers
+            policy = headers["content-security-policy"]
+            assert "unsafe" not in policy, path
+            assert "script-src 'self'" in policy
+            assert headers["x-content-type-options"] == "nosniff"
+
+    def test_pages_hold_no_inline_script_or_style(self, client):
+        for path in ("/", "/models/churn", "/facts"):
+            page = client.get(path).text
+            assert " style=" not in page
+            assert "<style" not in page
+            assert "onclick" not in page
+            assert page.count("<script") == page.count('<script type="module" src=')
+
+    def test_names_are_shown_and_never_run(self, client):
+        page = client.get("/models/churn").text
+        assert "<script>alert(1)</script>" not in page
+        assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+
+
+class TestInsideAnotherApplication:
+    def mounted(self, watch, authenticate):
+        from starlette.applications import Starlette
+        from starlette.routing import Mount
+
+        return Starlette(routes=[Mount("/watch", app=dashboard_app(watch, authenticate=authenticate))])
+
+    def test_its_own_authentication_decides(self, watch, connect):
+        def authenticate(request):
+            name = request.headers.get("x-user")
+            return Identity(name=name, role=Role.VIEWER) if name else None
+
+        client = connect(self.mounted(watch, authenticate), base_url="http://ml.example")
+        assert client.get("/watch/?format=json").status_code == 401
+        assert client.get("/watch/?format=json", headers={"x-user": "ann"}).status_code == 200
+
+    def test_it_may_be_a_coroutine_and_every_link_keeps_the_mount(self, watch, connect):
+        async def authenticate(request):
+            return Identity(name="ann", role=Role.VIEWER)
+
+        page = connect(self.mounted(watch, authenticate)).get("/watch/models/churn").text
+        links = [part.split('"')[0] for part in page.split('href="')[1:]]
+        assert links
+        assert all(link.startswith(("/watch/", "#")) for link in links), links
