@@ -45,7 +45,7 @@ class Picture:
         return out
 
 
-def spark_svg(picture: Picture, *, width: int = 160, height: int = 36) -> str:
+def spark_svg(picture: Picture, *, width: int = 160, height: int = 60) -> str:
     """A picture of a few hundred bytes for a table cell; decorative, so hidden from screen readers."""
     body = _bars(picture, width, height, 1) if picture.labels else _steps(picture, width, height, 1)
     return f'<svg viewBox="0 0 {width} {height}" preserveAspectRatio="none" aria-hidden="true">{body}</svg>'
@@ -113,12 +113,16 @@ def _steps(picture: Picture, width: float, height: float, top: float) -> str:
     n = max(1, len(picture.baseline))
 
     def path(shares: Sequence[float]) -> str:
-        parts, last = [], None
+        # Whole numbers, each relative to the one before: half the bytes, and 3,000 of these stand in one page.
+        x = 0
+        y = round(height - (height - top) * (shares[0] if shares else 0) / peak)
+        parts = [f"M0 {y}"]
         for i, share in enumerate(shares):
-            y = round(height - (height - top) * share / peak, 1)
-            if y != last:
-                parts.append(f"{'M0 ' if i == 0 else f'H{round(i * width / n, 1):g}V'}{y:g}")
-                last = y
+            now = round(height - (height - top) * share / peak)
+            if now != y:
+                at = round(i * width / n)
+                parts.append(f"h{at - x}v{now - y}")
+                x, y = at, now
         return "".join(parts) + f"H{width:g}"
 
     return f'<path class="b" d="{path(picture.baseline)}V{height:g}H0Z"/><path class="c" d="{path(picture.current)}"/>'
@@ -134,8 +138,8 @@ def _bars(picture: Picture, width: float, height: float, top: float) -> str:
         a = height - (height - top) * after / peak
         x = i * step
         parts.append(
-            f'<path class="b" d="M{x + step * 0.12:.1f} {height:g}v{-b:.1f}h{step * 0.76:.1f}V{height:g}Z"/>'
-            f'<path class="c" d="M{x + step * 0.06:.1f} {a:.1f}h{step * 0.88:.1f}"/>'
+            f'<path class="b" d="M{x + step * 0.12:.1f} {height:g}v{-b:.0f}h{step * 0.76:.1f}V{height:g}Z"/>'
+            f'<path class="c" d="M{x + step * 0.06:.1f} {a:.0f}h{step * 0.88:.1f}"/>'
         )
     return "".join(parts)
 
