@@ -27,6 +27,7 @@ from watchkeeper.decisions.alerting.inhibition import (
     parse_inhibition,
 )
 from watchkeeper.decisions.alerting.maintenance import Maintenance, parse_maintenance
+from watchkeeper.decisions.alerting.replay import Replayed, history_before, replay, walk
 from watchkeeper.decisions.alerting.routing import Route, check_routes, parse_route
 from watchkeeper.decisions.alerting.silences import Muting
 from watchkeeper.decisions.alerting.state_machine import (
@@ -71,7 +72,19 @@ from watchkeeper.stats.evidence.seasons import season_codes
 from watchkeeper.stats.states.baseline import Baseline
 from watchkeeper.stats.states.profile import Profile
 
-__all__ = ["AlertJudge", "AlertingPlan", "Judged", "alerting_plan"]
+__all__ = [
+    "AlertJudge",
+    "AlertingPlan",
+    "Judged",
+    "acknowledge_alert",
+    "add_silence",
+    "alert_document",
+    "alerting_plan",
+    "expire_silence",
+    "expire_silences",
+    "replay_rule",
+    "silences_of",
+]
 
 _OUTCOME_FAMILIES = (Family.PERFORMANCE, Family.FAIRNESS, Family.COST)
 _DRIFT_FOR_WHOM = ("psi", "jensen_shannon", "missing_drift")
@@ -482,6 +495,40 @@ def expire_silences(facts: FactStore, *, now: datetime, lease: Lease | None = No
     return len(ended)
 
 
+def replay_rule(
+    ledger: Any,
+    model: WatchedModel,
+    rule: Rule,
+    *,
+    start: datetime,
+    end: datetime,
+    measures: Mapping[str, Measure] | None = None,
+) -> Replayed:
+    """Replay *rule* over the ledger's measurements of [start, end); it reads what it needs from before.
+
+    Raises
+    ------
+    BadInput
+        the rule cannot be replayed from measurements.
+    """
+    if measures is None:
+        from watchkeeper.measures.catalogue import described_measures
+
+        measures = described_measures()
+    if end <= start:
+        raise BadInput("The replay ends before it starts.", "Give --from before --to.")
+    if not rule.selector.measure:
+        next(walk(rule, ("", "", "", ""), [Point(Window(start, end), None)], model=model.name), None)
+    table = ledger.measurements.table(
+        model.name,
+        measures=[rule.selector.measure],
+        start=start - history_before(rule, model.judge_every),
+        end=end,
+    )
+    points = points_of_table(table, model.judge_every)
+    return replay(rule, points, model=model.name, start=start, measures=measures, timezone=model.timezone)
+
+
 # ---- one run ---------------------------------------------------------------------------------------------
 
 
@@ -529,9 +576,7 @@ class _Run:
         self.shares = self._shares(rules)
         self.points = self._points(rules)
         evaluations: list[tuple[Rule, Evaluation]] = []
-        self.readings: dict[
-            tuple[Place, str], list[_ColumnReading]
-        ] = {}
+        self.readings: dict[tuple[Place, str], list[_ColumnReading]] = {}
         for rule in rules:
             if not isinstance(rule.condition, (Absence, Composite)):
                 evaluations += [(rule, e) for e in self._evaluate(rule)]

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import (
     BaseModel,
@@ -27,7 +27,10 @@ from pydantic_core import PydanticCustomError
 
 from watchkeeper.domain.schema import Kind, Role, Task
 from watchkeeper.domain.watched import Maturity, Retention, TableColumns, TableSource, WatchedModel
-from watchkeeper.errors import BadConfig, nearest
+from watchkeeper.errors import BadConfig, BadInput, nearest
+
+if TYPE_CHECKING:
+    from watchkeeper.loop.judging import AlertingPlan
 
 __all__ = ["Config", "find_project", "json_schema", "load_config", "parse_config", "secret"]
 
@@ -301,7 +304,7 @@ class Config(_Table):
     maintenance: list[dict[str, Any]] = Field(default_factory=list)
     """Maintenance windows: name, start, end or cron and duration, match."""
     inhibit: list[dict[str, Any]] = Field(default_factory=list)
-    """Inhibition: source, target, equal."""
+    """Inhibition: source, target, equal (see docs/alerts.md)."""
 
     @field_validator("models")
     @classmethod
@@ -316,16 +319,39 @@ class Config(_Table):
         return models
 
     @model_validator(mode="after")
-    def _routes_lead_somewhere(self) -> Config:
-        for route in self.routes:
-            for name in route.channels:
-                if name not in self.channels:
-                    raise PydanticCustomError(
-                        "route",
-                        "a route names the channel {name}, which is not configured.{hint}",
-                        {"name": repr(name), "hint": nearest(name, self.channels)},
-                    )
+    def _alerting_can_be_done(self) -> Config:
+        """Rules, routes, inhibitions and maintenance are read when the file is, not when the alarm is due."""
+        if self.routes or self.inhibit or self.maintenance or any(m.rules for m in self.models.values()):
+            try:
+                self.alerting()
+            except BadInput as fault:
+                text = " ".join((fault.what[:1].lower() + fault.what[1:], *fault.next_steps))
+                raise PydanticCustomError("alerting", "{text}", {"text": text}) from None
         return self
+
+    def alerting(self) -> AlertingPlan:
+        """The plan of rules, routes, inhibitions and maintenance, checked.
+
+        Raises
+        ------
+        BadInput
+            one of them cannot be used.
+        """
+        from watchkeeper.loop.judging import alerting_plan
+
+        known = None
+        if any(m.rules for m in self.models.values()):
+            from watchkeeper.measures.catalogue import described_measures
+
+            known = list(described_measures())
+        return alerting_plan(
+            self.watched(),
+            routes=[route.model_dump() for route in self.routes],
+            inhibit=self.inhibit,
+            maintenance=self.maintenance,
+            channels=list(self.channels),
+            measures=known,
+        )
 
     def watched(self) -> dict[str, WatchedModel]:
         """Every model, in the domain's words."""

@@ -1,0 +1,321 @@
+"""``watchkeeper alerts``: what fires, and rules tried out before they wake anybody."""
+
+from __future__ import annotations
+
+import getpass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from watchkeeper.cli.project import opened, project_option
+from watchkeeper.cli.terminal import json_option, print_json, print_table
+
+__all__ = ["alerts", "moment"]
+
+
+def moment(text: str) -> datetime:
+    """Read a time: ISO 8601 (UTC unless it says otherwise), or how long ago, such as ``30d``."""
+    from watchkeeper.domain.rule import duration_of
+    from watchkeeper.errors import BadInput
+
+    try:
+        return datetime.now(UTC) - duration_of(text)
+    except BadInput:
+        pass
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise BadInput(
+            f"{text!r} is not a time.", 'Write "2026-01-31", "2026-01-31T22:00Z" or "30d" ago.'
+        ) from None
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at
+
+
+@click.group()
+def alerts() -> None:
+    """What fires, and what a rule would have done."""
+
+
+@alerts.command("list")
+@click.option("--model", help="Only of this model.")
+@click.option(
+    "--state",
+    "states",
+    multiple=True,
+    type=click.Choice(["pending", "firing", "resolved", "inactive", "all"]),
+    help="Which states (default: pending and firing).",
+)
+@click.option(
+    "--limit", default=100, show_default=True, type=click.IntRange(min=1), help="At most this many."
+)
+@project_option
+@json_option
+def list_alerts(model: str | None, states: tuple[str, ...], limit: int, project: Path, as_json: bool) -> int:
+    """List alerts, the gravest first. Exit status 1: at least one fires."""
+    from watchkeeper.decisions.alerting.story import alert_story
+    from watchkeeper.domain.alert import Alert
+
+    wanted = [] if "all" in states else list(states or ("pending", "firing"))
+    with opened(project) as watch:
+        if model is not None:
+            watch.model(model)
+        documents = watch.ledger.facts.documents(
+            "alert", states=wanted, model=model, limit=limit, order="-rank"
+        )
+        total = watch.ledger.facts.count("alert", states=wanted, model=model)
+    firing = any(d.state == "firing" for d in documents)
+    if as_json:
+        print_json({"alerts": [d.body for d in documents], "total": total})
+        return int(firing)
+    if not documents:
+        click.echo("Nothing fires." if not states else "There are none.")
+        return 0
+    rows = []
+    for d in documents:
+        alert = Alert.of_body(d.body)
+        state = alert.state.value + (f", seen by {alert.acknowledged_by}" if alert.acknowledged_by else "")
+        since = f"{alert.since:%Y-%m-%d %H:%M}" if alert.since else ""
+        rows.append((d.key, state, alert.severity.value, since, alert_story(alert).headline))
+    print_table(("alert", "state", "severity", "since (UTC)", "what"), rows)
+    if total > len(documents):
+        click.echo(f"{total - len(documents):,} more; see --limit.")
+    return int(firing)
+
+
+@alerts.command("show")
+@click.argument("alert")
+@project_option
+@json_option
+def show_alert(alert: str, project: Path, as_json: bool) -> None:
+    """Tell the whole story of ALERT (its fingerprint, or how it begins)."""
+    from watchkeeper.decisions.alerting.story import alert_story
+    from watchkeeper.domain.alert import Alert
+    from watchkeeper.loop.judging import alert_document
+
+    with opened(project) as watch:
+        document = alert_document(watch.ledger.facts, alert)
+        facts = watch.ledger.facts.facts(subject=document.key, limit=1000)
+    if as_json:
+        print_json(
+            {
+                **document.body,
+                "history": [{"at": f.at, "kind": f.kind, "actor": f.actor, **f.body} for f in facts],
+            }
+        )
+        return
+    found = Alert.of_body(document.body)
+    story = alert_story(found)
+    click.echo(f"{story.headline}\n")
+    for line in story.lines():
+        click.echo(line)
+    if found.about:
+        click.echo(f"\n{found.about}")
+    if found.runbook:
+        click.echo(f"Runbook: {found.runbook}")
+    click.echo("\nLabels: " + ", ".join(f"{k}={v}" for k, v in found.labels.items()))
+    click.echo("\nHistory:")
+    for fact in facts:
+        click.echo(
+            f"  {fact.at:%Y-%m-%d %H:%M} {fact.kind.removeprefix('alert.')} by {fact.actor} {fact.body.get('text') or fact.body.get('note') or ''}"
+        )
+
+
+@alerts.command("ack")
+@click.argument("alert")
+@click.option("--note", default="", help="What you are doing about it.")
+@click.option("--as", "actor", default="", help="Your name (default: the login name).")
+@click.option("--undo", is_flag=True, help="Take the acknowledgement back.")
+@project_option
+def ack(alert: str, note: str, actor: str, undo: bool, project: Path) -> None:
+    """Say that you have seen ALERT: repeats stop until it resolves."""
+    from watchkeeper.loop.judging import acknowledge_alert
+
+    with opened(project) as watch:
+        after = acknowledge_alert(
+            watch.ledger.facts,
+            alert,
+            actor=actor or getpass.getuser(),
+            now=watch.clock(),
+            note=note,
+            back=undo,
+        )
+    click.echo(
+        f"{after.fingerprint} {'is not acknowledged any more' if undo else f'acknowledged by {after.acknowledged_by}'}."
+    )
+
+
+@alerts.command("test")
+@click.argument("rule")
+@click.option("--model", help="The model (needed where there are several).")
+@click.option("--from", "start", default="30d", show_default=True, help='A time, or how long ago ("30d").')
+@click.option("--to", "end", default="0s", help="A time, or how long ago (default: now).")
+@project_option
+@json_option
+def test_rule(rule: str, model: str | None, start: str, end: str, project: Path, as_json: bool) -> int:
+    """Replay RULE over history: when would it have fired?
+
+    RULE is the name of a configured rule, or a file (TOML) with one rule that is not yet switched on. Exit
+    status 1: it would have fired.
+    """
+    from watchkeeper.loop.judging import replay_rule
+
+    first, last = moment(start), moment(end)
+    with opened(project) as watch:
+        name = model or _only_model(watch)
+        found = _rule_of(watch, rule, name)
+        done = replay_rule(watch.ledger, watch.model(name), found, start=first, end=last)
+    if as_json:
+        print_json(
+            {
+                "rule": done.rule,
+                "model": name,
+                "series": done.series,
+                "windows": done.windows,
+                "verdicts": done.verdicts,
+                "firing_share": done.firing_share,
+                "episodes": [
+                    {
+                        k: getattr(e, k)
+                        for k in (
+                            "subject",
+                            "segment",
+                            "version",
+                            "since",
+                            "fired_at",
+                            "resolved_at",
+                            "sentence",
+                            "flapping",
+                        )
+                    }
+                    for e in done.episodes
+                ],
+            }
+        )
+        return int(bool(done.episodes))
+    if not done.series:
+        click.echo(
+            f"{done.rule} finds nothing to read: no series of {found.selector.measure!r} in that time."
+        )
+        return 0
+    click.echo(
+        f"{done.rule} over {done.windows} windows of {done.series} series: fired {len(done.episodes)} times, "
+        f"in {done.firing_share:.0%} of windows."
+    )
+    click.echo("Verdicts: " + ", ".join(f"{n:,} {v}" for v, n in done.verdicts.items()))
+    if done.episodes:
+        rows = [
+            (
+                f"{e.fired_at:%Y-%m-%d %H:%M}",
+                "goes on" if e.resolved_at is None else f"{e.resolved_at:%Y-%m-%d %H:%M}",
+                " ".join(x for x in (e.subject, e.segment, e.version) if x) or "all rows",
+                e.sentence + (" (flapping)" if e.flapping else ""),
+            )
+            for e in done.episodes[:50]
+        ]
+        print_table(("fired (UTC)", "resolved", "where", "what"), rows)
+        if len(done.episodes) > 50:
+            click.echo(f"{len(done.episodes) - 50:,} more; see --json.")
+    return int(bool(done.episodes))
+
+
+@alerts.command("check")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@project_option
+def check(files: tuple[Path, ...], project: Path) -> int:
+    """Run the rule tests in FILES (TOML or YAML). Exit status 1: one failed.
+
+    Each test gives made-up series and the state that the alert must have after a window.
+    """
+    from watchkeeper.decisions.alerting.unit_tests import check_file
+    from watchkeeper.errors import BadConfig, BadInput
+    from watchkeeper.loop.judging import AlertJudge, alerting_plan
+    from watchkeeper.measures.catalogue import described_measures
+    from watchkeeper.wiring.config import find_project, load_config
+
+    rules: dict[str, Any] = {}
+    try:
+        models = load_config(find_project(project)).watched()
+    except BadConfig as cause:
+        if "no watchkeeper.toml" not in cause.what:
+            raise
+        models = {}
+    judge = AlertJudge(alerting_plan(models))
+    for model in models.values():
+        rules |= {r.name: r for r in judge.rules_of(model)}
+    failed = passed = 0
+    for file in files:
+        try:
+            results = check_file(_read(file), rules=list(rules.values()), measures=described_measures())
+        except BadInput as cause:
+            raise BadInput(f"{file}: {cause.what}", *cause.next_steps) from None
+        for result in results:
+            passed, failed = passed + result.ok, failed + (not result.ok)
+            if not result.ok:
+                click.echo(f"FAILED  {file}, {result.test}: {result.sentence}")
+    click.echo(f"{passed} held, {failed} failed.")
+    return int(failed > 0)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    import tomllib
+
+    from watchkeeper.errors import BadInput, MissingExtra
+
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as cause:
+        raise BadInput(f"it cannot be read: {cause}.") from cause
+    if file.suffix in (".yaml", ".yml"):
+        try:
+            import yaml
+        except ImportError as cause:
+            raise MissingExtra(
+                adapter="YAML of rule tests",
+                library="pyyaml",
+                extra="server",
+                instead="Or write the file as TOML",
+            ) from cause
+        try:
+            raw = yaml.safe_load(text)
+        except yaml.YAMLError as cause:
+            raise BadInput(f"it is not valid YAML: {cause}.") from cause
+        if not isinstance(raw, dict):
+            raise BadInput("it holds no tests.")
+        return raw
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as cause:
+        raise BadInput(f"it is not valid TOML: {cause}.") from cause
+
+
+def _only_model(watch: Any) -> str:
+    from watchkeeper.errors import BadInput
+
+    if len(watch.models) != 1:
+        raise BadInput(
+            "This project has several models.", f"Say which:  --model {next(iter(watch.models), 'NAME')}"
+        )
+    return str(next(iter(watch.models)))
+
+
+def _rule_of(watch: Any, rule: str, model: str) -> Any:
+    from watchkeeper.decisions.rules.catalogue import parse_rule
+    from watchkeeper.errors import BadInput, NotFound, nearest
+    from watchkeeper.loop.judging import AlertJudge, alerting_plan
+    from watchkeeper.measures.catalogue import described_measures
+
+    file = Path(rule)
+    if file.suffix in (".toml", ".yaml", ".yml"):
+        raw = _read(file)
+        tables = raw.get("rule", raw)
+        tables = [tables] if isinstance(tables, dict) else tables
+        if len(tables) != 1:
+            raise BadInput(f"{file} holds {len(tables)} rules.", "Write one, to be replayed.")
+        return parse_rule(tables[0], measures=described_measures())
+    judge = AlertJudge(alerting_plan(watch.models))
+    known = {r.name: r for r in judge.rules_of(watch.model(model), watch.baseline(model))}
+    if rule not in known:
+        raise NotFound(f"{model} has no rule {rule!r}.{nearest(rule, known)}", f"Known: {', '.join(known)}.")
+    return known[rule]

@@ -1,0 +1,152 @@
+"""``watchkeeper silences``: mute what is known, for a while, with a name and a reason."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from watchkeeper.cli.alerts import moment
+from watchkeeper.cli.project import opened, project_option
+from watchkeeper.cli.terminal import json_option, print_json, print_table
+
+if TYPE_CHECKING:
+    from watchkeeper.decisions.alerting.silences import Preview
+    from watchkeeper.loop.watch import Watch
+
+__all__ = ["silences"]
+
+
+@click.group()
+def silences() -> None:
+    """Mute alerts for a while: they still fire and resolve, and nobody is told."""
+
+
+@silences.command("list")
+@click.option("--all", "everything", is_flag=True, help="Also those that have ended.")
+@project_option
+@json_option
+def list_silences(everything: bool, project: Path, as_json: bool) -> None:
+    """List silences, those that end first on top."""
+    from watchkeeper.loop.judging import silences_of
+
+    with opened(project) as watch:
+        now = watch.clock()
+        found = silences_of(watch.ledger.facts, states=("active", "expired") if everything else ("active",))
+    found = sorted((s for s in found if everything or s.ends_at > now), key=lambda s: s.ends_at)
+    if as_json:
+        print_json([{"id": s.id, **s.to_body()} for s in found])
+        return
+    if not found:
+        click.echo("There are none.")
+        return
+    rows = [
+        (s.id, " ".join(map(str, s.matchers)), f"{s.ends_at:%Y-%m-%d %H:%M}", s.author, s.reason)
+        for s in found
+    ]
+    print_table(("silence", "mutes", "until (UTC)", "author", "reason"), rows)
+
+
+@silences.command("add")
+@click.argument("matchers", nargs=-1, required=True)
+@click.option("--reason", required=True, help="Why; whoever finds it later will want to know.")
+@click.option("--for", "lasts", help='How long, such as "4h".')
+@click.option("--until", help="A time at which it ends.")
+@click.option("--from", "start", help="A time at which it begins (default: now).")
+@click.option("--as", "author", default="", help="Your name (default: the login name).")
+@project_option
+@json_option
+def add(
+    matchers: tuple[str, ...],
+    reason: str,
+    lasts: str | None,
+    until: str | None,
+    start: str | None,
+    author: str,
+    project: Path,
+    as_json: bool,
+) -> None:
+    """Add a silence for alerts that match all MATCHERS.
+
+    A matcher is label=value, label!=value, label=~regex or label!~regex.
+    """
+    from watchkeeper.domain.rule import duration_of
+    from watchkeeper.loop.judging import add_silence
+
+    with opened(project) as watch:
+        silence = add_silence(
+            watch.ledger.facts,
+            matchers,
+            author=author or getpass.getuser(),
+            reason=reason,
+            now=watch.clock(),
+            lasts=None if lasts is None else duration_of(lasts),
+            starts_at=None if start is None else moment(start),
+            ends_at=None if until is None else moment(until),
+        )
+        found = _preview(watch, matchers)
+    if as_json:
+        print_json({"id": silence.id, **silence.to_body()})
+        return
+    click.echo(f"Silence {silence.id} holds until {silence.ends_at:%Y-%m-%d %H:%M} UTC.")
+    _say(found)
+
+
+@silences.command("expire")
+@click.argument("silence")
+@click.option("--as", "actor", default="", help="Your name (default: the login name).")
+@project_option
+def expire(silence: str, actor: str, project: Path) -> None:
+    """End SILENCE now: alerts that it muted and that still fire are told."""
+    from watchkeeper.loop.judging import expire_silence
+
+    with opened(project) as watch:
+        expire_silence(watch.ledger.facts, silence, actor=actor or getpass.getuser(), now=watch.clock())
+    click.echo(f"Silence {silence} has ended.")
+
+
+@silences.command("preview")
+@click.argument("matchers", nargs=-1, required=True)
+@project_option
+@json_option
+def show_preview(matchers: tuple[str, ...], project: Path, as_json: bool) -> None:
+    """Show what a silence with MATCHERS would mute now, without adding it."""
+
+    with opened(project) as watch:
+        found = _preview(watch, matchers)
+    if as_json:
+        print_json(
+            {
+                "firing": [a.to_body() for a in found.firing],
+                "pending": [a.to_body() for a in found.pending],
+                "quiet": found.quiet,
+                "hints": list(found.hints),
+            }
+        )
+        return
+    _say(found)
+
+
+def _preview(watch: Watch, matchers: Sequence[str]) -> Preview:
+    from watchkeeper.decisions.alerting.silences import preview
+    from watchkeeper.domain.alert import Alert
+    from watchkeeper.domain.silence import parse_matchers
+
+    documents = watch.ledger.facts.documents("alert", limit=1_000_000, order="-rank")
+    return preview(parse_matchers(matchers), [Alert.of_body(d.body) for d in documents])
+
+
+def _say(found: Preview) -> None:
+    from watchkeeper.decisions.alerting.story import alert_story
+
+    click.echo(
+        f"It mutes {len(found.firing)} firing and {len(found.pending)} pending alerts, "
+        f"and {found.quiet} that are quiet now."
+    )
+    for alert in (*found.firing, *found.pending)[:20]:
+        click.echo(f"  {alert.fingerprint}  {alert_story(alert).headline}")
+    for hint in found.hints:
+        click.echo(f"Note: {hint}")
