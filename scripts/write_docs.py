@@ -184,8 +184,9 @@ def command_page() -> str:
         rows = [f"| `{cell(names)}` | {cell(text)} |" for names, text in records if text]
         if rows:
             parts.append("| option | what it does |\n|---|---|\n" + "\n".join(rows))
-        if command is group and command.epilog:
-            parts.append(inspect.cleandoc(command.epilog))
+        if command.epilog:
+            epilog = inspect.cleandoc(command.epilog).replace("\b\n", "")
+            parts.append(f"```text\n{epilog}\n```")
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
