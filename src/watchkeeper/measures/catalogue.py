@@ -11,7 +11,7 @@ from watchkeeper.measures.entry import Entry
 
 __all__ = ["ROOMS", "described_measures", "entries", "entry"]
 
-ROOMS = ("drift", "quality", "performance", "service")
+ROOMS = ("drift", "quality", "performance", "estimate", "service")
 
 
 @cache
