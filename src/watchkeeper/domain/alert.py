@@ -143,17 +143,18 @@ class Alert:
     def of_body(cls, body: Mapping[str, Any]) -> Alert:
         """Read what `to_body` wrote; unknown keys of a later version are passed over."""
         given: dict[str, Any] = {}
-        for name, kind in _FIELDS:
-            if name not in body:
-                continue
-            item = body[name]
-            if kind == "time":
-                item = datetime.fromisoformat(item)
-            elif kind == "log":
-                item = tuple(LogEntry(datetime.fromisoformat(at), actor, text) for at, actor, text in item)
+        for name, item in body.items():
+            kind = _KINDS.get(name)
+            if kind == "plain":
+                given[name] = item
+            elif kind == "time":
+                given[name] = datetime.fromisoformat(item)
             elif kind == "word":
-                item = _WORDS[name](item)
-            given[name] = item
+                given[name] = _WORDS[name](item)
+            elif kind == "log":
+                given[name] = tuple(
+                    LogEntry(datetime.fromisoformat(at), actor, text) for at, actor, text in item
+                )
         return cls(**given)
 
 
@@ -171,3 +172,4 @@ _FIELDS = tuple(
     )
     for f in fields(Alert)
 )
+_KINDS = dict(_FIELDS)

@@ -90,6 +90,8 @@ _OUTCOME_FAMILIES = (Family.PERFORMANCE, Family.FAIRNESS, Family.COST)
 _DRIFT_FOR_WHOM = ("psi", "jensen_shannon", "missing_drift")
 _ACTOR = "watchkeeper"
 _ALL = 1_000_000
+_LATELY = 2_000
+"""Alerts that are over and are read with every window; older ones are looked up when they fail again."""
 
 BROKEN = Rule(
     name="evaluation failed",
@@ -547,15 +549,40 @@ class _Run:
         self.judged_by, self.ledger, self.model = judge, ledger, model
         self.window, self.now, self.lease = window, now, lease
         self.measures = judge.measures
-        self.alerts: dict[str, Alert] = {}
         self.revisions: dict[tuple[str, str], int] = {}
-        for document in ledger.facts.documents("alert", model=model.name, limit=_ALL):
-            self.alerts[document.key] = Alert.of_body(document.body)
-            self.revisions["alert", document.key] = document.revision
-        self.before = dict(self.alerts)
+        self.before: dict[str, Alert | None] = {}
+        self.after: dict[str, Alert] = {}
+        self.all_loaded = False
         self.evidence: dict[str, dict[str, Any]] = {}
         self.changed_evidence: dict[str, dict[str, Any]] = {}
         self.changes: list[tuple[Alert, Transition]] = []
+
+    def _load_alerts(self) -> None:
+        """Alerts that are live or ended lately; of the others, those that a failing rule asks for (`_alert`)."""
+        facts = self.ledger.facts
+        live = facts.documents("alert", states=["firing", "pending"], model=self.model.name, limit=_ALL)
+        lately = facts.documents(
+            "alert", states=["resolved", "inactive"], model=self.model.name, limit=_LATELY
+        )
+        self.all_loaded = len(lately) < _LATELY
+        for document in (*live, *lately):
+            self._keep(document)
+
+    def _keep(self, document: Document) -> None:
+        self.before[document.key] = Alert.of_body(document.body)
+        self.revisions["alert", document.key] = document.revision
+
+    def _alert(self, name: str, *, look: bool = True) -> Alert | None:
+        """An alert as it was before this window; *look* for it in the ledger where it was not loaded."""
+        if name not in self.before:
+            if self.all_loaded or not look:
+                return None
+            document = self.ledger.facts.document("alert", name)
+            if document is None:
+                self.before[name] = None
+            else:
+                self._keep(document)
+        return self.before[name]
 
     # ---- a window
 
@@ -568,6 +595,7 @@ class _Run:
     ) -> Judged:
         assert self.window is not None
         self.placed, self.profiles, self.baseline, self.mature = placed, profiles, baseline, mature
+        self._load_alerts()
         for document in self.ledger.facts.documents("evidence", model=self.model.name, limit=_ALL):
             self.evidence[document.key] = dict(document.body)
             self.revisions["evidence", document.key] = document.revision
@@ -692,7 +720,7 @@ class _Run:
             segment=segment,
             version=version,
         )
-        alert = self.before.get(identity(alert_labels(place, rule, self.model.labels)))
+        alert = self._alert(identity(alert_labels(place, rule, self.model.labels)), look=False)
         if alert is None or self.window is None:
             return False
         if alert.window_end == self.window.end:
@@ -997,10 +1025,11 @@ class _Run:
         retrospective: bool = False,
     ) -> None:
         name = identity(labels)
-        before = self.alerts.get(name)
-        if before is None and evaluation.verdict is not Verdict.FAIL:
+        fails = evaluation.verdict is Verdict.FAIL
+        before = self.after.get(name) or self._alert(name, look=fails or self.window is None)
+        if before is None and not fails:
             return
-        whom = self._whom(evaluation) if evaluation.verdict is Verdict.FAIL else None
+        whom = self._whom(evaluation) if fails else None
         # A quiet rule may speak of any window; nobody is woken by it.
         after, found = step(
             before,
@@ -1014,7 +1043,7 @@ class _Run:
         )
         if after is None or after is before:
             return
-        self.alerts[name] = after
+        self.after[name] = after
         self.changes += [(after, t) for t in found]
 
     def _whom(self, evaluation: Evaluation) -> dict[str, Any]:
@@ -1066,7 +1095,7 @@ class _Run:
     # ---- writing
 
     def _write(self, evaluations: Sequence[Evaluation], *, judged: bool = True) -> None:
-        changed = [a for name, a in self.alerts.items() if self.before.get(name) is not a]
+        changed = list(self.after.values())
         where = self.window.label if self.window is not None else self.now.isoformat()
         facts = [
             Fact(
@@ -1137,7 +1166,7 @@ class _Run:
 
     def _groups(self) -> list[Document]:
         told = {"fired", "reopened", "resolved", "flapping", "calmed", "current"}
-        changed = {a.fingerprint: self.alerts[a.fingerprint] for a, t in self.changes if t.kind in told}
+        changed = {a.fingerprint: self.after[a.fingerprint] for a, t in self.changes if t.kind in told}
         if not changed or not self.judged_by.plan.routes:
             return []
         known: dict[str, Document] = {

@@ -33,6 +33,7 @@ from watchkeeper.errors import BadTransition
 __all__ = ["acknowledge", "alert_labels", "retrospective_labels", "step", "unacknowledge", "with_log"]
 
 _LOG = 50
+_QUIET = (AlertState.INACTIVE, AlertState.RESOLVED)
 
 
 def alert_labels(
@@ -122,6 +123,8 @@ def step(
         if alert.verdict == verdict.value and alert.window_end == at:
             return alert, ()
         return replace(alert, verdict=verdict.value, sentence=evaluation.sentence, window_end=at), ()
+    if verdict is Verdict.PASS and alert.state in _QUIET and "1" not in alert.flips and not alert.flapping:
+        return alert, ()  # long over: a pass is no news, and is not written down with every window
     again = alert.window_end == at and alert.flips != ""
     if verdict is Verdict.FAIL:
         after, found = _failed(alert, evaluation, rule, at, now, labels, recent, retrospective, whom)
