@@ -135,7 +135,7 @@ def alert_payload(
     """
     labels = {LABEL.sub("_", str(k)): str(v) for k, v in alert["labels"].items() if str(v) != ""}
     labels = {("_" + k if k[0].isdigit() else k): v for k, v in labels.items() if k}
-    labels.setdefault("alertname", str(alert.get("rule") or "Watchkeeper"))
+    labels.setdefault("alertname", str(alert.get("rule") or labels.get("rule") or "Watchkeeper"))
     if alert.get("severity"):
         labels.setdefault("severity", str(alert["severity"]))
     said = {

@@ -1,6 +1,6 @@
 """One HTTP request of a notifier, and what its answer means: done, try again (when?), or do not.
 
-Redirects are not followed (a notification goes where its owner said), an answer is read up to 64 KiB, and no
+Redirects are not followed (a notification goes where its owner said), an answer is read up to 64 MiB, and no
 message holds the address, since the addresses of chats are secrets.
 """
 
@@ -21,7 +21,7 @@ from watchkeeper.errors import BadConfig, StoreUnavailable
 __all__ = ["Refused", "TryAgain", "judge", "request_json", "retry_after_s"]
 
 TIMEOUT_S = 10.0
-MOST_BYTES = 65_536
+MOST_BYTES = 64 * 1024 * 1024
 LATER = frozenset({408, 423, 425, 429})
 """Client errors that pass by themselves; every server error does."""
 

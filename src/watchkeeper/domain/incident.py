@@ -1,0 +1,166 @@
+"""An incident: from the first sign to the last follow-up, with everything that happened on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from watchkeeper.domain.rule import Severity
+
+__all__ = ["Incident", "IncidentTask", "Phase", "TimelineEntry"]
+
+
+class Phase(StrEnum):
+    """Where an incident stands.
+
+    >>> Phase.MITIGATION.is_open, Phase.POST_MORTEM.is_open
+    (True, False)
+    """
+
+    DETECTION = "detection"
+    ASSESSMENT = "assessment"
+    MITIGATION = "mitigation"
+    RESOLUTION = "resolution"
+    POST_MORTEM = "post_mortem"
+    CLOSED = "closed"
+    MERGED = "merged"
+    """It goes on as part of another."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the trouble itself still goes on."""
+        return self in (Phase.DETECTION, Phase.ASSESSMENT, Phase.MITIGATION)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimelineEntry:
+    """One line of the timeline. Lines are appended; only their pin changes."""
+
+    number: int
+    at: datetime
+    """When it happened."""
+    noted_at: datetime
+    """When it was written down; later than ``at`` for what is told afterwards."""
+    actor: str
+    kind: str
+    """``phase``, ``alert``, ``note``, ``task``, ``runbook``, ``role``, ``severity``, ``merge``, ``external``."""
+    text: str
+    pinned: bool = False
+    automatic: bool = False
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentTask:
+    """Something to do: during the incident, or a follow-up that stays open after it."""
+
+    number: int
+    text: str
+    created_at: datetime
+    created_by: str
+    owner: str = ""
+    due: datetime | None = None
+    follow_up: bool = False
+    done_at: datetime | None = None
+    done_by: str = ""
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it is done."""
+        return self.done_at is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incident:
+    """One incident, as it stands now; facts ``incident.*`` say how it came to that.
+
+    ``alerts`` maps fingerprints to their state when last heard of. ``entered`` says when each phase began.
+    """
+
+    number: int
+    title: str
+    severity: Severity
+    phase: Phase = Phase.DETECTION
+    model: str = ""
+    owner: str = ""
+    roles: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    group: str = ""
+    """What it was grouped by: alerts with the same group join it."""
+    started_at: datetime
+    """When the trouble began, as far as is known."""
+    detected_at: datetime
+    acknowledged_at: datetime | None = None
+    """When a person first did something about it."""
+    entered: Mapping[str, datetime] = field(default_factory=dict)
+    alerts: Mapping[str, str] = field(default_factory=dict)
+    features: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """What it is like: rules, measures, columns, segments; for finding similar ones."""
+    timeline: tuple[TimelineEntry, ...] = ()
+    tasks: tuple[IncidentTask, ...] = ()
+    lessons: tuple[str, ...] = ()
+    cause: str = ""
+    assessment: Mapping[str, Any] = field(default_factory=dict)
+    merged_into: int | None = None
+    merged: tuple[int, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """Its name in the ledger."""
+        return str(self.number)
+
+    @property
+    def is_firing(self) -> bool:
+        """Whether an alert of it still fires."""
+        return "firing" in self.alerts.values()
+
+    @property
+    def open_follow_ups(self) -> tuple[IncidentTask, ...]:
+        """Follow-ups that nobody has done yet."""
+        return tuple(t for t in self.tasks if t.follow_up and not t.is_done)
+
+    def to_body(self) -> dict[str, Any]:
+        """Plain JSON values; `Incident.of_body` reads them back."""
+        return {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
+
+    @classmethod
+    def of_body(cls, body: Mapping[str, Any]) -> Incident:
+        """Read what `to_body` wrote; unknown keys of a later version are passed over."""
+        given: dict[str, Any] = {f.name: body[f.name] for f in fields(cls) if f.name in body}
+        given["severity"], given["phase"] = Severity(body["severity"]), Phase(body["phase"])
+        for name in ("started_at", "detected_at", "acknowledged_at"):
+            given[name] = _time(body.get(name))
+        given["entered"] = {k: datetime.fromisoformat(v) for k, v in body.get("entered", {}).items()}
+        given["features"] = {k: tuple(v) for k, v in body.get("features", {}).items()}
+        given["timeline"] = tuple(_read(TimelineEntry, e, "at", "noted_at") for e in body.get("timeline", ()))
+        given["tasks"] = tuple(
+            _read(IncidentTask, t, "created_at", "due", "done_at") for t in body.get("tasks", ())
+        )
+        given["lessons"], given["merged"] = tuple(body.get("lessons", ())), tuple(body.get("merged", ()))
+        return cls(**given)
+
+
+def _plain(item: Any) -> Any:
+    if isinstance(item, datetime):
+        return item.isoformat()
+    if isinstance(item, StrEnum):
+        return item.value
+    if isinstance(item, (TimelineEntry, IncidentTask)):
+        return {f.name: _plain(getattr(item, f.name)) for f in fields(item)}
+    if isinstance(item, Mapping):
+        return {str(k): _plain(v) for k, v in item.items()}
+    if isinstance(item, (tuple, list)):
+        return [_plain(v) for v in item]
+    return item
+
+
+def _read(kind: type, raw: Mapping[str, Any], *times: str) -> Any:
+    known = {f.name: raw[f.name] for f in fields(kind) if f.name in raw}
+    return kind(**{k: _time(v) if k in times else v for k, v in known.items()})
+
+
+def _time(text: Any) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
