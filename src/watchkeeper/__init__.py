@@ -34,6 +34,7 @@ __all__ = [
     "__version__",
     "baseline",
     "compare",
+    "open",
     "profile",
     "wrap",
 ]
@@ -46,6 +47,7 @@ _DOORS = {
     "WatchkeeperError": "watchkeeper.errors",
     "baseline": "watchkeeper.loop.profiling",
     "compare": "watchkeeper.loop.compare",
+    "open": "watchkeeper.wiring",
     "profile": "watchkeeper.loop.profiling",
     "wrap": "watchkeeper.capture.wrapping",
 }

@@ -23,7 +23,23 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "profile": ("watchkeeper.cli.profile:profile", "Profile a file: every column in figures, in one pass."),
     "show": ("watchkeeper.cli.show:show", "Show what a saved baseline, profile or report holds."),
+    "calibrate": (
+        "watchkeeper.cli.calibrate:calibrate",
+        "How often would the rules cry wolf, and what would they find?",
+    ),
     "measures": ("watchkeeper.cli.measures:measures", "List the measures, or explain one."),
+    "alerts": ("watchkeeper.cli.alerts:alerts", "What fires, and what a rule would have done."),
+    "silences": ("watchkeeper.cli.silences:silences", "Mute alerts for a while, with a name and a reason."),
+    "init": ("watchkeeper.cli.init:init", "Make a project: one file that teaches, a baseline, a first check."),
+    "record": ("watchkeeper.cli.record:record", "Record the predictions in a file."),
+    "outcomes": ("watchkeeper.cli.record:outcomes", "Record the outcomes in a file."),
+    "tick": ("watchkeeper.cli.tick:tick", "Measure every window that is due."),
+    "serve": ("watchkeeper.cli.serve:serve", "Run the HTTP API, the dashboard and the tick."),
+    "status": ("watchkeeper.cli.status:status", "What is watched, how fresh, and what is wrong."),
+    "explain": ("watchkeeper.cli.explain:explain", "Why a window's numbers are what they are."),
+    "backfill": ("watchkeeper.cli.backfill:backfill", "Measure a stretch of time again."),
+    "forget": ("watchkeeper.cli.forget:forget", "Remove rows for good."),
+    "config": ("watchkeeper.cli.config:config", "Check watchkeeper.toml, or print its schema."),
 }
 """Name -> (where it lives, its line in the help). The help is listed without importing any command."""
 

@@ -49,6 +49,12 @@ class Drained:
     windows: int = 0
     problems: list[str] = field(default_factory=list)
 
+    def add(self, other: Drained) -> None:
+        """Count what another drain of the same model did."""
+        for name in ("predictions", "outcomes", "duplicates", "revisions", "unplaced", "windows"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.problems += other.problems
+
 
 def drain(
     model: WatchedModel,

@@ -27,6 +27,8 @@ _ROLE_COLUMNS = {
     "prediction": "wk_prediction",
     "score": "wk_score",
     "actual": "wk_actual",
+    "latency_s": "wk_latency_s",
+    "error": "wk_error",
 }
 
 
@@ -190,8 +192,8 @@ def _batch_rows(event: Batch, version: str, flushed_us: int) -> pa.Table:
         kept = ("wk_id", "wk_at", "wk_received", "wk_order", "wk_actual")
         return pa.table({n: columns[n] for n in kept})
     columns["wk_version"] = _constant(version, count, pa.string())
-    columns["wk_latency_s"] = _constant(event.latency_s, count, pa.float64())
-    columns["wk_error"] = _constant(event.error, count, pa.string())
+    columns.setdefault("wk_latency_s", _constant(event.latency_s, count, pa.float64()))
+    columns.setdefault("wk_error", _constant(event.error, count, pa.string()))
     columns["wk_tags"] = _constant(
         json.dumps(event.tags, default=str) if event.tags else None, count, pa.string()
     )

@@ -7,6 +7,7 @@ and clears the marks. Running it twice changes nothing; a crash between two step
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -16,16 +17,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from watchkeeper.domain.fact import Fact, Lease
+from watchkeeper.domain.fact import Document, Fact, Lease
 from watchkeeper.domain.measurement import Measurement
 from watchkeeper.domain.series import PlacedMeasurement, WindowKey, WindowState
 from watchkeeper.domain.watched import WatchedModel
 from watchkeeper.domain.window import Window, day_of, floor_to
 from watchkeeper.errors import LeaseLost, WatchkeeperError
-from watchkeeper.loop.drain import Drained, drain
+from watchkeeper.loop.drain import Drained
+from watchkeeper.loop.retention import OLD_BINS, maintain
 from watchkeeper.loop.window_profiles import (
     StoredWindow,
     WindowFold,
+    known_edges,
+    lake_columns,
     parts_of,
     profiles_of,
     watch_schema,
@@ -43,6 +47,8 @@ if TYPE_CHECKING:
     from watchkeeper.loop.watch import Watch
 
 __all__ = ["Judge", "Ticked", "judged_window", "measure_stored", "tick"]
+
+_log = logging.getLogger("watchkeeper.tick")
 
 LEASE = "tick"
 LEASE_FOR = timedelta(minutes=5)
@@ -99,19 +105,57 @@ def tick(
         model = watch.model(name)
         try:
             if model.table is None:
-                done.drained[name] = drain(
-                    model, data=watch.data, lake=watch.lake, ledger=watch.ledger, lease=lease
-                )
+                done.drained[name] = watch.drain(model, lease)
             else:
                 watch.look_at_table(model, lease)
             lease = _Model(watch, model, lease, done, judges, progress).run()
+            for said in maintain(watch, model, lease).problems:
+                done.problems.append(f"{name}: {said}")
         except LeaseLost as lost:
             done.problems.append(lost.what)
             return done
         except WatchkeeperError as problem:
             done.problems.append(f"{name}: {problem.what}")
+        except Exception as bug:  # one model's trouble must not hold up the others, also when it is ours
+            _log.exception("the tick of %s failed", name)
+            done.problems.append(f"{name}: {type(bug).__name__}: {bug}")
+    for judge in judges:
+        _look_around(watch, judge, done, lease)
+    _write_down(watch, done, lease)
     watch.ledger.leases.release(lease)
     return done
+
+
+def _look_around(watch: Watch, judge: Judge, done: Ticked, lease: Lease) -> None:
+    """What a judge does once a tick, whether or not there was a window: quiet sources, due messages."""
+    after = getattr(judge, "after", None)
+    if after is None:
+        return
+    try:
+        after(watch, lease)
+    except WatchkeeperError as problem:
+        done.problems.append(problem.what)
+    except Exception as bug:
+        _log.exception("what follows a tick failed")
+        done.problems.append(f"{type(bug).__name__}: {bug}")
+
+
+def _write_down(watch: Watch, done: Ticked, lease: Lease) -> None:
+    """Leave what this tick did where `status` looks for it."""
+    try:
+        known = watch.ledger.facts.document("tick", "last")
+        now = watch.clock()
+        body = {**done.to_dict(), "at": now.isoformat(), "holder": watch.holder}
+        document = Document(
+            kind="tick",
+            key="last",
+            body=body,
+            updated_at=now,
+            revision=0 if known is None else known.revision,
+        )
+        watch.ledger.facts.append([], [document], lease=lease)
+    except WatchkeeperError as problem:
+        done.problems.append(problem.what)
 
 
 class _Model:
@@ -179,7 +223,8 @@ class _Model:
         span = Window(min(by_start), max(s.key.window.end for s in states))
         with ExitStack() as stack:
             folds: dict[datetime, WindowFold] = {}
-            for start, rows in self._rows(span, set(by_start)):
+            needed = lake_columns(plan.schema, self.model.segments)
+            for start, rows in self._rows(span, set(by_start), needed):
                 if start not in folds:
                     folds[start] = stack.enter_context(self._fold(by_start[start].key, plan))
                 folds[start].add(rows)
@@ -188,15 +233,17 @@ class _Model:
                 fold = folds.get(start) or self._fold(state.key, plan)
                 dropped = self.watch.dropped(self.model, state.key.window)
                 measured.append((state, fold.finish(dropped=dropped)))
-        known = self.baseline.known if self.baseline is not None else {}
+        known = known_edges(self.baseline)
         parts, placed, done, judged = [], [], [], []
         final: list[tuple[WindowState, list[StoredWindow], list[PlacedMeasurement]]] = []
         for state, found in measured:
             generation = state.generation + 1
             mine: list[PlacedMeasurement] = []
             for stored in found.windows:
-                parts += parts_of(stored, generation, known)
                 mine += self._placed(stored)
+                parts += parts_of(
+                    stored.coarsen(OLD_BINS) if self._is_old(state) else stored, generation, known
+                )
             placed += mine
             measured_state = replace(
                 state,
@@ -230,6 +277,11 @@ class _Model:
         if self.progress:
             self.progress(self.model.name, self.done.stored_windows, self.total)
 
+    def _is_old(self, state: WindowState) -> bool:
+        """Whether profiles of this age are kept coarse."""
+        keep = self.model.retention.full_profiles
+        return keep is not None and state.key.window.end <= self.now - keep
+
     def _fold(self, key: WindowKey, plan: ProfilePlan) -> WindowFold:
         return WindowFold(
             key,
@@ -245,9 +297,11 @@ class _Model:
             return replace(self.baseline.plan, schema=schema, sample_k=0)
         return ProfilePlan(schema=self.watch.lake_schema(self.model), sample_k=0)
 
-    def _rows(self, span: Window, wanted: set[datetime]) -> Iterable[tuple[datetime, pa.Table]]:
+    def _rows(
+        self, span: Window, wanted: set[datetime], columns: Sequence[str]
+    ) -> Iterable[tuple[datetime, pa.Table]]:
         """Rows of the span by stored window. Only columns that somebody looks at are read."""
-        for batch in self.watch.rows(self.model, span):
+        for batch in self.watch.rows(self.model, span, columns=columns):
             table = pa.Table.from_batches([batch]) if isinstance(batch, pa.RecordBatch) else batch
             at = np.asarray(table["wk_at"].cast(pa.int64()))
             width = self.model.cadence // timedelta(microseconds=1)
@@ -284,7 +338,7 @@ class _Model:
     def _judge(self, state: WindowState) -> None:
         """Merge a judged window from its stored ones, measure it, and hand it to the judges."""
         window = state.key.window
-        known = self.baseline.known if self.baseline is not None else {}
+        known = known_edges(self.baseline)
         table = self.watch.lake.profiles(self.model.name).get(window.start, window.end, segment=None)
         merged: dict[tuple[str, str], StoredWindow] = {}
         problems = []

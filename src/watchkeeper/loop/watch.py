@@ -10,15 +10,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from watchkeeper.capture.journal import journals
 from watchkeeper.domain.fact import Document, Fact, Lease
 from watchkeeper.domain.schema import Role, Schema
 from watchkeeper.domain.series import WindowKey
 from watchkeeper.domain.watched import WatchedModel
 from watchkeeper.domain.window import Window, floor_to
 from watchkeeper.errors import BadInput, NotFound, nearest
+from watchkeeper.loop.drain import Drained, drain
 from watchkeeper.loop.profiling import load_baseline, save_baseline
 from watchkeeper.loop.tick import Judge, Ticked, judged_window, tick
-from watchkeeper.loop.window_profiles import StoredWindow, profiles_of, watch_schema
+from watchkeeper.loop.window_profiles import StoredWindow, known_edges, profiles_of, watch_schema
 from watchkeeper.stats.states.baseline import Baseline
 
 if TYPE_CHECKING:
@@ -241,19 +243,38 @@ class Watch:
         made = self.baseline(model.name)
         if made is not None:
             return watch_schema({}, made.schema, model.roles)
-        columns = dict(self.lake.columns(model.name, "predictions"))
-        outcomes = self.lake.columns(model.name, "outcomes")
-        if "wk_actual" in outcomes:
-            columns["wk_actual"] = outcomes["wk_actual"]
+        if model.table is not None:
+            columns = dict(self._reader(model).columns())
+        else:
+            columns = dict(self.lake.columns(model.name, "predictions"))
+            outcomes = self.lake.columns(model.name, "outcomes")
+            if "wk_actual" in outcomes:
+                columns["wk_actual"] = outcomes["wk_actual"]
         schema = watch_schema(columns, None, model.roles)
         return replace(schema, task=model.task or _task_of(schema), positive=model.positive)
 
-    def rows(self, model: WatchedModel, window: Window) -> Iterator[Any]:
-        """Rows of a window as the lake names them: recorded ones, or those of the user's own table."""
+    def drain(self, model: WatchedModel, lease: Lease | None = None) -> Drained:
+        """Move what recorders have committed into the lake: from the data folder, and from the project's."""
+        done = drain(model, data=self.data, lake=self.lake, ledger=self.ledger, lease=lease)
+        if self.data != self.path and journals(self.path, model.name):
+            done.add(drain(model, data=self.path, lake=self.lake, ledger=self.ledger, lease=lease))
+        return done
+
+    def rows(
+        self, model: WatchedModel, window: Window, *, columns: Sequence[str] | None = None
+    ) -> Iterator[Any]:
+        """Rows of a window as the lake names them: recorded ones, or those of the user's own table.
+
+        Of *columns* those are given that there are; None is all.
+        """
         if model.table is not None:
-            yield from self._reader(model).rows(window)
-        else:
+            yield from self._reader(model).rows(window, columns=columns)
+        elif columns is None:
             yield from self.lake.joined(model.name, window)
+        else:
+            there = self.lake.columns(model.name, "predictions")
+            chosen = [c for c in columns if c in there or c in ("wk_actual", "wk_outcome_at")]
+            yield from self.lake.joined(model.name, window, columns=chosen)
 
     def dropped(self, model: WatchedModel, window: Window) -> int:
         """Rows that recorders had to drop in a window."""
@@ -287,7 +308,7 @@ class Watch:
         table = self.lake.profiles(name).get(
             window.start, window.end, version=version, segment=segment, parts=parts
         )
-        found = profiles_of(table, made.known if made is not None else {})
+        found = profiles_of(table, known_edges(made))
         return [replace(s, key=replace(s.key, model=name)) for s in found.values()]
 
     def close_row_windows(self, model: WatchedModel, lease: Lease) -> int:

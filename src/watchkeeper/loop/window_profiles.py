@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from watchkeeper.domain.schema import Column, Kind, Role, Schema
 from watchkeeper.domain.series import WindowKey
 from watchkeeper.domain.window import Window
+from watchkeeper.errors import Incompatible
 from watchkeeper.rows.values import values_of
 from watchkeeper.stats.states.baseline import Baseline
 from watchkeeper.stats.states.by_rate import ByRate
@@ -31,12 +32,27 @@ __all__ = [
     "Measured",
     "StoredWindow",
     "WindowFold",
+    "known_edges",
+    "lake_columns",
     "model_columns",
     "parts_of",
     "profiles_of",
     "watch_schema",
 ]
 
+_SERVED = (
+    "wk_at",
+    "wk_version",
+    "wk_rate",
+    "wk_latency_s",
+    "wk_error",
+    "wk_rescued",
+    "wk_actual",
+    "wk_outcome_at",
+)
+"""What every profile needs beside the schema's columns."""
+OLD_BINS = 64
+"""Bins of profiles that are older than the full ones are kept."""
 OTHER = "(other)"
 REST = "rest"
 SERVICE = "service"
@@ -57,11 +73,25 @@ class StoredWindow:
         """Captured rows."""
         return int(sum(p.rows for p in self.profile.states.values()))
 
-    def merge(self, other: StoredWindow) -> StoredWindow:
-        """Two windows of the same version and segment as one; the key stays that of the first."""
+    def coarsen(self, bins: int) -> StoredWindow:
+        """The same with histograms of at most *bins* bins: how older days are kept."""
         return replace(
             self,
-            profile=self.profile.merge(other.profile),
+            profile=ByRate(states={rate: p.coarsen(bins) for rate, p in self.profile.states.items()}),
+        )
+
+    def merge(self, other: StoredWindow) -> StoredWindow:
+        """Two windows of the same version and segment as one; the key stays that of the first.
+
+        A full profile and one that was made coarse because of its age become a coarse one.
+        """
+        try:
+            profile = self.profile.merge(other.profile)
+        except Incompatible:
+            profile = self.coarsen(OLD_BINS).profile.merge(other.coarsen(OLD_BINS).profile)
+        return replace(
+            self,
+            profile=profile,
             service=self.service.merge(other.service),
             outcomes=self.outcomes + other.outcomes,
             notes=tuple(dict.fromkeys((*self.notes, *other.notes))),
@@ -94,6 +124,22 @@ def model_columns(schema: Schema) -> dict[str, str]:
     for column in schema.of_role(Role.SCORE):
         names["wk_score" if column.score_of is None else f"wk_score:{column.score_of}"] = column.name
     return names
+
+
+def lake_columns(schema: Schema, segments: Sequence[tuple[str, ...]] = ()) -> list[str]:
+    """What has to be read of the lake for profiles of *schema*; a name may be missing there."""
+    by_own = {own: lake for lake, own in model_columns(schema).items()}
+    own = [c.name for c in schema.columns if c.role is not Role.IGNORED]
+    names = [by_own.get(n, n) for n in (*own, *(n for entry in segments for n in entry))]
+    return list(dict.fromkeys([*_SERVED, *names]))
+
+
+def known_edges(baseline: Baseline | None) -> dict[str, Edges]:
+    """Edges that are not stored with each profile: the baseline's, and what they become when they get old."""
+    if baseline is None:
+        return {}
+    coarse = (edges.coarsen(OLD_BINS) for edges in baseline.edges.values())
+    return baseline.known | {edges.digest: edges for edges in coarse}
 
 
 def watch_schema(

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from watchkeeper.loop.outbox import Outbox
     from watchkeeper.loop.watch import Watch
 
-__all__ = ["open_project"]
+__all__ = ["open_project", "outbox_of"]
+
+_log = logging.getLogger("watchkeeper.wiring")
 
 
 def open_project(path: str | Path = ".", *, clock: Callable[[], datetime] | None = None) -> Watch:
@@ -34,6 +38,8 @@ def open_project(path: str | Path = ".", *, clock: Callable[[], datetime] | None
     """
     from watchkeeper.adapters.lakes.delta import open_lake
     from watchkeeper.adapters.ledgers.sql import open_ledger
+    from watchkeeper.adapters.sources.table import open_table
+    from watchkeeper.loop.judging import AlertJudge
     from watchkeeper.loop.watch import Watch
     from watchkeeper.wiring.config import find_project, load_config, secret
 
@@ -50,4 +56,48 @@ def open_project(path: str | Path = ".", *, clock: Callable[[], datetime] | None
         lake=open_lake(config.lake.path or data / "lake", options=options),
         config=config,
         clock=clock,
+        judges=(AlertJudge(config.alerting()),),
+        table_reader=lambda model: open_table(
+            model, folder, location=secret(model.table.location) if model.table else None
+        ),
     )
+
+
+def outbox_of(watch: Watch) -> Outbox | None:
+    """What brings messages to the configured channels; None where there is no channel.
+
+    A channel whose secret cannot be read is left out of it, so that the others are served; what waits for it stays
+    in the ledger.
+    """
+    from watchkeeper.errors import WatchkeeperError
+    from watchkeeper.loop.outbox import Outbox
+    from watchkeeper.wiring.config import secret
+
+    channels: dict[str, list[Any]] = {}
+    for name, channel in watch.config.channels.items():
+        if channel.enabled:
+            try:
+                channels[name] = _notifiers(name, channel, secret(channel.url))
+            except WatchkeeperError as problem:
+                _log.warning("the channel %s is out of use: %s", name, problem.what)
+    if not channels:
+        return None
+    project = watch.config.project
+    return Outbox(watch.ledger.facts, channels, clock=watch.clock, project=project.name, url=project.url)
+
+
+def _notifiers(name: str, channel: Any, url: str) -> list[Any]:
+    from watchkeeper.adapters.notifiers.alertmanager import AlertmanagerNotifier
+    from watchkeeper.adapters.notifiers.apprise import AppriseNotifier, split_targets
+    from watchkeeper.adapters.notifiers.webhook import WebhookNotifier
+
+    if channel.kind == "alertmanager":
+        return [AlertmanagerNotifier(name, url)]
+    if channel.kind == "webhook":
+        return [WebhookNotifier(name, url)]
+    targets = split_targets(url)
+    names = [name] if len(targets) == 1 else [f"{name}-{i}" for i in range(1, len(targets) + 1)]
+    return [AppriseNotifier(n, t, template=channel.template) for n, t in zip(names, targets)]
+
+
+open = open_project  # the front door's name for it

@@ -199,12 +199,21 @@ class TestProfiles:
         profiles.put(
             [row(0, "age", 1, b"a"), row(1, "age", 1, b"b"), row(0, "pay", 1, b"c")], source="t", sequence=1
         )
-        profiles.put([row(0, "age", 2, b"A")], source="t", sequence=2)
+        profiles.put([row(0, "age", 2, b"A"), row(0, "pay", 2, b"c")], source="t", sequence=2)
         assert profiles.put([row(0, "age", 3, b"X")], source="t", sequence=2) == 0
         found = profiles.get(T0, T0 + 2 * HOUR).to_pylist()
         assert [(r["part"], r["payload"]) for r in found] == [("age", b"A"), ("pay", b"c"), ("age", b"b")]
         assert profiles.get(T0, T0 + HOUR, parts=["pay"])["payload"].to_pylist() == [b"c"]
         assert profiles.get(T0, T0 + HOUR, version="2").num_rows == 0
+
+    def test_a_segment_that_the_newest_generation_does_not_have_is_gone(self, lake):
+        profiles = lake.profiles("m")
+        place = {"start": T0, "end": T0 + HOUR, "version": "", "part": "rest"}
+        for generation, segments in ((1, ("", "plan=a", "plan=b")), (2, ("", "plan=a"))):
+            rows = [{**place, "segment": s, "generation": generation, "payload": b"x"} for s in segments]
+            profiles.put(rows, source="t", sequence=generation)
+        assert profiles.get(T0, T0 + HOUR, segment=None)["segment"].to_pylist() == ["", "plan=a"]
+        assert profiles.get(T0, T0 + HOUR, segment="plan=b").num_rows == 0
 
 
 class TestUpkeep:

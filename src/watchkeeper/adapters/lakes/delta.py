@@ -364,7 +364,36 @@ class DeltaLake:
                     result = handle.delete(f"wk_id IN ({', '.join(map(_text, chunk))})")
                     counts[table] += int(result.get("num_deleted_rows") or 0)
                 self._clean(handle)
+            self._forget_places(model, ids)
             return {"ids": ids, "hours": hours, **counts}
+
+    def matching(self, model: str, *, ids: Sequence[str] = (), where: str | None = None) -> list[str]:
+        """The ids of predictions that are among *ids*, or of which *where* is true.
+
+        Raises
+        ------
+        BadInput
+            the condition cannot be read.
+        """
+        found = self._ids_where(model, where) if where else []
+        if ids:
+            listed = ", ".join(map(_text, ids))
+            found += self._ids_where(model, f"wk_id IN ({listed})")
+        return list(dict.fromkeys(found))
+
+    def _forget_places(self, model: str, ids: Sequence[str]) -> None:
+        """The index holds hashes of ids only, but also a hash says that somebody was there."""
+        import numpy as np
+
+        from watchkeeper.stats.hashing import hash_texts
+
+        handle = self._handle(model, "places")
+        if handle is None or not ids:
+            return
+        hashes = np.asarray(hash_texts(list(ids))).view(np.int64).tolist()
+        for chunk in _chunks([str(h) for h in hashes], 1000):
+            handle.delete(f"wk_hash IN ({', '.join(chunk)})")
+        self._clean(handle)
 
     def _ids_where(self, model: str, where: str) -> list[str]:
         import duckdb
@@ -501,9 +530,14 @@ class DeltaProfiles:
         version: str | None = None,
         segment: str | None = "",
         parts: Sequence[str] | None = None,
+        days: list[str] | None = None,
     ) -> pa.Table:
-        """Parts of all windows within [start, end): start, end, version, segment, part, payload, by time."""
-        days = None if end - start > timedelta(days=800) else _days(Window(start, end))
+        """Parts of all windows within [start, end): start, end, version, segment, part, payload, by time.
+
+        *days* reads only windows that start on these days.
+        """
+        if days is None and end - start <= timedelta(days=800):
+            days = _days(Window(start, end))
         scan = self._lake._scan(self._model, "profiles", days)
         names = ["start", "end", "version", "segment", "part", "generation", "payload"]
         if scan is None:
@@ -520,9 +554,12 @@ class DeltaProfiles:
         try:
             scan.register(connection, "profiles")
             return connection.sql(
-                f"""SELECT {", ".join(_quoted(n) for n in names)} FROM profiles WHERE {" AND ".join(where)}
-                QUALIFY row_number() OVER (PARTITION BY "start", "end", version, segment, part
-                                           ORDER BY generation DESC) = 1
+                # A generation is a whole window: a segment that a later one does not have is gone.
+                f"""SELECT {", ".join(_quoted(n) for n in names)} FROM profiles
+                JOIN (SELECT "start", "end", max(generation) AS generation FROM profiles
+                      WHERE "start" >= $start AND "end" <= $end GROUP BY ALL) USING ("start", "end", generation)
+                WHERE {" AND ".join(where)}
+                QUALIFY row_number() OVER (PARTITION BY "start", "end", version, segment, part) = 1
                 ORDER BY "start", version, segment, part""",  # noqa: S608 - names are ours, values are parameters
                 params=parameters,
             ).to_arrow_table()

@@ -1,0 +1,118 @@
+"""What is kept how long: rows by days, old profiles coarser, measurements by age; and the lake's upkeep.
+
+It rides in the tick and is done at most every few minutes, since compaction reads and writes whole files. Nothing
+here is needed for a number to be right: a crash half-way is made good the next time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from watchkeeper.domain.fact import Document, Lease
+from watchkeeper.domain.series import WindowKey
+from watchkeeper.domain.watched import WatchedModel
+from watchkeeper.errors import WatchkeeperError
+from watchkeeper.loop.window_profiles import OLD_BINS, known_edges, parts_of, profiles_of
+
+if TYPE_CHECKING:
+    from watchkeeper.loop.watch import Watch
+
+__all__ = ["OLD_BINS", "Kept", "coarsen_day", "maintain"]
+
+EVERY = timedelta(minutes=10)
+DAY = timedelta(days=1)
+
+
+@dataclass(slots=True)
+class Kept:
+    """What one upkeep did."""
+
+    done: dict[str, Any] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+
+def maintain(
+    watch: Watch, model: WatchedModel, lease: Lease | None = None, *, now_please: bool = False
+) -> Kept:
+    """Compact, coarsen and drop what is due, at most every ten minutes unless *now_please*."""
+    now, kept = watch.clock(), Kept()
+    known = watch.ledger.facts.document("upkeep", model.name)
+    if (
+        known is not None
+        and not now_please
+        and known.updated_at is not None
+        and now - known.updated_at < EVERY
+    ):
+        return kept
+    retention = model.retention
+    until = None if known is None else known.body.get("coarse_until")
+    try:
+        kept.done |= watch.lake.maintain(model.name, now, keep=retention.rows)
+        if retention.full_profiles is not None:
+            before = (now - retention.full_profiles).astimezone(UTC).date().isoformat()
+            days = [d for d in watch.lake.days(model.name, "profiles") if (until or "") <= d < before]
+            for day in days:
+                coarsen_day(watch, model.name, day)
+            if days:
+                kept.done["profiles.coarsened_days"] = len(days)
+            until = before
+        if retention.measurements is not None:
+            gone = watch.ledger.measurements.delete(model.name, before=now - retention.measurements)
+            if gone:
+                kept.done["measurements.dropped"] = gone
+    except WatchkeeperError as problem:
+        kept.problems.append(problem.what)
+    document = Document(
+        kind="upkeep",
+        key=model.name,
+        model=model.name,
+        body={"coarse_until": until, **_plain(kept.done)},
+        updated_at=now,
+        revision=0 if known is None else known.revision,
+    )
+    watch.ledger.facts.append([], [document], lease=lease)
+    return kept
+
+
+def coarsen_day(watch: Watch, name: str, day: str, *, bins: int | None = OLD_BINS) -> int:
+    """Rewrite one day of profiles with fewer bins (None: as they are) and without older generations.
+
+    Returns the number of rows (parts of windows) that are left.
+    """
+    import pyarrow as pa
+
+    baseline = watch.baseline(name)
+    edges = known_edges(baseline)
+    start = datetime.fromisoformat(day).replace(tzinfo=UTC)
+    profiles = watch.lake.profiles(name)
+    table = profiles.get(start, start + DAY + timedelta(days=366), segment=None, days=[day])
+    generations: dict[WindowKey, int] = {}
+    for row in table.select(["start", "end", "version", "segment", "generation"]).to_pylist():
+        key = _key(row)
+        generations[key] = max(row["generation"], generations.get(key, 0))
+    if bins is None:
+        rows = table.to_pylist()
+    else:
+        rows = []
+        for key, stored in profiles_of(table, edges).items():
+            coarse = replace(stored.coarsen(bins), key=key)
+            rows += parts_of(coarse, generations[key], edges)
+    schema = pa.schema([*(table.schema.field(n) for n in table.column_names)])
+    kept = pa.Table.from_pylist(rows, schema=schema)
+    profiles.replace_day(day, kept.append_column("wk_day", pa.array([day] * kept.num_rows, pa.string())))
+    return kept.num_rows
+
+
+def _key(row: Mapping[str, Any]) -> WindowKey:
+    from watchkeeper.domain.window import Window
+
+    return WindowKey(
+        model="", window=Window(row["start"], row["end"]), version=row["version"], segment=row["segment"]
+    )
+
+
+def _plain(done: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in done.items() if isinstance(value, (int, float, str, bool))}

@@ -1,0 +1,1 @@
+"""The HTTP API: predictions and outcomes in, measurements out."""
