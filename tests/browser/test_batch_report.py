@@ -44,7 +44,7 @@ def rows(count: int, seed: int, drift: float = 0.0) -> dict[str, Any]:
 
 
 REPORTS = {
-    "changed": lambda: wk.compare(rows(20_000, 0), rows(8_000, 1, 1.0), segments=["region"], compat="evidently"),
+    "changed": lambda: wk.compare(rows(20_000, 0), rows(8_000, 1, 1.0), segments=["region"], compat="evidently", multivariate=True),
     "steady": lambda: wk.compare(rows(20_000, 0), rows(8_000, 2)),
     "tiny": lambda: wk.compare(rows(20_000, 0), rows(40, 3)),
     "empty": lambda: wk.compare(rows(2_000, 0), {name: v[:0] for name, v in rows(10, 0).items()}),

@@ -98,9 +98,33 @@ class TestTheAnswer:
         [income] = [c for c in report.columns if c.name == "income"]
         assert "hellinger" in {m.measure for m in income.measurements}
 
-    def test_the_joint_distribution_when_asked(self):
-        report = wk.compare(batch(0, 800), batch(1, 800), multivariate=True)
-        assert report.verdict is not Verdict.ERROR
+    def test_columns_that_move_against_each_other_are_found_when_asked(self):
+        def pair(seed: int, correlation: float) -> dict[str, np.ndarray]:
+            random = np.random.default_rng(seed)
+            a = random.normal(size=3_000)
+            return {"a": a, "b": correlation * a + np.sqrt(1 - correlation**2) * random.normal(size=3_000)}
+
+        baseline = wk.baseline(pair(1, 0.0))
+        assert wk.compare(baseline, pair(2, 0.8)).failed() == ()
+        report = wk.compare(baseline, pair(2, 0.8), multivariate=True)
+        found = finding(report, "domain_classifier")
+        assert found.verdict is Verdict.FAIL
+        assert "which rows are new" in found.sentence
+        assert report.headline == "The columns moved together"
+        assert "All columns together" in report.to_html()
+        assert {m["measure"] for m in report.to_dict()["joint"]} == {
+            "mmd",
+            "domain_classifier",
+            "pca_reconstruction",
+        }
+        assert wk.compare(baseline, pair(3, 0.0), multivariate=True).failed() == ()
+
+    def test_embeddings_that_moved(self):
+        random = np.random.default_rng(0)
+        before, after = random.normal(size=(2, 2_000, 8))
+        sides = [{"v": list(before)}, {"v": list(after + 0.3)}]
+        assert finding(wk.compare(*sides), "mean_distance", "v").verdict is Verdict.FAIL
+        assert wk.compare({"v": list(before)}, {"v": list(after)}).failed() == ()
 
     @pytest.mark.parametrize(
         ("options", "words"),

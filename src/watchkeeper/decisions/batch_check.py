@@ -76,6 +76,9 @@ def _performance(measure: str, fail_at: float, *, relative: bool = False) -> Che
 DEFAULT_CHECKS: tuple[Check, ...] = (
     _drift("psi", 0.1),
     _drift("missing_drift", 0.05),
+    _drift("mean_distance", 0.2),
+    # An area under the curve of 0.6: what is judged is the effect beyond the 0.5 of guessing.
+    _drift("domain_classifier", 0.1),
     _quality("infinite", 0.0),
     _quality("type_changed", 0.0),
     _quality("missing_column", 0.0),

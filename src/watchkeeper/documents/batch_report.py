@@ -186,6 +186,8 @@ class Report:
     performance: tuple[Measurement, ...] = ()
     baseline_performance: tuple[Measurement, ...] = ()
     weak_segments: tuple[WeakSegment, ...] = ()
+    joint: tuple[Measurement, ...] = ()
+    """What was measured of all columns together, on samples."""
     compat: PeerAnswer | None = None
     measures: Mapping[str, Measure] = field(default_factory=dict, repr=False)
     notes: tuple[str, ...] = ()
@@ -226,7 +228,8 @@ class Report:
     @property
     def headline(self) -> str:
         """The answer in one line."""
-        moved = {f.subject for f in self.failed(Family.DRIFT)}
+        drifted = self.failed(Family.DRIFT)
+        moved = {f.subject for f in drifted if f.subject}
         quality = self.failed(Family.QUALITY)
         worse = self.failed(Family.PERFORMANCE)
         parts = []
@@ -234,6 +237,8 @@ class Report:
             parts.append("the model got worse")
         if moved:
             parts.append(f"{len(moved)} of {_plural(len(self.columns), 'column')} moved")
+        elif drifted:
+            parts.append("the columns moved together")
         if quality:
             parts.append(_plural(len(quality), "data problem"))
         if parts:
@@ -259,11 +264,14 @@ class Report:
         said = [(f"Where {f.segment}: " if f.segment else "") + f.sentence for f in worse[:1]]
         drift = self.failed(Family.DRIFT)
         if drift:
-            moved = list(dict.fromkeys(f.subject for f in drift))
+            moved = list(dict.fromkeys(f.subject for f in drift if f.subject))
             names, rest = moved[:3], len(moved) - 3
             if rest > 0:
                 names.append(f"{rest} more")
-            said.append(f"Furthest from the baseline: {_listed(names)}.")
+            if names:
+                said.append(f"Furthest from the baseline: {_listed(names)}.")
+            else:
+                said.append(drift[0].sentence)
         quality = self.failed(Family.QUALITY)
         if quality:
             first = quality[0]
@@ -317,6 +325,7 @@ class Report:
                 "current": [_strict(m.to_dict()) for m in self.performance],
             },
             "weak_segments": [_strict(s.to_dict()) for s in self.weak_segments],
+            **({"joint": [_strict(m.to_dict()) for m in self.joint]} if self.joint else {}),
             **({} if self.compat is None else {"compat": _strict(self.compat.to_dict())}),
             "columns": [_strict(c.to_dict()) for c in self.columns],
             "notes": list(self.notes),
@@ -440,6 +449,7 @@ def _render_page(report: Report, *, most_findings: int = 12) -> str:
                 }
                 for s in report.weak_segments
             ],
+            joint=[_measure_cells(report, m) for m in report.joint],
             peer=_peer_rows(report),
             many=len(report.columns) > 200,
             views=[_page_view(report, c, i < DETAILED_COLUMNS) for i, c in enumerate(report.columns)],

@@ -41,6 +41,7 @@ from watchkeeper.stats.states.sample import Sample
 __all__ = ["compare", "measure_batch"]
 
 FAMILIES = ("drift", "quality", "performance")
+_JOINT = frozenset({"mmd", "domain_classifier", "pca_reconstruction"})
 
 
 def compare(
@@ -143,6 +144,7 @@ def compare(
         findings=findings,
         performance=tuple(m for m in found if described[m.measure].family is Family.PERFORMANCE),
         baseline_performance=tuple(m for m in earlier if described[m.measure].family is Family.PERFORMANCE),
+        joint=tuple(m for m in found if m.measure in _JOINT and not m.subject),
         weak_segments=_weakest(after) if "performance" in families else (),
         compat=None if compat is None else peer_answer(compat, reference, current, before.schema),
         measures=described,
@@ -176,7 +178,7 @@ def measure_batch(
         if multivariate:
             from watchkeeper.measures.drift.multivariate import measure_joint_drift
 
-            found += measure_joint_drift(before.sample, after.sample, before.schema)
+            found += map(_told_apart, measure_joint_drift(before.sample, after.sample, before.schema))
     if "quality" in families:
         found += measure_quality(
             after, before.profile, expectations=tuple(expectations), duplicates=duplicates, now=now
@@ -193,6 +195,20 @@ def measure_batch(
             for label, states in side.segments.items():
                 into += [m.in_segment(label) for m in measure_performance(states, **options)]
     return found, earlier
+
+
+def _told_apart(m: Measurement) -> Measurement:
+    """Say the classifier's answer in words; an area under a curve says little to most."""
+    if m.measure != "domain_classifier" or m.value is None:
+        return m
+    by = sorted(m.details.get("columns", {}).items(), key=lambda item: -item[1])[:3]
+    sentence = (
+        f"A classifier that is asked which rows are new is right with an area under the curve of {m.value:.2f}; "
+        "0.5 is guessing"
+    )
+    if by and m.p_value is not None and m.p_value < 0.05:
+        sentence += f". It goes by {', '.join(name for name, _ in by)}"
+    return replace(m, details={**m.details, "sentence": f"{sentence}."})
 
 
 # ---- the two sides ----------------------------------------------------------------------------------
@@ -540,7 +556,7 @@ def _asked(plan: CheckPlan, measures: Sequence[str] | None) -> list[str]:
     return [
         e.name
         for e in CATALOGUE
-        if e.name in plan.checks and not e.default and e.name not in (measures or ())
+        if e.name in plan.checks and not e.default and e.name not in (*_JOINT, *(measures or ()))
     ]
 
 
