@@ -30,7 +30,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "measures": ("watchkeeper.cli.measures:measures", "List the measures, or explain one."),
     "alerts": ("watchkeeper.cli.alerts:alerts", "What fires, and what a rule would have done."),
     "silences": ("watchkeeper.cli.silences:silences", "Mute alerts for a while, with a name and a reason."),
-    "init": ("watchkeeper.cli.init:init", "Make a project: one file that teaches, a baseline, a first check."),
+    "init": (
+        "watchkeeper.cli.init:init",
+        "Make a project: one file that teaches, a baseline, a first check.",
+    ),
     "record": ("watchkeeper.cli.record:record", "Record the predictions in a file."),
     "outcomes": ("watchkeeper.cli.record:outcomes", "Record the outcomes in a file."),
     "tick": ("watchkeeper.cli.tick:tick", "Measure every window that is due."),
