@@ -76,6 +76,7 @@ def fill(ledger: Ledger, *, now: datetime, size: Size | None = None, seed: int =
     first = end.replace(hour=0) - DAY
     for chunk in _chunks(_deep(names[0], end, size, rng), 200_000):
         ledger.measurements.write(chunk, at=now)
+    ledger.measurements.write(list(_versions(names[0], end, size)), at=now)
     for chunk in _chunks(_shallow(names[1:], first, size, rng), 200_000):
         ledger.measurements.write(chunk, at=now)
     _windows(ledger, names, end, size, rng)
@@ -147,6 +148,16 @@ def _deep(model: str, end: datetime, size: Size, rng: np.random.Generator) -> It
                 yield _put(model, w, "psi", float(psi[i]), segment=g, subject=column, margin=0.03)
                 if not g:
                     yield _put(model, w, "missing", float(missing[i]), subject=column)
+
+
+def _versions(model: str, end: datetime, size: Size) -> Iterator[PlacedMeasurement]:
+    """Three versions, one after the other."""
+    for d in range(size.days):
+        start = end.replace(hour=0) - (size.days - d) * DAY
+        key = WindowKey(model=model, window=Window(start, start + DAY), version=f"v{1 + 3 * d // size.days}")
+        yield PlacedMeasurement(
+            key=key, measurement=Measurement(measure="row_count", value=28_800.0, rows=28_800)
+        )
 
 
 def _shallow(
@@ -239,7 +250,7 @@ def _alerts(ledger: Ledger, names: list[str], end: datetime, size: Size, rng: np
                 "sentence": sentence,
                 "guarantee": "at most 1 in 20 chance of ever firing falsely, if windows are exchangeable",
             },
-            whom={"segments": ["region=north"]},
+            whom={"segments": [{"segment": "region=north"}]},
             log=(LogEntry(fired, "watchkeeper", "It fired."),),
         )
         body: dict[str, Any] = alert.to_body()

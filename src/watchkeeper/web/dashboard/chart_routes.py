@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from watchkeeper.documents.column_view import picture_of
 from watchkeeper.errors import BadInput, NotFound, nearest
 from watchkeeper.measures.catalogue import described_measures
 from watchkeeper.web.charts_data import BUCKETS, downsample, table_as
 from watchkeeper.web.dashboard import charts
 from watchkeeper.web.dashboard.alert_view import alert_row
+from watchkeeper.web.dashboard.column import QUANTILES, profiles_by_time, sides_of
 from watchkeeper.web.dashboard.filters import Period, whole
 from watchkeeper.web.dashboard.frame import Room
 from watchkeeper.web.dashboard.model import drift_cells, estimate_of, span_of
@@ -225,7 +227,56 @@ def _drift_map(room: Room, name: str, query: Mapping[str, str]) -> Drawn:
     )
 
 
+def _distribution(room: Room, name: str, query: Mapping[str, str]) -> Drawn:
+    import pyarrow as pa
+
+    column = query.get("column", "")
+    before, after = sides_of(room, name, column, query, span_of(room, name, query))
+    pair = picture_of(before.profile, after.profile) if before.profile and after.profile else None
+    if pair is None:
+        raise NotFound(f"There is nothing to draw of {column!r} in these two windows.", "Choose two others.")
+    names = (before.title, after.title if after.title != before.title else f"{after.title} (second)")
+    title = f"Distribution of {column}"
+    spec = charts.distribution_spec(pair, title=title, names=names)
+    places: dict[str, Any] = (
+        {"category": list(pair.labels)}
+        if pair.labels
+        else {
+            "from": list(pair.borders[:-1]),
+            "to": list(pair.borders[1:]),
+        }
+    )
+    table = pa.table({**places, names[0]: list(pair.baseline), names[1]: list(pair.current)})
+    return Drawn(spec, table, title, f"Shares of each side's own rows. Filled: {names[0]}. Line: {names[1]}.")
+
+
+def _bands(room: Room, name: str, query: Mapping[str, str]) -> Drawn:
+    import pyarrow as pa
+
+    column, shown = query.get("column", ""), span_of(room, name, query)
+    rows, days = profiles_by_time(room, name, column, shown, segment=query.get("segment", ""))
+    if not rows:
+        raise NotFound(f"No numbers of {column!r} are stored for this period.", "Choose a longer period.")
+    points = [{"t": _iso(r["start"]), **{q: _short(r[q]) for q in QUANTILES}} for r in rows]
+    made = room.watch.baseline(name) if name in room.watch.models else None
+    held = made.profile.columns.get(column) if made is not None else None
+    h = held.histogram if held is not None else None
+    baseline = {q: float(h.quantile(p)) for q, p in QUANTILES.items()} if h is not None and h.n else None
+    alerts, _ = marks_of(room, name, shown)
+    title = f"{column} over time"
+    spec = charts.bands_spec(
+        points, title=title, span=(_iso(shown.start), _iso(shown.end)), baseline=baseline, alerts=alerts
+    )
+    each = "" if days == 1 else f" Each point merges {days} days."
+    dashed = " Dashed: the baseline's quartiles." if baseline else ""
+    return Drawn(
+        spec, pa.Table.from_pylist(rows), title, f"Median, middle half, and 5% to 95%.{dashed}{each}"
+    )
+
+
 CHARTS: dict[str, Callable[[Room, str, Mapping[str, str]], Drawn]] = {
     "series": _series,
     "drift-map": _drift_map,
+    "distribution": _distribution,
+    "bands": _bands,
 }

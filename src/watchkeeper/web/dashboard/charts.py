@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from watchkeeper.documents import charts as shared
@@ -97,7 +98,7 @@ def series_spec(
         "type": "quantitative",
         "title": None,
         "scale": {"zero": False, "nice": True},
-        "axis": {"tickCount": 4, "format": _form(unit), "domain": False, "ticks": False},
+        "axis": {"tickCount": 4, "domain": False, "ticks": False, **_labels(unit)},
     }
     own: list[dict[str, Any]] = []
     if any("least" in row for row in spec["data"]["values"]):
@@ -149,12 +150,24 @@ def _on_a_page(spec: Mapping[str, Any], height: int) -> dict[str, Any]:
     }
 
 
-def _form(unit: str) -> str:
-    return "~%" if unit.startswith("share of") else "~g"
+def _labels(unit: str) -> dict[str, Any]:
+    """How an axis says a measure's unit."""
+    if unit.startswith("share of"):
+        return {"format": "~%"}
+    if unit == "s":
+        steps = (("172800", 86400, " d"), ("5400", 3600, " h"), ("100", 60, " min"), ("1", 1, " s"))
+        said = "format(datum.value * 1000, '~g') + ' ms'"
+        for least, size, word in reversed(steps):
+            said = f"datum.value >= {least} ? format(datum.value / {size}, '.3~g') + '{word}' : {said}"
+        return {"labelExpr": f"datum.value == 0 ? '0' : {said}"}
+    return {"format": "~g"}
 
 
 def _time_axis(span: tuple[str, str]) -> dict[str, Any]:
+    length = datetime.fromisoformat(span[1]) - datetime.fromisoformat(span[0])
+    days = length / timedelta(days=1)
     axis = {
+        "format": "%-d %b, %H:%M" if days <= 3 else "%-d %b" if days <= 200 else "%b %Y",
         "title": None,
         "grid": False,
         "labelOverlap": True,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -69,10 +69,7 @@ def fleet(room: Room, request: Request) -> Page:
     pages = pager(query, total=len(shown), size=SIZE)
     here = shown[pages.offset : pages.offset + SIZE]
     title, sentence = headline([h.state for h in healths.values()])
-    todo = [
-        alert_row(d)
-        for d in room.watch.ledger.facts.documents("alert", states=["firing"], limit=5, order="-rank")
-    ]
+    todo = _todo(room)
     counts = {s: sum(h.state == s for h in healths.values()) for s in ORDER}
     data = {
         "headline": title,
@@ -97,6 +94,17 @@ def fleet(room: Room, request: Request) -> Page:
     return Page(template="fleet.html.j2", title=title, data=data, here="fleet")
 
 
+def _todo(room: Room) -> list[dict[str, Any]]:
+    """The gravest alert of each of the five models that need somebody most, and how many more each has."""
+    first: dict[str, dict[str, Any]] = {}
+    tally = room.reads.kept("tally", room.reads.alert_tally)
+    for document in room.watch.ledger.facts.documents("alert", states=["firing"], limit=200, order="-rank"):
+        if document.model not in first and len(first) < 5:
+            more = tally.get(document.model, {}).get("firing", (1, 0.0))[0] - 1
+            first[document.model] = {**alert_row(document), "more": max(0, more)}
+    return list(first.values())
+
+
 def _owner(room: Room, name: str) -> str:
     model = room.watch.models.get(name)
     return model.owner if model is not None else ""
@@ -119,6 +127,10 @@ def _rows(
     for row in room.reads.latest(names, ["latency"], whole=False):
         if row["subject"] == "p95":
             newest.setdefault(row["model"], {})["latency"] = row
+    for (model_name, measure_name), row in room.reads.last_known(
+        _without_outcomes(newest, main), main
+    ).items():
+        newest[model_name][measure_name] = row
     furthest: dict[str, dict[str, Any]] = {}
     for row in room.reads.latest(names, ["psi"], whole=False):
         if row["value"] is not None and row["value"] > furthest.get(row["model"], {"value": -1})["value"]:
@@ -152,6 +164,15 @@ def _rows(
             }
         )
     return out
+
+
+def _without_outcomes(
+    newest: Mapping[str, Mapping[str, Mapping[str, Any]]], main: Sequence[str]
+) -> list[str]:
+    """Models whose newest window still waits for its outcomes: an older window says how they do."""
+    return [
+        name for name, rows in newest.items() if any(m in rows and rows[m]["value"] is None for m in main)
+    ]
 
 
 def _number(row: Mapping[str, Any] | None, described: Mapping[str, Measure]) -> dict[str, Any] | None:

@@ -18,7 +18,8 @@ from watchkeeper.web.dashboard.filters import Period, period
 from watchkeeper.web.dashboard.fleet import main_measure
 from watchkeeper.web.dashboard.frame import Page, Room
 from watchkeeper.web.dashboard.health import health_of
-from watchkeeper.web.dashboard.words import per_cent, seconds, with_unit
+from watchkeeper.web.dashboard.reads import EPOCH
+from watchkeeper.web.dashboard.words import moment, per_cent, seconds, with_unit
 
 __all__ = ["estimate_of", "family_of", "model_page", "newest_moment", "span_of"]
 
@@ -80,6 +81,7 @@ def model_page(room: Room, request: Request) -> Page:
     performance = [m for m in described if m in whole and described[m].family is Family.PERFORMANCE]
     measure = query.get("measure", "")
     measure = measure if measure in performance else (main or "")
+    newest |= {(m, ""): r for (_, m), r in room.reads.last_known([name], performance).items()}
     firing = [
         alert_row(d)
         for d in room.watch.ledger.facts.documents(
@@ -111,9 +113,7 @@ def model_page(room: Room, request: Request) -> Page:
             for m, subject in SERVICE
             if (m, subject) in newest
         ],
-        "by_segment": _by_segment(room, name, measure, segments[:MANY_SEGMENTS], described)
-        if segments and measure
-        else [],
+        "by_segment": _by_segment(room, name, measure, described) if segments and measure else [],
         "versions": room.reads.versions(name),
         "baseline": _baseline(room, name),
         "windows": _windows(room, name, shown),
@@ -181,13 +181,13 @@ def _answer(
     if row is not None and measure in described:
         title, unit = described[measure].title, described[measure].unit
         if row["value"] is None:
-            said.append(f"{title} could not be measured in the newest window: {row['reason']}.")
+            said.append(f"{title} has not been measured yet: {str(row['reason']).rstrip('.')}.")
         else:
             between = ""
             if row["low"] is not None and row["high"] is not None:
                 between = f" (between {with_unit(row['low'], unit)} and {with_unit(row['high'], unit)} with 95% confidence)"
             said.append(
-                f"{title} is {with_unit(row['value'], unit)}{between}, from {row['rows']:,.0f} predictions with outcomes."
+                f"{title} is {with_unit(row['value'], unit)}{between}, from {row['rows']:,.0f} predictions with outcomes in the window of {moment(EPOCH + timedelta(microseconds=row['start_us']), now=room.now())}."
             )
     rate, errors, latency = (
         newest.get(k) for k in (("request_rate", ""), ("error_rate", ""), ("latency", "p95"))
@@ -240,21 +240,12 @@ def _quality(
 
 
 def _by_segment(
-    room: Room, name: str, measure: str, segments: list[str], described: Mapping[str, Measure]
+    room: Room, name: str, measure: str, described: Mapping[str, Measure]
 ) -> list[dict[str, Any]]:
     """The main measure in each segment, worst first."""
-    table = room.watch.ledger.measurements.latest(model=name, measures=[measure])
-    rows = [
-        r
-        for r in table.to_pylist()
-        if r["segment"] in set(segments) and not r["version"] and not r["subject"]
-    ]
     worse = -1 if described[measure].direction is Direction.HIGHER_IS_WORSE else 1
-    rows.sort(key=lambda r: (r["value"] is None, worse * (r["value"] or 0)))
-    return [
-        {"segment": r["segment"], **{k: r[k] for k in ("value", "low", "high", "rows", "reason")}}
-        for r in rows
-    ]
+    rows = room.reads.kept(("segments", name, measure), lambda: room.reads.by_segment(name, measure))
+    return sorted(rows, key=lambda r: worse * r["value"])[:MANY_SEGMENTS]
 
 
 def _baseline(room: Room, name: str) -> dict[str, Any] | None:

@@ -146,28 +146,98 @@ class Reads:
         """The versions that answered: name, first and last window, predictions; oldest first."""
         from sqlalchemy import func, select
 
-        from watchkeeper.adapters.ledgers.tables import windows as w
+        from watchkeeper.adapters.ledgers.tables import measurements as m
+        from watchkeeper.adapters.ledgers.tables import series as s
 
         query = (
-            select(w.c.version, func.min(w.c.start_us), func.max(w.c.end_us), func.sum(w.c.rows))
-            .where(w.c.model == model, w.c.version != "", w.c.segment == "")
-            .group_by(w.c.version)
-            .order_by(func.min(w.c.start_us))
+            select(
+                s.c.version,
+                s.c.length_us,
+                func.min(m.c.start_us),
+                func.max(m.c.start_us),
+                func.sum(m.c.value),
+            )
+            .join(m, m.c.series_id == s.c.id)
+            .where(s.c.model == model, s.c.measure == "row_count", s.c.subject == "", s.c.segment == "")
+            .where(s.c.version != "", m.c.value > 0)
+            .group_by(s.c.version, s.c.length_us)
+            .order_by(s.c.length_us)
         )
 
         def ask() -> list[dict[str, Any]]:
             with self.ledger.reading() as connection:
-                return [
-                    {
-                        "version": v,
-                        "first": _time(a).isoformat(),
-                        "last": _time(b).isoformat(),
-                        "rows": int(n or 0),
-                    }
-                    for v, a, b, n in connection.execute(query)
-                ]
+                rows = connection.execute(query).all()
+            found = {  # the same rows are counted in windows of several lengths: the longest stands
+                version: {
+                    "version": version,
+                    "first": _time(first).isoformat(),
+                    "last": _time(last + length).isoformat(),
+                    "rows": int(count or 0),
+                }
+                for version, length, first, last, count in rows
+            }
+            return sorted(found.values(), key=lambda v: v["first"])
 
         return self.kept(("versions", model), ask, seconds=30)
+
+    def last_known(
+        self, models: Sequence[str], measures: Sequence[str]
+    ) -> dict[tuple[str, str], dict[str, Any]]:
+        """The newest value that there is, of all rows, by (model, measure): where outcomes come late it is an older one."""
+        from sqlalchemy import select
+
+        from watchkeeper.adapters.ledgers.tables import measurements as m
+        from watchkeeper.adapters.ledgers.tables import series as s
+
+        wanted = select(s.c.id, s.c.model, s.c.measure, s.c.subject, s.c.length_us).where(
+            s.c.model.in_(list(models)),
+            s.c.measure.in_(list(measures)),
+            s.c.segment == "",
+            s.c.version == "",
+            s.c.subject == "",
+        )
+        out = {}
+        with self.ledger.reading() as connection:
+            for series_id, model, measure, subject, length in connection.execute(
+                wanted.order_by(s.c.length_us)
+            ).all():
+                row = connection.execute(
+                    select(m.c.value, m.c.low, m.c.high, m.c.margin, m.c.rows, m.c.reason, m.c.start_us)
+                    .where(m.c.series_id == series_id, m.c.value.is_not(None))
+                    .order_by(m.c.start_us.desc())
+                    .limit(1)
+                ).first()
+                if row is not None:
+                    named = {"model": model, "measure": measure, "subject": subject, "length_us": length}
+                    out[model, measure] = {**named, **row._mapping}
+        return out
+
+    def by_segment(self, model: str, measure: str) -> list[dict[str, Any]]:
+        """The newest value that there is of *measure* in each segment."""
+        from sqlalchemy import select
+
+        from watchkeeper.adapters.ledgers.tables import measurements as m
+        from watchkeeper.adapters.ledgers.tables import series as s
+
+        wanted = select(s.c.id, s.c.segment).where(
+            s.c.model == model,
+            s.c.measure == measure,
+            s.c.segment != "",
+            s.c.version == "",
+            s.c.subject == "",
+        )
+        found: dict[str, dict[str, Any]] = {}
+        with self.ledger.reading() as connection:
+            for series_id, segment in connection.execute(wanted.order_by(s.c.length_us).limit(1000)).all():
+                row = connection.execute(
+                    select(m.c.value, m.c.low, m.c.high, m.c.rows, m.c.reason)
+                    .where(m.c.series_id == series_id, m.c.value.is_not(None))
+                    .order_by(m.c.start_us.desc())
+                    .limit(1)
+                ).first()
+                if row is not None:
+                    found[segment] = {"segment": segment, **row._mapping}
+        return list(found.values())
 
     def facts(
         self,

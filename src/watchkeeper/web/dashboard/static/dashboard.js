@@ -124,14 +124,14 @@ document.addEventListener("submit", (e) => {
   for (const field of e.target.elements) if (field.name && !field.value) field.disabled = true;
 });
 addEventListener("pageshow", () => { for (const f of document.querySelectorAll("form :disabled[name]")) f.disabled = false; });
-// A button that does something says what before it does it.
-document.addEventListener("click", (e) => {
-  const button = e.target.closest("button[data-confirm]");
-  if (!button) return;
-  e.preventDefault();
-  const ask = document.getElementById(button.dataset.confirm);
-  if (ask) ask.showModal();
+// Two dates become one window in the URL.
+document.addEventListener("submit", (e) => {
+  if (!("window" in e.target.dataset)) return;
+  const { from, to } = e.target.elements;
+  const both = document.createElement("input");
+  both.type = "hidden"; both.name = "b"; both.value = `${from.value}/${to.value}`;
+  from.disabled = to.disabled = true;
+  e.target.append(both);
 });
-document.addEventListener("click", (e) => { if (e.target.closest("[data-close]")) e.target.closest("dialog").close(); });
 
 drawCharts();

@@ -1,0 +1,253 @@
+"""One column: how it looked in any two windows, and how it went over time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import reduce
+from typing import Any
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+
+from watchkeeper.documents.column_view import change_in_words, picture_of, summary_of
+from watchkeeper.domain.window import Window
+from watchkeeper.errors import BadInput, NotFound, nearest
+from watchkeeper.measures.catalogue import described_measures
+from watchkeeper.stats.states.frequencies import Frequencies
+from watchkeeper.stats.states.histogram import Histogram
+from watchkeeper.stats.states.profile import ColumnProfile
+from watchkeeper.web.dashboard.filters import Period, period
+from watchkeeper.web.dashboard.frame import Page, Room
+from watchkeeper.web.dashboard.model import newest_moment, span_of
+from watchkeeper.web.dashboard.words import moment, per_cent
+
+__all__ = ["Side", "column_page", "profiles_by_time", "sides_of"]
+
+RATES = ("", "@0.5", "@0.25", "@0.2", "@0.1", "@0.05", "@0.02", "@0.01", "@0.005", "@0.001")
+"""Parts of sampled rows carry their rate; these are the rates that recorders usually take."""
+MOST_WINDOWS = 800
+"""Stored windows that one side merges."""
+QUANTILES = {"p5": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95}
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One of the two that are compared: its name in the URL, in words, and its profile if there is one."""
+
+    asked: str
+    title: str
+    profile: ColumnProfile | None
+
+
+def parts(column: str) -> list[str]:
+    """The names under which the lake keeps one column."""
+    return [f"column:{column}{rate}" for rate in RATES]
+
+
+def profile_between(
+    room: Room, model: str, column: str, window: Window, segment: str
+) -> ColumnProfile | None:
+    """The merge of the stored windows within *window*; None where there are none."""
+    if model not in room.watch.models:
+        return None
+    stored = room.watch.windows(model, window, segment=segment, parts=parts(column))
+    if len(stored) > MOST_WINDOWS:
+        raise BadInput(
+            f"This window is the merge of {len(stored):,} stored ones; at most {MOST_WINDOWS} are merged for a page.",
+            "Choose a shorter window.",
+        )
+    found = [
+        s.profile.estimate().columns[column]
+        for s in stored
+        if s.profile.states and column in s.profile.estimate().columns
+    ]
+    return reduce(ColumnProfile.merge, found) if found else None
+
+
+def sides_of(
+    room: Room, model: str, column: str, query: Mapping[str, str], shown: Period
+) -> tuple[Side, Side]:
+    """The two windows of the URL: ``a`` (the baseline, unless said) and ``b`` (the newest judged window, unless said).
+
+    Each is ``baseline``, ``newest``, ``period``, or ``START/END`` with times in ISO 8601.
+    """
+    segment = query.get("segment", "")
+    return (
+        _side(room, model, column, query.get("a") or "baseline", shown, segment),
+        _side(room, model, column, query.get("b") or "newest", shown, segment),
+    )
+
+
+def _side(room: Room, model: str, column: str, asked: str, shown: Period, segment: str) -> Side:
+    if asked == "baseline":
+        made = room.watch.baseline(model) if model in room.watch.models else None
+        held = made.profile.columns.get(column) if made is not None else None
+        return Side(asked, "baseline", held)
+    if asked == "newest":
+        watched = room.watch.models.get(model)
+        length = watched.judge_every if watched is not None else timedelta(days=1)
+        end = newest_moment(room, model)
+        window = Window(end - length, end)
+        title = "newest window"
+    elif asked == "period":
+        window, title = Window(shown.start, shown.end), "the whole period"
+    else:
+        window = _window(asked)
+        title = f"{moment(window.start)} to {moment(window.end)}"
+    return Side(asked, title, profile_between(room, model, column, window, segment))
+
+
+def _window(text: str) -> Window:
+    start, slash, end = text.partition("/")
+    if not slash:
+        raise BadInput(
+            f"{text!r} is not a window.",
+            "Write baseline, newest, period, or START/END such as 2026-03-01/2026-03-08.",
+        )
+    span = period({"start": start, "end": end}, newest=datetime.fromisoformat("2000-01-01T00:00+00:00"))
+    return Window(span.start, span.end)
+
+
+def column_page(room: Room, request: Request) -> Page:
+    """Baseline against window, in words, a picture and figures; then over time."""
+    model = room.known_model(request.path_params["model"])
+    column = request.path_params["column"]
+    query = request.query_params
+    series = {(m, s) for m, s, *_ in room.reads.series_of(model)}
+    columns = {s for m, s in series if m in ("psi", "missing")}
+    if column not in columns:
+        made = room.watch.baseline(model) if model in room.watch.models else None
+        if made is None or column not in made.profile.columns:
+            raise NotFound(f"{model} has no column {column!r}.{nearest(column, columns)}")
+    shown = span_of(room, model, query)
+    segment = query.get("segment", "")
+    before, after = sides_of(room, model, column, query, shown)
+    described = described_measures()
+    newest = {
+        r["measure"]: r
+        for r in room.reads.latest([model], list(described), whole=False)
+        if r["subject"] == column
+    }
+    profile = after.profile or before.profile
+    asked = {k: query[k] for k in ("a", "b", "segment") if query.get(k)}
+    over_time = [m for m in ("psi", "missing", "new_categories", "out_of_range") if (m, column) in series]
+    data = {
+        "model": model,
+        "column": column,
+        "kind": str(profile.column.kind.value) if profile is not None else "",
+        "role": str(profile.column.role.value) if profile is not None else "",
+        "segment": segment,
+        "period": shown.to_dict(),
+        "period_query": urlencode(shown.query),
+        "a": {"asked": before.asked, "title": before.title, "there": before.profile is not None},
+        "b": {"asked": after.asked, "title": after.title, "there": after.profile is not None},
+        "sentence": _sentence(column, before, after),
+        "drawable": bool(before.profile and after.profile and picture_of(before.profile, after.profile)),
+        "chart_query": urlencode({**shown.query, **asked, "column": column}),
+        "figures": _figures(before, after),
+        "categories": _categories(before, after),
+        "over_time": [
+            {"measure": m, "title": described[m].title, "sentence": described[m].sentence} for m in over_time
+        ],
+        "bands": profile is not None and profile.histogram is not None,
+        "measures": [
+            {
+                "measure": m,
+                "title": described[m].title,
+                "unit": described[m].unit,
+                **{k: r[k] for k in ("value", "low", "high", "margin", "rows", "reason")},
+            }
+            for m, r in sorted(newest.items(), key=lambda item: list(described).index(item[0]))
+        ],
+    }
+    return Page(template="column.html.j2", title=f"{column} of {model}", data=data, here="fleet")
+
+
+def _sentence(column: str, before: Side, after: Side) -> str:
+    if after.profile is None and before.profile is None:
+        return "Neither of the two windows holds this column."
+    if after.profile is None or before.profile is None:
+        missing = after if after.profile is None else before
+        what = (
+            "There is no baseline yet"
+            if missing.asked == "baseline"
+            else f"Nothing is stored for {missing.title}"
+        )
+        return f"{what}, so there is nothing to compare with."
+    said = change_in_words(before.profile, after.profile)
+    if not said:
+        return f"It looks as in the {before.title}." if before.asked == "baseline" else "The two look alike."
+    return f"{said[0].upper()}{said[1:]}."
+
+
+def _figures(before: Side, after: Side) -> list[dict[str, Any]]:
+    if before.profile is None or after.profile is None:
+        return []
+    return [{"name": n, "a": a, "b": b} for n, a, b in summary_of(before.profile, after.profile)]
+
+
+def _categories(before: Side, after: Side) -> dict[str, Any] | None:
+    """Categories that came and went, with their shares."""
+    sides = [s.profile.frequencies if s.profile is not None else None for s in (before, after)]
+    if not all(isinstance(f, Frequencies) for f in sides):
+        return None
+    old, new = sides
+    assert old is not None
+    assert new is not None
+    came = sorted((n for n in new.counts if n not in old.counts), key=lambda n: -new.counts[n])
+    went = sorted((n for n in old.counts if n not in new.counts), key=lambda n: -old.counts[n])
+    return {
+        "came": [{"name": n, "share": new.counts[n] / max(new.total, 1), "said": per_cent(new.counts[n] / max(new.total, 1))} for n in came[:20]],
+        "went": [{"name": n, "share": old.counts[n] / max(old.total, 1), "said": per_cent(old.counts[n] / max(old.total, 1))} for n in went[:20]],
+        "came_more": max(0, len(came) - 20),
+        "went_more": max(0, len(went) - 20),
+        "not_listed": bool(old.error or new.error or old.other or new.other),
+    }  # fmt: skip
+
+
+def profiles_by_time(
+    room: Room, model: str, column: str, shown: Period, *, segment: str = "", most: int = 150
+) -> tuple[list[dict[str, Any]], int]:
+    """Quantiles of each stored window of the period, at most *most* of them, evenly spread; and one in how many."""
+    if model not in room.watch.models:
+        return [], 1
+    watched = room.watch.models[model]
+    length = watched.cadence
+    count = max(1, int((shown.end - shown.start) / length))
+    if count <= most:
+        stored = room.watch.windows(
+            model, Window(shown.start, shown.end), segment=segment, parts=parts(column)
+        )
+        return _quantiles([(s.key.window.start, s.profile.estimate().columns.get(column)) for s in stored]), 1
+    step = -(-count // most)
+    # Whole days are read and merged where the period is long: one read of the lake, few merges.
+    days = max(1, round(step * length / timedelta(days=1)))
+    span = timedelta(days=days)
+    stored = room.watch.windows(model, Window(shown.start, shown.end), segment=segment, parts=parts(column))
+    groups: dict[int, list[Any]] = {}
+    for s in stored:
+        groups.setdefault(int((s.key.window.start - shown.start) / span), []).append(s)
+    merged = []
+    for _, group in sorted(groups.items()):
+        found = [c for s in group if (c := s.profile.estimate().columns.get(column)) is not None]
+        if found:
+            merged.append((group[0].key.window.start, reduce(ColumnProfile.merge, found)))
+    return _quantiles(merged), days
+
+
+def _quantiles(found: Sequence[tuple[datetime, ColumnProfile | None]]) -> list[dict[str, Any]]:
+    rows = []
+    for start, profile in found:
+        h = profile.histogram if profile is not None else None
+        if isinstance(h, Histogram) and h.n:
+            values = h.quantile(list(QUANTILES.values()))
+            rows.append(
+                {
+                    "start": start,
+                    **{name: float(v) for name, v in zip(QUANTILES, values)},
+                    "rows": float(h.total),
+                }
+            )
+    return rows
