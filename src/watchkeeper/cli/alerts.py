@@ -92,7 +92,7 @@ def show_alert(alert: str, project: Path, as_json: bool) -> None:
     """Tell the whole story of ALERT (its fingerprint, or how it begins)."""
     from watchkeeper.decisions.alerting.story import alert_story
     from watchkeeper.domain.alert import Alert
-    from watchkeeper.loop.judging import alert_document
+    from watchkeeper.loop.alert_actions import alert_document
 
     with opened(project) as watch:
         document = alert_document(watch.ledger.facts, alert)
@@ -130,7 +130,7 @@ def show_alert(alert: str, project: Path, as_json: bool) -> None:
 @project_option
 def ack(alert: str, note: str, actor: str, undo: bool, project: Path) -> None:
     """Say that you have seen ALERT: repeats stop until it resolves."""
-    from watchkeeper.loop.judging import acknowledge_alert
+    from watchkeeper.loop.alert_actions import acknowledge_alert
 
     with opened(project) as watch:
         after = acknowledge_alert(
@@ -159,7 +159,7 @@ def test_rule(rule: str, model: str | None, start: str, end: str, project: Path,
     RULE is the name of a configured rule, or a file (TOML) with one rule that is not yet switched on. Exit
     status 1: it would have fired.
     """
-    from watchkeeper.loop.judging import replay_rule
+    from watchkeeper.loop.rule_replay import replay_rule
 
     first, last = moment(start), moment(end)
     with opened(project) as watch:
@@ -230,7 +230,8 @@ def check(files: tuple[Path, ...], project: Path) -> int:
     """
     from watchkeeper.decisions.alerting.unit_tests import check_file
     from watchkeeper.errors import BadConfig, BadInput
-    from watchkeeper.loop.judging import AlertJudge, alerting_plan
+    from watchkeeper.loop.alerting_plan import alerting_plan
+    from watchkeeper.loop.judging import AlertJudge
     from watchkeeper.measures.catalogue import described_measures
     from watchkeeper.wiring.config import find_project, load_config
 
@@ -303,7 +304,8 @@ def _only_model(watch: Any) -> str:
 def _rule_of(watch: Any, rule: str, model: str) -> Any:
     from watchkeeper.decisions.rules.catalogue import parse_rule
     from watchkeeper.errors import BadInput, NotFound, nearest
-    from watchkeeper.loop.judging import AlertJudge, alerting_plan
+    from watchkeeper.loop.alerting_plan import alerting_plan
+    from watchkeeper.loop.judging import AlertJudge
     from watchkeeper.measures.catalogue import described_measures
 
     file = Path(rule)

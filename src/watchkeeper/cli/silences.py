@@ -31,7 +31,7 @@ def silences() -> None:
 @json_option
 def list_silences(everything: bool, project: Path, as_json: bool) -> None:
     """List silences, those that end first on top."""
-    from watchkeeper.loop.judging import silences_of
+    from watchkeeper.loop.alert_actions import silences_of
 
     with opened(project) as watch:
         now = watch.clock()
@@ -74,7 +74,7 @@ def add(
     A matcher is label=value, label!=value, label=~regex or label!~regex.
     """
     from watchkeeper.domain.rule import duration_of
-    from watchkeeper.loop.judging import add_silence
+    from watchkeeper.loop.alert_actions import add_silence
 
     with opened(project) as watch:
         silence = add_silence(
@@ -101,7 +101,7 @@ def add(
 @project_option
 def expire(silence: str, actor: str, project: Path) -> None:
     """End SILENCE now: alerts that it muted and that still fire are told."""
-    from watchkeeper.loop.judging import expire_silence
+    from watchkeeper.loop.alert_actions import expire_silence
 
     with opened(project) as watch:
         expire_silence(watch.ledger.facts, silence, actor=actor or getpass.getuser(), now=watch.clock())

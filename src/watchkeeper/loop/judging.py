@@ -11,56 +11,50 @@ what needs no window: sources that went quiet, silences that ended, groups whose
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
-import numpy as np
-
-from watchkeeper.decisions.alerting.grouping import Group, assign, compose
-from watchkeeper.decisions.alerting.inhibition import (
-    BUILT_IN,
-    Inhibition,
-    check_inhibitions,
-    parse_inhibition,
-)
-from watchkeeper.decisions.alerting.maintenance import Maintenance, parse_maintenance
-from watchkeeper.decisions.alerting.replay import Replayed, history_before, replay, walk
-from watchkeeper.decisions.alerting.routing import Route, check_routes, parse_route
-from watchkeeper.decisions.alerting.silences import Muting
+from watchkeeper.decisions.alerting.grouping import Group, assign
 from watchkeeper.decisions.alerting.state_machine import (
-    acknowledge,
     alert_labels,
     identity,
     retrospective_labels,
     step,
-    unacknowledge,
-    with_log,
 )
 from watchkeeper.decisions.rules.absence import Absence, Arrivals
 from watchkeeper.decisions.rules.break_rule import Break
-from watchkeeper.decisions.rules.catalogue import check_rules, parse_rule
 from watchkeeper.decisions.rules.composite import Composite
 from watchkeeper.decisions.rules.effect_and_evidence import EffectAndEvidence, column_evaluation
 from watchkeeper.decisions.rules.evaluate import Folded, Shares, evaluate, folds, sign_of
-from watchkeeper.decisions.rules.preset import Budget, default_rules, watched_columns
+from watchkeeper.decisions.rules.preset import default_rules, watched_columns
 from watchkeeper.decisions.rules.series import Point, Series
 from watchkeeper.decisions.rules.series_evidence import SeriesEvidence
 from watchkeeper.decisions.rules.window_counts import Binning
-from watchkeeper.domain.alert import Alert, AlertState, Transition, fingerprint
+from watchkeeper.domain.alert import Alert, Transition
 from watchkeeper.domain.fact import Document, Fact, Lease
 from watchkeeper.domain.measurement import Family, Measure
 from watchkeeper.domain.rule import Category, Evaluation, Rule, Severity
 from watchkeeper.domain.series import PlacedMeasurement, WindowKey
-from watchkeeper.domain.silence import Silence, parse_matchers
 from watchkeeper.domain.verdict import Verdict
 from watchkeeper.domain.watched import WatchedModel
 from watchkeeper.domain.window import Window
-from watchkeeper.errors import BadInput, BadTransition, Conflict, NotFound, WatchkeeperError
+from watchkeeper.errors import BadInput, Conflict, WatchkeeperError
+from watchkeeper.loop.alert_actions import (
+    acknowledge_alert,
+    add_silence,
+    alert_document,
+    document_of,
+    expire_silence,
+    expire_silences,
+    silences_of,
+)
+from watchkeeper.loop.alerting_plan import AlertingPlan, alerting_plan
+from watchkeeper.loop.baseline_windows import BaselineWindows as _BaselineWindows
+from watchkeeper.loop.notifying import notify
+from watchkeeper.loop.rule_replay import points_of_table, replay_rule
 from watchkeeper.loop.window_profiles import StoredWindow
-from watchkeeper.ports import FactStore
 from watchkeeper.stats.evidence.column_evidence import (
     FEWEST_WINDOWS,
     ColumnEvidence,
@@ -101,78 +95,6 @@ BROKEN = Rule(
     about="The watching itself is broken: these numbers could not be judged.",
 )
 """One alert for everything that went wrong with one model's window."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AlertingPlan:
-    """Everything that alerting was told: checked when it is made, so that nothing is found out at night."""
-
-    rules: Mapping[str, tuple[Rule, ...]] = field(default_factory=dict)
-    """By model: the owner's own; the preset's are added when the schema is known."""
-    left_out: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    routes: tuple[Route, ...] = ()
-    inhibitions: tuple[Inhibition, ...] = BUILT_IN
-    maintenance: tuple[Maintenance, ...] = ()
-    budget: Budget = field(default_factory=Budget)
-    preset: bool = True
-
-
-def alerting_plan(
-    models: Mapping[str, WatchedModel],
-    *,
-    routes: Sequence[Mapping[str, Any]] = (),
-    inhibit: Sequence[Mapping[str, Any]] = (),
-    maintenance: Sequence[Mapping[str, Any]] = (),
-    channels: Iterable[str] = (),
-    measures: Iterable[str] | None = None,
-    preset: bool = True,
-) -> AlertingPlan:
-    """Read and check what the configuration says of alerting.
-
-    Without routes every channel hears of everything, by model. A rule with ``enabled = false`` takes the preset's
-    rule of that name out; one that is written anew stands in its place.
-
-    Raises
-    ------
-    BadInput
-        a rule, route, inhibition or maintenance window cannot be used; the key and the nearest known one are named.
-    """
-    names = list(channels)
-    rules: dict[str, tuple[Rule, ...]] = {}
-    left_out: dict[str, frozenset[str]] = {}
-    known = None if measures is None else list(measures)
-    for name, model in models.items():
-        own, out = [], set()
-        for raw in model.rules:
-            if raw.get("enabled") is False:
-                out.add(str(raw.get("name", "")))
-                continue
-            rule = parse_rule(raw, measures=known)
-            own.append(rule)
-            out.add(rule.name)
-        rules[name], left_out[name] = tuple(own), frozenset(out)
-        all_rules = [*own, *(default_rules(model.task, leave_out=out) if preset else ())]
-        check_rules(all_rules)
-    parsed = tuple(parse_route(raw) for raw in routes)
-    if not parsed and names:
-        parsed = (Route(channels=tuple(names)),)
-    labels = {label for m in models.values() for label in m.labels}
-    labels |= {label for several in rules.values() for rule in several for label in rule.labels}
-    check_routes(parsed, channels=names, labels=sorted(labels))
-    inhibitions = (*BUILT_IN, *(parse_inhibition(raw) for raw in inhibit))
-    check_inhibitions(inhibitions)
-    windows = tuple(parse_maintenance(raw) for raw in maintenance)
-    for window in windows:
-        if window.cron:
-            _spans(window, datetime(2026, 1, 1, tzinfo=UTC))
-    return AlertingPlan(
-        rules=rules,
-        left_out=left_out,
-        routes=parsed,
-        inhibitions=inhibitions,
-        maintenance=windows,
-        preset=preset,
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -300,238 +222,7 @@ class AlertJudge:
 
     def notify(self, ledger: Any, *, now: datetime, lease: Lease | None = None) -> int:
         """Queue the messages of every group that is due; return how many outbox entries were written."""
-        expire_silences(ledger.facts, now=now, lease=lease)
-        due = ledger.facts.documents("group", due_before=now, limit=_ALL, order="key")
-        if not due:
-            return 0
-        groups = {d.key: Group.of_body(d.key, d.body) for d in due}
-        wanted = {name for g in groups.values() for name in g.members}
-        held = _alerts_by_name(ledger.facts, wanted)
-        firing = [
-            Alert.of_body(d.body) for d in ledger.facts.documents("alert", states=["firing"], limit=_ALL)
-        ]
-        alerts = {name: alert for name, (alert, _) in held.items()}
-        muting = self.muting(ledger.facts, now, firing)
-        written = 0
-        for document in due:
-            message, group = compose(groups[document.key], alerts, muting.why, now=now)
-            facts: list[Fact] = []
-            documents = [
-                replace(
-                    document,
-                    body=group.to_body(),
-                    due=group.due,
-                    state="open" if group.members else "quiet",
-                    updated_at=now,
-                )
-            ]
-            if message is not None:
-                model = str(message.labels.get("model", ""))
-                for channel in message.channels:
-                    documents.append(
-                        Document(
-                            kind="outbox",
-                            key=f"{message.key}:{channel}",
-                            state="waiting",
-                            model=model,
-                            due=now,
-                            updated_at=now,
-                            body={"channel": channel, "created_at": now.isoformat(), **message.to_body()},
-                        )
-                    )
-                body = {
-                    "group": message.group,
-                    "channels": list(message.channels),
-                    "status": message.status,
-                    "urgency": message.urgency,
-                    "firing": message.firing,
-                    "resolved": message.resolved,
-                    "alerts": [a["fingerprint"] for a in message.alerts],
-                }
-                facts.append(
-                    Fact(
-                        kind="notification.queued",
-                        at=now,
-                        actor=_ACTOR,
-                        model=model,
-                        body=body,
-                        key=f"notification:{message.key}",
-                    )
-                )
-                written += len(message.channels)
-                documents += _told(held, message.new[:100], message.channels, now)
-            try:
-                ledger.facts.append(facts, documents, lease=lease)
-            except Conflict as conflict:
-                if type(conflict) is not Conflict:
-                    raise
-                written -= 0 if message is None else len(message.channels)  # the next call tells it
-        return written
-
-    def muting(self, facts: FactStore, now: datetime, firing: Iterable[Alert]) -> Muting:
-        """All that mutes now."""
-        return Muting(
-            now,
-            silences=silences_of(facts),
-            maintenance=[_spans(m, now) if m.cron else m for m in self.plan.maintenance],
-            inhibitions=self.plan.inhibitions,
-            firing=firing,
-        )
-
-
-# ---- what people do --------------------------------------------------------------------------------------
-
-
-def alert_document(facts: FactStore, name: str) -> Document:
-    """An alert's document by its fingerprint, or the beginning of one.
-
-    Raises
-    ------
-    NotFound
-        there is none, or there are several.
-    """
-    found = facts.document("alert", name)
-    if found is not None:
-        return found
-    starting = [d for d in facts.documents("alert", limit=_ALL, order="key") if d.key.startswith(name)]
-    if len(starting) == 1 and name:
-        return starting[0]
-    many = "several alerts begin" if len(starting) > 1 else "no alert begins"
-    raise NotFound(f"There is no alert {name!r}: {many} so.", "List them:  watchkeeper alerts list")
-
-
-def acknowledge_alert(
-    facts: FactStore, name: str, *, actor: str, now: datetime, note: str = "", back: bool = False
-) -> Alert:
-    """Acknowledge an alert, or take that *back*."""
-    document = alert_document(facts, name)
-    before = Alert.of_body(document.body)
-    after = (
-        unacknowledge(before, actor=actor, now=now)
-        if back
-        else acknowledge(before, actor=actor, now=now, note=note)
-    )
-    kind = "alert.unacknowledged" if back else "alert.acknowledged"
-    fact = Fact(
-        kind=kind, at=now, actor=actor, model=after.model, subject=after.fingerprint, body={"note": note}
-    )
-    facts.append([fact], [_document_of(after, document.revision, now)])
-    return after
-
-
-def silences_of(facts: FactStore, *, states: Sequence[str] = ("active",)) -> list[Silence]:
-    """Silences in the ledger."""
-    return [Silence.of_body(d.key, d.body) for d in facts.documents("silence", states=states, limit=_ALL)]
-
-
-def add_silence(
-    facts: FactStore,
-    matchers: Mapping[str, str] | Iterable[str],
-    *,
-    author: str,
-    reason: str,
-    now: datetime,
-    lasts: timedelta | None = None,
-    starts_at: datetime | None = None,
-    ends_at: datetime | None = None,
-) -> Silence:
-    """Add a silence; it must end.
-
-    Raises
-    ------
-    BadInput
-        it has no end, no author, no reason, or would mute everything.
-    """
-    start = starts_at or now
-    end = ends_at or (start + lasts if lasts is not None else None)
-    if end is None:
-        raise BadInput("A silence needs an end.", "Say how long it lasts, such as 4h.")
-    if end <= now:
-        raise BadInput(f"The silence would have ended at {end:%Y-%m-%d %H:%M} UTC already.")
-    parsed = parse_matchers(matchers)
-    name = fingerprint({"at": now.isoformat(), "author": author, "matchers": " ".join(map(str, parsed))})[:10]
-    silence = Silence(
-        id=name, matchers=parsed, author=author, reason=reason, starts_at=start, ends_at=end, created_at=now
-    )
-    fact = Fact(kind="silence.created", at=now, actor=author, subject=name, body=silence.to_body())
-    document = Document(
-        kind="silence", key=name, body=silence.to_body(), state="active", due=end, updated_at=now
-    )
-    facts.append([fact], [document])
-    return silence
-
-
-def expire_silence(facts: FactStore, name: str, *, actor: str, now: datetime) -> Silence:
-    """End a silence now.
-
-    Raises
-    ------
-    NotFound
-        there is no such silence.
-    BadTransition
-        it has ended already.
-    """
-    document = facts.document("silence", name)
-    if document is None:
-        raise NotFound(f"There is no silence {name!r}.", "List them:  watchkeeper silences list")
-    if document.state != "active":
-        raise BadTransition(f"The silence {name!r} has ended already.")
-    body = {**document.body, "ends_at": max(now, _after(document.body["starts_at"])).isoformat()}
-    fact = Fact(kind="silence.expired", at=now, actor=actor, subject=name, key=f"silence.expired:{name}")
-    facts.append([fact], [replace(document, body=body, state="expired", due=None, updated_at=now)])
-    return Silence.of_body(name, body)
-
-
-def expire_silences(facts: FactStore, *, now: datetime, lease: Lease | None = None) -> int:
-    """Write down which silences have ended by themselves."""
-    ended = facts.documents("silence", states=["active"], due_before=now, limit=_ALL)
-    for document in ended:
-        fact = Fact(
-            kind="silence.expired",
-            at=now,
-            actor=_ACTOR,
-            subject=document.key,
-            key=f"silence.expired:{document.key}",
-        )
-        facts.append([fact], [replace(document, state="expired", due=None, updated_at=now)], lease=lease)
-    return len(ended)
-
-
-def replay_rule(
-    ledger: Any,
-    model: WatchedModel,
-    rule: Rule,
-    *,
-    start: datetime,
-    end: datetime,
-    measures: Mapping[str, Measure] | None = None,
-) -> Replayed:
-    """Replay *rule* over the ledger's measurements of [start, end); it reads what it needs from before.
-
-    Raises
-    ------
-    BadInput
-        the rule cannot be replayed from measurements.
-    """
-    if measures is None:
-        from watchkeeper.measures.catalogue import described_measures
-
-        measures = described_measures()
-    if end <= start:
-        raise BadInput("The replay ends before it starts.", "Give --from before --to.")
-    if not rule.selector.measure:
-        next(walk(rule, ("", "", "", ""), [Point(Window(start, end), None)], model=model.name), None)
-    table = ledger.measurements.table(
-        model.name,
-        measures=[rule.selector.measure],
-        start=start - history_before(rule, model.judge_every),
-        end=end,
-    )
-    points = points_of_table(table, model.judge_every)
-    return replay(rule, points, model=model.name, start=start, measures=measures, timezone=model.timezone)
-
-
-# ---- one run ---------------------------------------------------------------------------------------------
+        return notify(ledger, self.plan, now=now, lease=lease)
 
 
 class _Run:
@@ -1116,7 +807,7 @@ class _Run:
             for alert, t in self.changes
         ]
         documents = [
-            _document_of(a, self.revisions.get(("alert", a.fingerprint), 0), self.now) for a in changed
+            document_of(a, self.revisions.get(("alert", a.fingerprint), 0), self.now) for a in changed
         ]
         for key, body in self.changed_evidence.items():
             documents.append(
@@ -1189,92 +880,6 @@ class _Run:
         ]
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class _BaselineWindows:
-    """The baseline's own windows at the length that is judged, and how each column is counted."""
-
-    windows: tuple[Window, ...]
-    profiles: tuple[Profile, ...]
-    binnings: Mapping[str, Binning]
-
-    @classmethod
-    def of(cls, baseline: Baseline, model: WatchedModel) -> _BaselineWindows:
-        """Merge shorter windows to the judged length; longer ones cannot be used."""
-        from watchkeeper.loop.tick import judged_window
-
-        merged: dict[Window, Profile] = {}
-        spans: dict[Window, timedelta] = {}
-        for w in baseline.windows:
-            start = datetime.fromtimestamp(w.start_us / 1e6, UTC)
-            own = Window(start, datetime.fromtimestamp(w.end_us / 1e6, UTC))
-            target = own if model.rows_per_window else judged_window(model, own)
-            if own.length > target.length:
-                continue
-            merged[target] = merged[target].merge(w.profile) if target in merged else w.profile
-            spans[target] = spans.get(target, timedelta(0)) + own.length
-        # A day of which half is missing is not like the others.
-        whole = sorted(w for w in merged if spans[w] >= 0.75 * w.length and merged[w].rows > 0)
-        columns = {}
-        for name in watched_columns(baseline.schema):
-            column = baseline.profile.columns.get(name)
-            binning = None if column is None else Binning.of(column)
-            if binning is not None and all(name in merged[w].columns for w in whole):
-                columns[name] = binning
-        return cls(windows=tuple(whole), profiles=tuple(merged[w] for w in whole), binnings=columns)
-
-    def strata(self, season: str, timezone: str) -> list[int] | None:
-        """The season of each window; None where there is none."""
-        if season == "none":
-            return None
-        zone = ZoneInfo(timezone)
-        starts = [w.start.astimezone(zone).replace(tzinfo=None) for w in self.windows]
-        return [int(c) for c in season_codes(np.array(starts, "datetime64[s]"), season)]
-
-    def stratum(self, window: Window, season: str, timezone: str) -> int:
-        """The season of one window."""
-        start = window.start.astimezone(ZoneInfo(timezone)).replace(tzinfo=None)
-        return int(season_codes(np.array([start], "datetime64[s]"), season)[0])
-
-
-def points_of_table(table: Any, length: timedelta) -> dict[tuple[str, str, str, str], list[Point]]:
-    """Series by (measure, subject, segment, version) of the windows of *length*, oldest first."""
-    out: dict[tuple[str, str, str, str], list[Point]] = {}
-    rows = table.select(
-        [
-            "measure",
-            "subject",
-            "segment",
-            "version",
-            "start",
-            "end",
-            "value",
-            "low",
-            "high",
-            "margin",
-            "rows",
-            "reason",
-        ]
-    ).to_pylist()
-    tolerance = timedelta(hours=1) if length >= timedelta(hours=23) else timedelta(0)
-    for r in rows:
-        window = Window(r["start"], r["end"])
-        if abs(window.length - length) > tolerance:
-            continue
-        point = Point(
-            window,
-            r["value"],
-            r["rows"] or 0,
-            r["low"],
-            r["high"],
-            r["margin"],
-            r["reason"] or "",
-        )
-        out.setdefault((r["measure"], r["subject"], r["segment"], r["version"]), []).append(point)
-    for points in out.values():
-        points.sort(key=lambda p: p.window)
-    return out
-
-
 def _composites_in_order(rules: Sequence[Rule]) -> list[Rule]:
     """Composite rules, those that others join first."""
     left = {r.name: r for r in rules if isinstance(r.condition, Composite)}
@@ -1287,70 +892,3 @@ def _composites_in_order(rules: Sequence[Rule]) -> list[Rule]:
         if not ready:
             raise BadInput("Composite rules join each other in a circle.")
     return out
-
-
-def _document_of(alert: Alert, revision: int, now: datetime) -> Document:
-    live = alert.state in (AlertState.FIRING, AlertState.PENDING)
-    return Document(
-        kind="alert",
-        key=alert.fingerprint,
-        body=alert.to_body(),
-        state=alert.state.value,
-        model=alert.model,
-        rank=alert.severity.rank + (10 if live and not alert.retrospective else 0),
-        updated_at=now,
-        revision=revision,
-    )
-
-
-def _alerts_by_name(facts: FactStore, names: set[str]) -> dict[str, tuple[Alert, int]]:
-    if len(names) <= 300:
-        found = [d for name in sorted(names) if (d := facts.document("alert", name)) is not None]
-    else:
-        found = [d for d in facts.documents("alert", limit=_ALL, order="key") if d.key in names]
-    return {d.key: (Alert.of_body(d.body), d.revision) for d in found}
-
-
-def _told(
-    held: dict[str, tuple[Alert, int]], names: Sequence[str], channels: Sequence[str], now: datetime
-) -> list[Document]:
-    """The alerts with a line that says who was told."""
-    out = []
-    for name in names:
-        alert, revision = held[name]
-        told = with_log(alert, now, _ACTOR, f"Told {', '.join(channels)}.")
-        held[name] = (told, revision + 1)
-        out.append(_document_of(told, revision, now))
-    return out
-
-
-def _spans(window: Maintenance, now: datetime) -> Maintenance:
-    """Work out when a cron line's windows near *now* begin and end."""
-    try:
-        from cronsim import CronSim, CronSimError
-    except ImportError as cause:
-        from watchkeeper.errors import MissingExtra
-
-        raise MissingExtra(
-            adapter="cron line of a maintenance window", library="cronsim", extra="server"
-        ) from cause
-    try:
-        times = CronSim(
-            window.cron, (now - window.duration - timedelta(minutes=1)).astimezone(ZoneInfo(window.timezone))
-        )
-    except CronSimError as cause:
-        raise BadInput(
-            f"The maintenance window {window.name!r} has a cron line that cannot be read: {cause}.",
-            'For example cron = "0 2 * * SUN".',
-        ) from None
-    spans = []
-    for at in times:
-        if at > now:
-            break
-        begins = at.astimezone(UTC)
-        spans.append((begins, begins + window.duration))
-    return replace(window, spans=tuple(spans))
-
-
-def _after(moment: str) -> datetime:
-    return datetime.fromisoformat(moment) + timedelta(seconds=1)

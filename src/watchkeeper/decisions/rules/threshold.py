@@ -72,7 +72,20 @@ class Threshold:
         is_above = above is not None and value > above
         is_below = below is not None and value < below
         if not (is_above or is_below):
-            return series.evaluation(rule, Verdict.PASS, "Within its levels.", limit=self._first())
+            # Nearly every evaluation ends here, so nothing is worked out that nobody asks for.
+            return Evaluation(
+                rule=rule.name,
+                model=series.model,
+                version=series.version,
+                segment=series.segment,
+                measure=series.measure,
+                subject=series.subject,
+                verdict=Verdict.PASS,
+                sentence="Within its levels.",
+                window=point.window,
+                value=value,
+                rows=point.rows,
+            )
         level = above if is_above else below
         assert level is not None
         side = "above" if is_above else "below"
@@ -117,9 +130,6 @@ class Threshold:
             self.above if self.resolve_above is None else self.resolve_above,
             self.below if self.resolve_below is None else self.resolve_below,
         )
-
-    def _first(self) -> float | None:
-        return self.above if self.above is not None else self.below
 
 
 def _range(low: float | None, high: float | None) -> str:
