@@ -46,8 +46,12 @@ class EffectAndEvidence:
     independent_rows: bool = False
     """Declare that rows are independent: then a break needs one window, not three."""
     min_rows: float = 20
+    mean_time: float = 0.0
+    """For a measure in [0, 1]: also fire on a rise whose false alarms are at least so many windows apart on average."""
 
     def __post_init__(self) -> None:
+        if self.mean_time < 0:
+            raise BadInput("A mean time between false alarms cannot be less than nothing.")
         if self.season not in SEASONS:
             raise BadInput(
                 f"There is no season {self.season!r}.{nearest(self.season, SEASONS)}",

@@ -134,6 +134,7 @@ def evaluate(
         matters=rule.condition.matters,
         break_budget=shares.budget.breaks * shares.series / max(shares.breaks, shares.series),
         independent_rows=rule.condition.independent_rows,
+        mean_time=getattr(rule.condition, "mean_time", 0.0),
     )
     starts: Sequence[datetime] = [_moment(s) for s in folded.starts[-400:]]
     return series_evaluation(rule, series, reading, starts=starts, breaks=isinstance(rule.condition, Break))

@@ -11,6 +11,10 @@ measures       .015  lasting changes of any measure of performance
 revisions      .010  the past folded again, however often (`EvidenceRules.revised`)
 ============== ===== ========================================================
 
+Beside that budget stands one promise of another kind: the Brier score and the accuracy (the accuracy and the
+macro F1 of several classes) also alarm on a rise whose false alarms are at least 730 windows apart on average
+for each (`stats.evidence.rise`). The alarm says which of the two it rests on.
+
 Rules on things that are counted (a column is gone) are exact and need no share. Anomalies, forecasts and
 plain thresholds promise nothing and are notices. A forecast belongs to a level that somebody cares about, so
 none is here.
@@ -78,6 +82,10 @@ _PERFORMANCE: dict[Task, tuple[tuple[str, float], ...]] = {
 }
 """Measures of realised performance, and the change that matters in each (0: three times its usual variation)."""
 
+_MEAN_TIME = 730.0
+"""Windows between false alarms of a risen loss, on average, for each of two measures: one a year for days."""
+_RISES = ("brier", "accuracy", "f1_macro")
+
 _EXACT = (
     ("missing_column", "A column that the model reads is gone."),
     ("type_changed", "A column has another type than it had."),
@@ -144,7 +152,9 @@ def default_rules(
             Rule(
                 name=f"{measure} {'fell' if fell else 'rose'}",
                 kind="evidence",
-                condition=EffectAndEvidence(matters=matters),
+                condition=EffectAndEvidence(
+                    matters=matters, mean_time=_MEAN_TIME if measure in _RISES else 0.0
+                ),
                 selector=Selector(measure=measure, subjects=("",)),
                 severity=Severity.CRITICAL,
                 about="The model does worse than it did, by outcomes that have arrived.",

@@ -11,6 +11,10 @@ window's one score: the rank e-process for evidence, the mean of the last four w
 :math:`z_{1-\beta w_t/2C}` standard errors, and than three times the baseline's widest window. It takes the
 interval's standard error as normal, so its promise is approximate.
 
+*Rise*, where the rule names a mean time and the measure lies in [0, 1]: e-SR with one bet a window
+(`stats.evidence.rise`). It promises a mean time between false alarms instead of none ever, and says so; it sees within
+weeks what the ranks need most of a year for when bad days come in runs.
+
 What was folded stays folded: outcomes that come later are shown beside the evidence and do not alter it, so its
 guarantee holds for the windows as they were when they matured.
 """
@@ -29,6 +33,7 @@ from watchkeeper.errors import BadInput
 from watchkeeper.stats.evidence.autocorrelation import lag_one, lag_one_interval, prewhiten
 from watchkeeper.stats.evidence.column_evidence import EFFECT_WINDOWS, FEWEST_WINDOWS, correlations
 from watchkeeper.stats.evidence.rank_e_process import change_weight, log_evidence
+from watchkeeper.stats.evidence.rise import rise_of
 from watchkeeper.stats.evidence.window_scores import jitter
 from watchkeeper.stats.intervals import normal_quantile
 
@@ -152,8 +157,9 @@ class SeriesEvidence:
         matters: float = 0.0,
         break_budget: float = 0.0,
         independent_rows: bool = False,
+        mean_time: float = 0.0,
     ) -> SeriesReading:
-        """What it says now, with *columns* series sharing *budget*.
+        """What it says now, with *columns* series sharing *budget*; *mean_time* in windows asks for the rise too.
 
         Raises
         ------
@@ -195,6 +201,18 @@ class SeriesEvidence:
             left, errors, columns, break_budget, matters, 1 if independent_rows else 3
         )
         usual = float(base.mean())
+        assumption = self._assumption(ranked[0], int(length[0, side]), float(r[0]), float(rho[0]), strata)
+        lasting = evidence >= threshold and worse > tolerated
+        if mean_time and not lasting and self.sign and values.min() >= 0 and values.max() <= 1:
+            risen = self._rise(values, mean_time, matters, assumption)
+            if risen is not None:
+                return replace(
+                    risen,
+                    windows=suspects,
+                    broken=broken,
+                    break_distance=distance,
+                    break_threshold=limit,
+                )
         return SeriesReading(
             windows=suspects,
             log_evidence=evidence,
@@ -204,7 +222,7 @@ class SeriesEvidence:
             usual=usual,
             recent=usual + effect,
             since=int(length[0, side]),
-            persistent=evidence >= threshold and worse > tolerated,
+            persistent=lasting,
             broken=broken,
             break_distance=distance,
             break_threshold=limit,
@@ -212,7 +230,7 @@ class SeriesEvidence:
                 f"at most a 1 in {1 / budget:.3g} chance of ever firing falsely in this deployment "
                 f"({columns:g} series)"
             ),
-            assumption=self._assumption(ranked[0], int(length[0, side]), float(r[0]), float(rho[0]), strata),
+            assumption=assumption,
         )
 
     def to_payload(self) -> dict[str, Any]:
@@ -245,6 +263,38 @@ class SeriesEvidence:
         )
 
     # ---------------------------------------------------------------------------------------- inside
+
+    def _rise(
+        self, values: NDArray[np.float64], mean_time: float, matters: float, assumption: str
+    ) -> SeriesReading | None:
+        """The reading of a risen loss, or None while it has not risen."""
+        losses = values if self.sign > 0 else 1 - values
+        rise = rise_of(
+            losses[: self.reference], losses[self.reference :], mean_time=mean_time, matters=matters
+        )
+        if not rise.active:
+            return None
+        usual, recent, level = (x if self.sign > 0 else 1 - x for x in (rise.usual, rise.recent, rise.level))
+        bound = "below" if self.sign > 0 else "above"
+        said = f"if a window's mean, given those before it, stays at or {bound} {level:.4g}"
+        if assumption.startswith("heuristic"):
+            said = f"{assumption}; otherwise {said}"
+        return SeriesReading(
+            windows=0,
+            log_evidence=rise.log_evidence,
+            log_threshold=rise.log_threshold,
+            effect=recent - usual,
+            tolerated=matters,
+            usual=usual,
+            recent=recent,
+            since=rise.since,
+            persistent=True,
+            broken=False,
+            break_distance=0.0,
+            break_threshold=inf,
+            guarantee=f"a false alarm at most every {mean_time:,.0f} windows on average, for this measure",
+            assumption=said,
+        )
 
     def _with_room(self) -> SeriesEvidence:
         """When memory is full the older half goes, and only later windows are suspected: a new epoch."""
