@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from watchkeeper.domain.incident import Incident, IncidentTask, Phase, TimelineEntry
+from watchkeeper.domain.incident import Incident, IncidentTask, Phase, Similar, TimelineEntry, durations
 from watchkeeper.domain.rule import Severity
 from watchkeeper.errors import BadInput, BadTransition, NotFound, nearest
 
@@ -415,18 +415,6 @@ def merged(into: Incident, other: Incident, *, now: datetime, actor: str) -> tup
     return _touched(whole, actor, now), gone
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Similar:
-    """A past incident that looks like this one, and how much (0 to 1)."""
-
-    number: int
-    title: str
-    likeness: float
-    lessons: tuple[str, ...]
-    cause: str
-    because: tuple[str, ...]
-
-
 def similar_to(
     features: Mapping[str, Sequence[str]], past: Iterable[Incident], *, limit: int = 3, least: float = 0.3
 ) -> list[Similar]:
@@ -468,18 +456,6 @@ def lessons_for(
     return list(dict.fromkeys(f"{lesson} (incident {s.number})" for s in found for lesson in s.lessons))[
         :limit
     ]
-
-
-def durations(incident: Incident) -> dict[str, float | None]:
-    """Seconds to detect, to acknowledge and to resolve; None for what has not happened."""
-    resolved = incident.entered.get(Phase.RESOLUTION.value)
-    return {
-        "to_detect_s": (incident.detected_at - incident.started_at).total_seconds(),
-        "to_acknowledge_s": None
-        if incident.acknowledged_at is None
-        else (incident.acknowledged_at - incident.detected_at).total_seconds(),
-        "to_resolve_s": None if resolved is None else (resolved - incident.detected_at).total_seconds(),
-    }
 
 
 def mean_durations(incidents: Iterable[Incident]) -> dict[str, Any]:

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from watchkeeper.decisions.incidents import Similar, durations
-from watchkeeper.domain.incident import Incident, Phase, TimelineEntry
+from watchkeeper.domain.incident import Incident, Phase, Similar, TimelineEntry, durations
 
 __all__ = ["duration_said", "incident_view", "timeline_lines"]
 

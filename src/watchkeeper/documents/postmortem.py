@@ -11,16 +11,15 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from watchkeeper.decisions.incidents import Similar
 from watchkeeper.documents.incident_page import incident_view, timeline_lines
-from watchkeeper.domain.incident import Incident
+from watchkeeper.domain.incident import Incident, Similar
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
 __all__ = ["postmortem_html", "postmortem_markdown"]
 
-_SPECIAL = str.maketrans({c: f"\\{c}" for c in "\\`*_{}[]<>#|~"})
+_SPECIAL = str.maketrans({"<": "&lt;", ">": "&gt;", "&": "&amp;", **{c: f"\\{c}" for c in "\\`*_{}[]#|~"}})
 
 
 def postmortem_markdown(incident: Incident, *, project: str = "", similar: Sequence[Similar] = ()) -> str:

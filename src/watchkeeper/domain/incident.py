@@ -10,7 +10,7 @@ from typing import Any
 
 from watchkeeper.domain.rule import Severity
 
-__all__ = ["Incident", "IncidentTask", "Phase", "TimelineEntry"]
+__all__ = ["Incident", "IncidentTask", "Phase", "Similar", "TimelineEntry", "durations"]
 
 
 class Phase(StrEnum):
@@ -141,6 +141,30 @@ class Incident:
         )
         given["lessons"], given["merged"] = tuple(body.get("lessons", ())), tuple(body.get("merged", ()))
         return cls(**given)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Similar:
+    """A past incident that looks like this one, and how much (0 to 1)."""
+
+    number: int
+    title: str
+    likeness: float
+    lessons: tuple[str, ...]
+    cause: str
+    because: tuple[str, ...]
+
+
+def durations(incident: Incident) -> dict[str, float | None]:
+    """Seconds to detect, to acknowledge and to resolve; None for what has not happened."""
+    resolved = incident.entered.get(Phase.RESOLUTION.value)
+    return {
+        "to_detect_s": (incident.detected_at - incident.started_at).total_seconds(),
+        "to_acknowledge_s": None
+        if incident.acknowledged_at is None
+        else (incident.acknowledged_at - incident.detected_at).total_seconds(),
+        "to_resolve_s": None if resolved is None else (resolved - incident.detected_at).total_seconds(),
+    }
 
 
 def _plain(item: Any) -> Any:
