@@ -10,7 +10,7 @@ With baseline rows weighted to look like the window's (:math:`w`), and :math:`\e
 The first part is shared out among columns by Shapley's value of "weight the baseline by these columns only".
 
 Reads: sampled rows of baseline (with outcomes) and window. Losses: 0/1 of decisions (classes), absolute error
-(numbers). Cost: 1 to 5 s. Intervals by influence. ``subject`` is the column.
+(numbers). Cost: some seconds. Intervals by influence. ``subject`` is the column.
 
 Limits
 ------
@@ -32,7 +32,7 @@ from watchkeeper.stats.estimation.attribution import Part, attribute_change
 __all__ = ["change_parts"]
 
 REST = "(other columns)"
-MOST_COLUMNS = 7
+MOST_COLUMNS = 5
 
 
 def change_parts(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,7 @@ from watchkeeper.stats.estimation.cbpe import estimate
 from watchkeeper.stats.estimation.dle import REGRESSION, estimate_losses
 from watchkeeper.stats.estimation.estimate import Estimate
 from watchkeeper.stats.estimation.expected_metrics import BINARY
-from watchkeeper.stats.estimation.importance_weights import MOST_SEPARATED
+from watchkeeper.stats.estimation.importance_weights import MOST_SEPARATED, density_ratio
 from watchkeeper.stats.estimation.multiclass import MULTICLASS, estimate_classes
 from watchkeeper.stats.estimation.pape import estimate_under_shift
 from watchkeeper.stats.multivariate import domain_classifier_auc
@@ -134,7 +134,7 @@ def measure_change(
 ) -> list[Measurement]:
     """What moved, and what it cost: the change of the mean loss, split (see `change`); empty without samples.
 
-    Beyond the seven columns that tell both sides apart best, columns are taken as one.
+    Beyond the five columns that tell both sides apart best, columns are taken as one.
     """
     task = task or baseline.schema.task
     names = ("performance_change_covariate", "performance_change_concept")
@@ -230,6 +230,7 @@ def _binary(
             names=asked,
             threshold=threshold,
             level=level,
+            ratio=replace(density_ratio(weighted.baseline, weighted.window, judge=False), auc=weighted.auc),
         )
     else:
         found = estimate(

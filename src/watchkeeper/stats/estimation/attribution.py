@@ -49,7 +49,7 @@ __all__ = ["Change", "Part", "attribute_change"]
 Floats = NDArray[np.float64]
 
 EXACT_UP_TO = 8
-MOST_ROWS = 2_500
+MOST_ROWS = 2_000
 
 
 @dataclass(frozen=True, slots=True)
