@@ -46,6 +46,7 @@ ACTOR = "watchkeeper"
 OPEN = ("detection", "assessment", "mitigation", "resolution", "post_mortem")
 FOLLOWED = ("alert.fired", "alert.reopened", "alert.current", "alert.resolved")
 PAGE = 1000
+FEW = 100
 ATTEMPTS = 8
 LOOK_BACK = timedelta(days=30)
 """How much history an assessment compares with."""
@@ -300,7 +301,8 @@ class Incidents:
             news = self._facts.facts(after=after, kinds=FOLLOWED, limit=PAGE)
             if not news:
                 return 0, 0
-            signs = [s for f in news if (s := self._sign(f)) is not None]
+            alerts = self._alerts({f.subject for f in news})
+            signs = [_told_by(f, alerts[f.subject]) for f in news if f.subject in alerts]
             now = self._clock()
             place = Document(
                 kind=CURSOR[0],
@@ -397,12 +399,14 @@ class Incidents:
         )
         return self._with_owner(new)
 
-    def _sign(self, fact: Fact) -> AlertSign | None:
-        document = self._facts.document("alert", fact.subject)
-        if document is None:
-            return None
-        sign = _sign_of(Alert.of_body(document.body), fact.at)
-        return replace(sign, state="resolved" if fact.kind == "alert.resolved" else "firing")
+    def _alerts(self, names: set[str]) -> dict[str, Alert]:
+        """Alerts by fingerprint: one by one where they are few, all at once where they are many."""
+        if len(names) <= FEW:
+            found = [d for name in names if (d := self._facts.document("alert", name)) is not None]
+        else:
+            every = self._facts.documents("alert", limit=1_000_000, order="key")
+            found = [d for d in every if d.key in names]
+        return {d.key: Alert.of_body(d.body) for d in found}
 
     def _with_owner(self, incident: Incident) -> Incident:
         model = self._models.get(incident.model)
@@ -426,6 +430,12 @@ def _group(sign: AlertSign, policy: IncidentPolicy) -> str:
     if any(sign.labels.get(k) for k in policy.group_by):
         return group_of(sign.labels, policy)
     return sign.group or f"alert={sign.fingerprint}"
+
+
+def _told_by(fact: Fact, alert: Alert) -> AlertSign:
+    """What a fact said of an alert then; the rest as the alert stands now."""
+    state = "resolved" if fact.kind == "alert.resolved" else "firing"
+    return replace(_sign_of(alert, fact.at), state=state)
 
 
 def _takes_more(incident: Incident) -> bool:

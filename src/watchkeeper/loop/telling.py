@@ -1,0 +1,103 @@
+"""What joins alerts, incidents and messages at each tick: incidents follow alerts, messages get charts and lessons."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any
+
+from watchkeeper.decisions.incidents import IncidentPolicy
+from watchkeeper.documents.charts import points_of, series_line
+from watchkeeper.domain.alert import Alert
+from watchkeeper.domain.fact import Lease
+from watchkeeper.loop.incidents import Incidents
+
+__all__ = ["IncidentFollower", "alert_chart", "enrichment"]
+
+_log = logging.getLogger("watchkeeper.telling")
+HISTORY = 90
+"""Windows that a chart shows."""
+
+
+class IncidentFollower:
+    """Handed to the watch beside the judge of alerts: after each pass incidents take what alerts did."""
+
+    def __init__(self, policy: IncidentPolicy | None = None) -> None:
+        self._policy = policy
+
+    def __call__(self, *args: Any) -> None:
+        """A measured window: nothing to do until the pass is over."""
+
+    def after(self, watch: Any, lease: Lease | None = None) -> int:
+        """Open and feed incidents; return how many."""
+        return incidents_of(watch, self._policy).follow()
+
+
+def incidents_of(watch: Any, policy: IncidentPolicy | None = None) -> Incidents:
+    """The incidents of an open project."""
+    return Incidents(
+        watch.ledger.facts, watch.ledger.measurements, models=watch.models, policy=policy, clock=watch.clock
+    )
+
+
+def enrichment(watch: Any) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+    """What an outbox adds when it sends: the chart of the gravest alert, and what was learnt last time."""
+    incidents = incidents_of(watch)
+
+    def add(body: Mapping[str, Any]) -> dict[str, Any]:
+        alerts = body.get("alerts") or ()
+        if not alerts or body.get("status") == "resolved":
+            return {}
+        out: dict[str, Any] = {}
+        lead = alerts[0]
+        try:
+            if lessons := incidents.lessons(lead.get("labels") or {}):
+                out["lessons"] = lessons
+        except Exception as fault:
+            _log.warning("no lessons for a message: %s", type(fault).__name__)
+        document = watch.ledger.facts.document("alert", str(lead.get("fingerprint") or ""))
+        if document is not None and (chart := alert_chart(watch, Alert.of_body(document.body))) is not None:
+            out["chart"] = chart
+        return out
+
+    return add
+
+
+def alert_chart(watch: Any, alert: Alert) -> dict[str, Any] | None:
+    """The series that an alert is about, with its level, its baseline, and when it began and fired; None without one."""
+    what = alert.what
+    measure = str(what.get("measure") or alert.labels.get("measure") or "")
+    if not measure or not alert.model:
+        return None
+    end = alert.window_end
+    length = None if alert.window_start is None or end is None else end - alert.window_start
+    start = None if length is None or end is None else end - HISTORY * length
+    table = watch.ledger.measurements.series(
+        alert.model,
+        measure,
+        subject=str(what.get("subject") or alert.labels.get("column") or ""),
+        segment=alert.labels.get("segment", ""),
+        version=alert.labels.get("version", ""),
+        start=start,
+        end=None if end is None else end + timedelta(seconds=1),
+        length=length,
+    )
+    points = points_of(table)
+    if not any(p["value"] is not None for p in points):
+        return None
+    marks = []
+    if alert.since is not None:
+        marks.append({"at": alert.since, "text": "it began"})
+    if alert.fired_at is not None and length is not None:
+        marks.append({"at": alert.fired_at - length, "text": "fired", "kind": "fail"})
+    subject = str(what.get("subject") or "")
+    return series_line(
+        points,
+        title=f"{measure} of {subject}" if subject else measure,
+        subtitle=", ".join(p for p in (alert.model, alert.labels.get("segment", "")) if p),
+        unit=measure,
+        threshold=what.get("limit"),
+        baseline=what.get("baseline"),
+        marks=marks,
+    )

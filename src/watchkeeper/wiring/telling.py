@@ -1,0 +1,132 @@
+"""An open project's incidents, runbooks, channels and Alertmanagers, as objects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from watchkeeper.errors import BadConfig, NotFound, nearest
+
+if TYPE_CHECKING:
+    from watchkeeper.loop.alertmanager_sync import AlertmanagerSync
+    from watchkeeper.loop.incidents import Incidents
+    from watchkeeper.loop.outbox import Outbox
+    from watchkeeper.loop.runbooks import Runbooks
+    from watchkeeper.loop.watch import Watch
+
+__all__ = ["check_channels", "incidents_of", "runbooks_of", "syncs_of", "try_channel", "watching_outbox"]
+
+
+def incidents_of(watch: Watch) -> Incidents:
+    """The project's incidents."""
+    from watchkeeper.loop.telling import incidents_of as made
+
+    return made(watch)
+
+
+def runbooks_of(watch: Watch) -> Runbooks:
+    """The project's runbooks: those in its folder ``runbooks``, and ours."""
+    from watchkeeper.loop.runbooks import Runbooks
+
+    return Runbooks(
+        watch.ledger.facts,
+        incidents_of(watch),
+        folder=watch.path / "runbooks",
+        watch=watch,
+        channels=tuple(watch.config.channels),
+        clock=watch.clock,
+    )
+
+
+def watching_outbox(watch: Watch, channels: dict[str, Sequence[Any]] | None = None) -> Outbox:
+    """The outbox with charts and lessons, also where no channel is configured (to look at what waits)."""
+    from watchkeeper.loop.outbox import Outbox
+    from watchkeeper.loop.telling import enrichment
+
+    project = watch.config.project
+    templates = watch.path / "templates"
+    return Outbox(
+        watch.ledger.facts,
+        channels if channels is not None else notifiers_of(watch, lambda name, problem: None),
+        clock=watch.clock,
+        project=project.name,
+        url=project.url,
+        templates=str(templates) if templates.is_dir() else None,
+        enrich=enrichment(watch),
+    )
+
+
+def notifiers_of(watch: Watch, problem: Callable[[str, str], None]) -> dict[str, Sequence[Any]]:
+    """The notifiers of every enabled channel; *problem* hears of each that cannot be used."""
+    from watchkeeper.errors import WatchkeeperError
+    from watchkeeper.wiring import _notifiers
+    from watchkeeper.wiring.config import secret
+
+    found: dict[str, Sequence[Any]] = {}
+    for name, channel in watch.config.channels.items():
+        if channel.enabled:
+            try:
+                found[name] = _notifiers(name, channel, secret(channel.url))
+            except WatchkeeperError as fault:
+                problem(name, str(fault))
+    return found
+
+
+def check_channels(watch: Watch) -> list[str]:
+    """What is wrong with channels, templates and runbooks, found before anybody must be told; empty: nothing."""
+    from watchkeeper.documents.message import check_templates
+    from watchkeeper.errors import WatchkeeperError
+
+    faults: list[str] = []
+    notifiers_of(watch, lambda name, said: faults.append(f"channel {name}: {said}"))
+    for check in (lambda: check_templates(watch.path / "templates"), lambda: runbooks_of(watch).own()):
+        try:
+            check()
+        except WatchkeeperError as fault:
+            faults.append(str(fault))
+    return faults
+
+
+def try_channel(watch: Watch, name: str, *, actor: str) -> None:
+    """Send a test message through one channel, now and past the outbox.
+
+    Raises
+    ------
+    NotFound
+        there is no such channel.
+    BadConfig
+        it cannot be used, or refused the message.
+    StoreUnavailable
+        it could not be reached.
+    """
+    from watchkeeper.documents.message import compose
+
+    if name not in watch.config.channels:
+        raise NotFound(f"There is no channel {name!r}.{nearest(name, watch.config.channels)}")
+    faults: dict[str, str] = {}
+    channels = notifiers_of(watch, faults.__setitem__)
+    if name not in channels:
+        raise BadConfig(faults.get(name, f"The channel {name!r} is switched off (enabled = false)."))
+    now = watch.clock()
+    project = watch.config.project
+    body = {
+        "title": f"A test, sent by {actor}",
+        "text": "If you can read this, this channel works.",
+        "group": "test",
+    }
+    message = compose(body, project=project.name, url=project.url).to_dict()
+    for target in channels[name]:
+        target.send(message, key=f"test:{name}:{now.isoformat()}")
+
+
+def syncs_of(watch: Watch) -> list[AlertmanagerSync]:
+    """One for each configured Alertmanager: call each after a tick."""
+    from watchkeeper.adapters.notifiers.alertmanager import AlertmanagerNotifier
+    from watchkeeper.loop.alertmanager_sync import AlertmanagerSync
+
+    return [
+        AlertmanagerSync(watch.ledger.facts, target, clock=watch.clock)
+        for targets in notifiers_of(watch, lambda name, problem: None).values()
+        for target in targets
+        if isinstance(target, AlertmanagerNotifier)
+    ]
