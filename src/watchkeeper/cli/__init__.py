@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "watchkeeper.cli.calibrate:calibrate",
         "How often would the rules cry wolf, and what would they find?",
     ),
+    "label-next": ("watchkeeper.cli.label:label_next", "Which predictions to label next, and what labels say."),
     "measures": ("watchkeeper.cli.measures:measures", "List the measures, or explain one."),
     "alerts": ("watchkeeper.cli.alerts:alerts", "What fires, and what a rule would have done."),
     "silences": ("watchkeeper.cli.silences:silences", "Mute alerts for a while, with a name and a reason."),
