@@ -8,7 +8,18 @@ import pyarrow as pa
 import pyarrow.csv
 import pytest
 
-PAGES = ["/", "/models/churn", "/facts"]
+PAGES = [
+    "/",
+    "/models/churn",
+    "/models/churn/columns/age",
+    "/alerts",
+    "/silences",
+    "/incidents",
+    "/labels",
+    "/compare",
+    "/facts",
+    "/settings",
+]
 
 
 @pytest.mark.parametrize("path", PAGES)

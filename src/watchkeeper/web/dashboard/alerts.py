@@ -14,7 +14,7 @@ from watchkeeper.domain.alert import Alert
 from watchkeeper.domain.rule import duration_of, duration_words
 from watchkeeper.domain.silence import Matcher, Silence, all_match
 from watchkeeper.errors import BadInput, NotFound
-from watchkeeper.loop.judging import acknowledge_alert, add_silence, expire_silence
+from watchkeeper.loop.alert_actions import acknowledge_alert, add_silence, expire_silence
 from watchkeeper.measures.catalogue import described_measures
 from watchkeeper.web.dashboard.alert_view import alert_row
 from watchkeeper.web.dashboard.filters import pager

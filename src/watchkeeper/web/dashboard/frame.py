@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from watchkeeper.loop.watch import Watch
 
-__all__ = ["Page", "Room", "action", "no_such_page", "page", "plain", "static_file"]
+__all__ = ["Page", "Room", "action", "no_such_page", "page", "plain", "shown_once", "static_file"]
 
 STATIC = Path(__file__).with_name("static")
 MEDIA = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
@@ -151,6 +151,25 @@ def action(
         if wants_json(request):
             return JSONResponse({"done": True, "see": there})
         return RedirectResponse(root(request) + there, status_code=303)
+
+    return answer
+
+
+def shown_once(
+    room: Room, handler: Callable[[Room, Request, Mapping[str, str], Identity], Page], *, needs: Role
+) -> Callable[[Request], Awaitable[Response]]:
+    """The route of a button whose answer must be in no URL (a new token): the page comes with the answer itself."""
+
+    async def answer(request: Request) -> Response:
+        who = request.scope.get("state", {}).get("who")
+        try:
+            form = await small_form(request)
+            doer = require(who, needs)
+            check_form(doer, form.get("csrf", "") or request.headers.get("x-csrf", ""))
+            found = await run_in_threadpool(handler, room, request, form, doer)
+            return await run_in_threadpool(_respond, room, request, found, who)
+        except WatchkeeperError as failure:
+            return await run_in_threadpool(told, room, request, failure, who)
 
     return answer
 

@@ -86,7 +86,7 @@ def headline(states: Sequence[str]) -> tuple[str, str]:
         said.append(f"{count['unsure']:,} may need a look soon")
     if count["waiting"]:
         said.append(
-            f"{count['waiting']:,} {'is' if count['waiting'] == 1 else 'are'} waiting for their first predictions"
+            f"{count['waiting']:,} {'is' if count['waiting'] == 1 else 'are'} waiting for {'its' if count['waiting'] == 1 else 'their'} first predictions"
         )
     if count["steady"]:
         said.append(f"{count['steady']:,} {'is' if count['steady'] == 1 else 'are'} steady")

@@ -7,16 +7,18 @@ from typing import Any
 
 from starlette.routing import BaseRoute, Route
 
-from watchkeeper.web.dashboard import alerts, chart_routes, search
+from watchkeeper.web.dashboard import alerts, chart_routes, incidents, search, settings
 from watchkeeper.web.dashboard.column import column_page
+from watchkeeper.web.dashboard.comparing import Comparing
 from watchkeeper.web.dashboard.facts_page import facts_page
 from watchkeeper.web.dashboard.fleet import fleet
-from watchkeeper.web.dashboard.frame import Room, action, page, plain, static_file
+from watchkeeper.web.dashboard.frame import Room, action, page, plain, shown_once, static_file
+from watchkeeper.web.dashboard.labels import Labels
 from watchkeeper.web.dashboard.live import Live
 from watchkeeper.web.dashboard.model import model_page
 from watchkeeper.web.dashboard.reads import Reads
 from watchkeeper.web.dashboard.sign_in import SignIn
-from watchkeeper.web.security import Keys
+from watchkeeper.web.security import Keys, Role
 
 __all__ = ["site_of"]
 
@@ -25,10 +27,15 @@ def site_of(watch: Any, keys: Keys) -> Sequence[BaseRoute]:
     """The routes of all pages over one watch."""
     room = Room(watch, Reads(watch.ledger))
     live, sign_in = Live(room.reads), SignIn(room, keys)
+    comparing, labels = Comparing(room), Labels(room)
     room.navigation = [
         ("fleet", "/", "Models"),
         ("alerts", "/alerts", "Alerts"),
+        ("incidents", "/incidents", "Incidents"),
+        ("labels", "/labels", "Outcomes"),
+        ("compare", "/compare", "Compare"),
         ("facts", "/facts", "Facts"),
+        ("settings", "/settings", "Settings"),
     ]
     return [
         Route("/", page(room, fleet)),
@@ -42,6 +49,23 @@ def site_of(watch: Any, keys: Keys) -> Sequence[BaseRoute]:
         Route("/silences", page(room, alerts.silences_page), methods=["GET"]),
         Route("/silences", action(room, alerts.make_silence), methods=["POST"]),
         Route("/silences/{id}/expire", action(room, alerts.expire), methods=["POST"]),
+        Route("/incidents", page(room, incidents.incidents_page), methods=["GET"]),
+        Route("/incidents", action(room, incidents.open_incident), methods=["POST"]),
+        Route("/incidents/{key}", page(room, incidents.incident_page)),
+        Route("/incidents/{key}/runbook", action(room, incidents.run_step), methods=["POST"]),
+        Route("/incidents/{key}/post-mortem.{form}", plain(room, incidents.postmortem)),
+        Route("/incidents/{key}/{verb}", action(room, incidents.change), methods=["POST"]),
+        Route("/labels", page(room, labels.page), methods=["GET"]),
+        Route("/labels", labels.upload, methods=["POST"]),
+        Route("/compare", page(room, comparing.page), methods=["GET"]),
+        Route("/compare", comparing.run, methods=["POST"]),
+        Route("/compare/{key}", page(room, comparing.report_page)),
+        Route("/compare/{key}/report.{form}", plain(room, comparing.report_file)),
+        Route("/settings", page(room, settings.settings_page)),
+        Route("/settings/tokens", shown_once(room, settings.make_token, needs=Role.ADMIN), methods=["POST"]),
+        Route(
+            "/settings/tokens/{id}/revoke", action(room, settings.revoke, needs=Role.ADMIN), methods=["POST"]
+        ),
         Route("/facts", page(room, facts_page)),
         Route("/search", plain(room, search.search)),
         Route("/live", live.stream),

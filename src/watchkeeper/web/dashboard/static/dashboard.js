@@ -15,8 +15,7 @@ if (themeSwitch) {
     page.dataset.theme = now === "dark" ? "light" : "dark";
     const secure = location.protocol === "https:" ? ";Secure" : "";
     document.cookie = `wk_theme=${page.dataset.theme};Path=${root || "/"};Max-Age=31536000;SameSite=Lax${secure}`;
-    redrawCharts();
-  });
+    re  });
 }
 dark.addEventListener("change", () => redrawCharts());
 
@@ -132,6 +131,18 @@ document.addEventListener("submit", (e) => {
   both.type = "hidden"; both.name = "b"; both.value = `${from.value}/${to.value}`;
   from.disabled = to.disabled = true;
   e.target.append(both);
+});
+
+// A file may be dropped on its field; a form that takes its time says so.
+for (const slot of document.querySelectorAll("[data-drop] .slot")) {
+  const input = slot.querySelector("input");
+  for (const kind of ["dragenter", "dragover"]) slot.addEventListener(kind, (e) => { e.preventDefault(); slot.classList.add("over"); });
+  for (const kind of ["dragleave", "drop"]) slot.addEventListener(kind, () => slot.classList.remove("over"));
+  slot.addEventListener("drop", (e) => { e.preventDefault(); if (e.dataTransfer.files.length) input.files = e.dataTransfer.files; });
+}
+document.addEventListener("submit", (e) => {
+  const button = e.target.dataset.busy && e.target.querySelector("button");
+  if (button) { button.textContent = e.target.dataset.busy; button.setAttribute("aria-busy", "true"); }
 });
 
 drawCharts();

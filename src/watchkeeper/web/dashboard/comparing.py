@@ -1,0 +1,196 @@
+"""Drop two files, get the report."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from base64 import b64encode
+from dataclasses import replace
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
+from urllib.parse import quote
+
+import anyio
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+
+from watchkeeper.documents.batch_report import Report, Side
+from watchkeeper.domain.fact import Document, Fact
+from watchkeeper.errors import NotFound, WatchkeeperError
+from watchkeeper.loop.compare import compare
+from watchkeeper.web.dashboard.frame import Page, Room, check_form, root, told, wants_json
+from watchkeeper.web.dashboard.uploads import Upload, received
+from watchkeeper.web.security import Identity, Role, require
+
+__all__ = ["Comparing"]
+
+KEPT = 50
+"""Reports that are kept; older ones go when a new one comes."""
+FORMS = {
+    "html": "text/html; charset=utf-8",
+    "json": "application/json",
+    "md": "text/markdown; charset=utf-8",
+    "xml": "application/xml",
+}
+
+
+class Comparing:
+    """The page, what its form does, and the reports that came of it. One comparison runs at a time."""
+
+    def __init__(self, room: Room) -> None:
+        self.room = room
+        self._one = anyio.Semaphore(1)
+
+    @property
+    def most_bytes(self) -> int:
+        """How large both files may be together."""
+        config = self.room.watch.config
+        return int(config.server.max_request_mb if config is not None else 64) << 20
+
+    def page(self, room: Room, request: Request) -> Page:
+        """The form, and the newest reports."""
+        found = room.watch.ledger.facts.documents("comparison", limit=KEPT)
+        data = {
+            "most_mb": self.most_bytes >> 20,
+            "reports": [{"key": d.key, **dict(d.body)} for d in found],
+            "baselines": sorted(n for n in room.watch.models if _has_baseline(room, n))[:200],
+        }
+        return Page(template="compare.html.j2", title="Compare two files", data=data, here="compare")
+
+    def report_page(self, room: Room, request: Request) -> Page:
+        """One report, in a frame of its own."""
+        document = self._document(request.path_params["key"])
+        data = {"key": document.key, **dict(document.body)}
+        return Page(
+            template="comparison.html.j2", title=str(document.body["headline"]), data=data, here="compare"
+        )
+
+    def report_file(self, room: Room, request: Request) -> Response:
+        """The report itself in one of its forms."""
+        key, form = request.path_params["key"], request.path_params["form"]
+        document = self._document(key)
+        file = self._folder / f"{document.key}.{form}"
+        if form not in FORMS or not file.is_file():
+            raise NotFound(f"There is no report {key}.{form}.", f"Known forms: {', '.join(FORMS)}.")
+        content = file.read_bytes()
+        headers = {}
+        if form == "html":
+            # The report is a page of its own: it runs its own script and style, and reaches nothing else.
+            scripts = re.findall(rb"<script[^>]*>(.*?)</script>", content, re.DOTALL)
+            hashes = " ".join(f"'sha256-{b64encode(sha256(s).digest()).decode()}'" for s in scripts)
+            headers["Content-Security-Policy"] = (
+                f"default-src 'none'; script-src {hashes or chr(39) + 'none' + chr(39)}; style-src 'unsafe-inline'; "
+                "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'; sandbox allow-scripts"
+            )
+        else:
+            headers["Content-Disposition"] = f'attachment; filename="comparison.{form}"'
+        return Response(content, media_type=FORMS[form], headers=headers)
+
+    async def run(self, request: Request) -> Response:
+        """Read both files, compare, keep the report, and lead to it."""
+        who: Identity | None = request.scope.get("state", {}).get("who")
+        try:
+            doer = require(who, Role.LABELLER)
+            only_current = request.query_params.get("baseline", "")
+            names = ["current"] if only_current else ["reference", "current"]
+            async with received(request, names, most_bytes=self.most_bytes) as (files, fields):
+                check_form(doer, fields.get("csrf", "") or request.headers.get("x-csrf", ""))
+                async with self._one:
+                    key = await run_in_threadpool(self._compare, files, only_current, doer)
+        except WatchkeeperError as failure:
+            return await run_in_threadpool(told, self.room, request, failure, who)
+        if wants_json(request):
+            return JSONResponse({"see": f"/compare/{key}", "report": json.loads(self._read(key, "json"))})
+        return RedirectResponse(f"{root(request)}/compare/{quote(key)}", status_code=303)
+
+    def _compare(self, files: dict[str, Upload], model: str, who: Identity) -> str:
+        current = files["current"]
+        if model:
+            made = self.room.watch.baseline(self.room.known_model(model))
+            if made is None:
+                raise NotFound(f"{model!r} has no baseline yet.", "Compare with a file instead.")
+            report = compare(made, current.path, title=f"Batch check of {model}")
+            before = f"the baseline of {model}"
+        else:
+            reference = files["reference"]
+            report = compare(reference.path, current.path)
+            before = reference.name
+        # The files' own names, not those under which they lay here for a moment.
+        report = replace(
+            report,
+            reference=Side(name=before, rows=report.reference.rows),
+            current=Side(name=current.name, rows=report.current.rows),
+            notes=tuple(n.replace(str(f.path), f.name) for n in report.notes for f in [_named_in(n, files)]),
+        )
+        return self._keep(report, who)
+
+    def _keep(self, report: Report, who: Identity) -> str:
+        now = self.room.now()
+        key = f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"
+        self._folder.mkdir(parents=True, exist_ok=True)
+        for form, text in (
+            ("html", report.to_html()),
+            ("json", report.to_json()),
+            ("md", report.to_markdown()),
+            ("xml", report.to_junit()),
+        ):
+            (self._folder / f"{key}.{form}").write_text(text, encoding="utf-8")
+        body = {
+            "headline": report.headline,
+            "verdict": report.verdict.value,
+            "summary": report.summary,
+            "reference": report.reference.name,
+            "current": report.current.name,
+            "reference_rows": report.reference.rows,
+            "current_rows": report.current.rows,
+            "by": who.name,
+            "at": now.isoformat(),
+        }
+        fact = Fact(
+            kind="comparison.made",
+            at=now,
+            actor=who.name,
+            subject=key,
+            body={k: body[k] for k in ("headline", "reference", "current")},
+        )
+        self.room.watch.ledger.facts.append(
+            [fact],
+            [Document(kind="comparison", key=key, state=report.verdict.value, body=body, updated_at=now)],
+        )
+        self._forget_old(now)
+        return key
+
+    def _forget_old(self, now: datetime) -> None:
+        facts = self.room.watch.ledger.facts
+        old = facts.documents("comparison", limit=100, offset=KEPT)
+        for document in old:
+            for form in FORMS:
+                (self._folder / f"{document.key}.{form}").unlink(missing_ok=True)
+        facts.forget((d.kind, d.key) for d in old)
+
+    @property
+    def _folder(self) -> Path:
+        return Path(self.room.watch.data) / "reports" / "comparisons"
+
+    def _document(self, key: str) -> Document:
+        found = self.room.watch.ledger.facts.document("comparison", key)
+        if found is None:
+            raise NotFound(f"There is no report {key!r}.", f"The newest {KEPT} are kept; make it again.")
+        return found
+
+    def _read(self, key: str, form: str) -> str:
+        return (self._folder / f"{key}.{form}").read_text(encoding="utf-8")
+
+
+def _named_in(note: str, files: dict[str, Upload]) -> Upload:
+    return next((f for f in files.values() if str(f.path) in note), next(iter(files.values())))
+
+
+def _has_baseline(room: Room, name: str) -> bool:
+    try:
+        return room.watch.baseline_path(name).is_file()
+    except WatchkeeperError:
+        return False
