@@ -1,0 +1,137 @@
+"""``watchkeeper outbox``: what waits to be told, what was told, and what could not be."""
+
+from __future__ import annotations
+
+import getpass
+from pathlib import Path
+
+import click
+
+from watchkeeper.cli.project import opened, project_option
+from watchkeeper.cli.terminal import json_option, print_json, print_table
+
+__all__ = ["outbox"]
+
+
+@click.group()
+def outbox() -> None:
+    """Notifications: waiting, sent, and dead letters."""
+
+
+@outbox.command("list")
+@click.option(
+    "--state",
+    "states",
+    multiple=True,
+    type=click.Choice(["waiting", "sending", "sent", "dead"]),
+    help="Which states (default: all).",
+)
+@click.option(
+    "--limit", default=100, show_default=True, type=click.IntRange(min=1), help="At most this many."
+)
+@project_option
+@json_option
+def list_entries(states: tuple[str, ...], limit: int, project: Path, as_json: bool) -> None:
+    """List notifications, the newest first."""
+    _list(project, states, limit, as_json)
+
+
+@outbox.command()
+@click.option(
+    "--limit", default=100, show_default=True, type=click.IntRange(min=1), help="At most this many."
+)
+@project_option
+@json_option
+def dead(limit: int, project: Path, as_json: bool) -> int:
+    """List dead letters: what could not be told, and why. Exit status 1: there are some."""
+    return 1 if _list(project, ("dead",), limit, as_json) else 0
+
+
+@outbox.command()
+@click.argument("keys", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="All dead letters.")
+@click.option("--as", "actor", default="", help="Your name (default: the login name).")
+@project_option
+def retry(keys: tuple[str, ...], everything: bool, actor: str, project: Path) -> None:
+    """Send the dead letters KEYS again, or all of them. Targets that have one already are left out."""
+    from watchkeeper.wiring.telling import watching_outbox
+
+    if bool(keys) == everything:
+        raise click.UsageError("Name the letters to send again, or say --all.")
+    with opened(project) as watch:
+        count = watching_outbox(watch, {}).retry(*keys, actor=actor or getpass.getuser())
+    click.echo(f"{count} wait to be sent again.")
+
+
+@outbox.command()
+@click.option("--timeout", default=60.0, show_default=True, help="Seconds to wait for slow channels.")
+@project_option
+def send(timeout: float, project: Path) -> int:
+    """Send what is due now, for those who run no server. Exit status 1: something is dead."""
+    from watchkeeper.wiring.telling import watching_outbox
+
+    with opened(project) as watch:
+        sender = watching_outbox(watch)
+        count = sender.deliver(timeout_s=timeout)
+        letters = watch.ledger.facts.count("outbox", states=["dead"])
+        waiting = watch.ledger.facts.count("outbox", states=["waiting", "sending"])
+    click.echo(f"{count} handed to their channels; {waiting} wait, {letters} are dead.")
+    return 1 if letters else 0
+
+
+@outbox.command("test")
+@click.argument("channel")
+@click.option("--as", "actor", default="", help="Your name (default: the login name).")
+@project_option
+def try_one(channel: str, actor: str, project: Path) -> None:
+    """Send a test message through one CHANNEL now."""
+    from watchkeeper.wiring.telling import try_channel
+
+    with opened(project) as watch:
+        try_channel(watch, channel, actor=actor or getpass.getuser())
+    click.echo(f"{channel} took it.")
+
+
+@outbox.command()
+@project_option
+def check(project: Path) -> int:
+    """Check channels, secrets, templates and runbooks, without telling anybody. Exit status 1: faults."""
+    from watchkeeper.wiring.telling import check_channels
+
+    with opened(project) as watch:
+        faults = check_channels(watch)
+        count = len(watch.config.channels)
+    for fault in faults:
+        click.echo(fault, err=True)
+    if not faults:
+        click.echo(f"{count} channels, and the templates and runbooks: nothing wrong.")
+    return 1 if faults else 0
+
+
+def _list(project: Path, states: tuple[str, ...], limit: int, as_json: bool) -> int:
+    with opened(project) as watch:
+        found = watch.ledger.facts.documents("outbox", states=states, limit=limit)
+    if as_json:
+        keep = ("channel", "status", "severity", "title", "tries", "targets", "last_error", "created_at")
+        print_json(
+            [
+                {"key": d.key, "state": d.state, "due": d.due, **{k: d.body[k] for k in keep if k in d.body}}
+                for d in found
+            ]
+        )
+    elif not found:
+        click.echo("There are none.")
+    else:
+        rows = [
+            (
+                d.key,
+                d.body.get("channel", ""),
+                d.state,
+                d.body.get("tries", 0),
+                str(d.body.get("title") or "")[:60],
+                str(d.body.get("last_error") or "").splitlines()[0] if d.body.get("last_error") else "",
+            )
+            for d in found
+        ]
+        print_table(("key", "channel", "state", "tries", "about", "why"), rows, right=(3,))
+    return len(found)
