@@ -13,6 +13,7 @@ import click
 __all__ = ["LazyGroup", "main"]
 
 COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("watchkeeper.cli.demo.command:demo", "Watch a real year of flights in minutes: start here."),
     "compare": (
         "watchkeeper.cli.compare:compare",
         "Compare a batch with a baseline: what changed, and does it matter?",

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -150,7 +150,7 @@ def _add_predictions(model: str, lake: Any, rows: pa.Table, source: str, sequenc
     rows, dropped = _first_of_each(rows)
     days = pc.strftime(rows["wk_at"], format="%Y-%m-%d")
     rows = rows.append_column("wk_day", days)
-    known = lake.known_ids(model, "predictions", rows["wk_id"].combine_chunks(), pc.unique(days).to_pylist())
+    known = lake.known_ids(model, "predictions", rows["wk_id"].combine_chunks(), _and_eves(pc.unique(days)))
     if known:
         before = rows.num_rows
         rows = rows.filter(pc.invert(pc.is_in(rows["wk_id"], pa.array(sorted(known), pa.string()))))
@@ -202,6 +202,12 @@ def _place_the_unplaced(
     lake.append(model.name, "outcomes", rows, source=UNPLACED, sequence=sequence)
     _mark(model, ledger, _hours(at), lease)
     lake.drop_unplaced(model.name, rows["wk_id"].to_pylist())
+
+
+def _and_eves(days: pa.Array) -> list[str]:
+    """These days and the one before each: a row without a time that is sent again after midnight is a repeat."""
+    named = [date.fromisoformat(day) for day in days.to_pylist()]
+    return sorted({d.isoformat() for day in named for d in (day, day - timedelta(days=1))})
 
 
 def _first_of_each(rows: pa.Table) -> tuple[pa.Table, int]:

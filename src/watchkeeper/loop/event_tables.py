@@ -21,6 +21,8 @@ __all__ = ["RESERVED", "Harvest", "harvest"]
 INSTANT = pa.timestamp("us", tz="UTC")
 RESERVED = "wk_"
 """Names that begin so are ours; a feature of such a name is kept under ``feature_`` and the name."""
+_EARLIEST_US, _LATEST_US = 0, 7_258_118_400_000_000
+"""1970 to 2200."""
 _ROLE_COLUMNS = {
     "id": "wk_id",
     "at": "wk_at",
@@ -51,13 +53,13 @@ class Harvest:
 def harvest(flushes: Iterable[tuple[int, str, list[Event]]]) -> Harvest:
     """Turn flushes, as ``(at_us, version, events)``, into tables."""
     out = Harvest()
-    predictions: list[tuple[str, Prediction]] = []
+    predictions: list[tuple[int, str, Prediction]] = []
     outcomes: list[tuple[int, Outcome]] = []
     tables: dict[str, list[pa.Table]] = {"predictions": [], "outcomes": []}
     for flushed_us, version, events in flushes:
         for event in events:
             if isinstance(event, Prediction):
-                predictions.append((version, event))
+                predictions.append((flushed_us, version, event))
             elif isinstance(event, Outcome):
                 outcomes.append((flushed_us, event))
             elif isinstance(event, Counters):
@@ -95,7 +97,8 @@ def _count(counters: dict[int, dict[str, int]], event: Counters) -> None:
         sums[name] = sums.get(name, 0) + getattr(event, name)
 
 
-def _prediction_rows(events: list[tuple[str, Prediction]]) -> pa.Table:
+def _prediction_rows(placed: list[tuple[int, str, Prediction]]) -> pa.Table:
+    events = [(version, event) for _, version, event in placed]
     rescued: dict[int, dict[str, Any]] = {}
     features: dict[str, list[Any]] = {}
     count = len(events)
@@ -107,7 +110,7 @@ def _prediction_rows(events: list[tuple[str, Prediction]]) -> pa.Table:
             column[i] = value
     columns: dict[str, Any] = {
         "wk_id": pa.array([e.id for _, e in events], pa.string()),
-        "wk_at": pa.array([e.at_us for _, e in events], pa.int64()).cast(INSTANT),
+        "wk_at": _sane([e.at_us for _, e in events], [us for us, _, _ in placed], rescued),
         "wk_version": pa.array([v for v, _ in events], pa.string()),
         "wk_latency_s": pa.array([e.latency_s for _, e in events], pa.float64()),
         "wk_error": pa.array([e.error for _, e in events], pa.string()),
@@ -123,6 +126,16 @@ def _prediction_rows(events: list[tuple[str, Prediction]]) -> pa.Table:
         columns[_feature_name(name)] = _column(name, values, rescued)
     columns["wk_rescued"] = _rescued_column(rescued, count)
     return pa.table(columns)
+
+
+def _sane(times_us: list[int], flushed_us: list[int], rescued: dict[int, dict[str, Any]]) -> pa.Array:
+    """Times as instants. One that no calendar has (milliseconds given as seconds) becomes that of its flush."""
+    fixed = list(times_us)
+    for i, at_us in enumerate(times_us):
+        if not _EARLIEST_US <= at_us < _LATEST_US:
+            fixed[i] = flushed_us[i]
+            rescued.setdefault(i, {})["wk_at"] = at_us
+    return pa.array(fixed, pa.int64()).cast(INSTANT)
 
 
 def _feature_name(name: str) -> str:
@@ -155,7 +168,7 @@ def _outcome_rows(events: list[tuple[int, Outcome]]) -> pa.Table:
     return pa.table(
         {
             "wk_id": pa.array([e.id for _, e in events], pa.string()),
-            "wk_at": pa.array([e.at_us for _, e in events], pa.int64()).cast(INSTANT),
+            "wk_at": _sane([e.at_us for _, e in events], [us for us, _ in events], rescued),
             "wk_received": pa.array([us for us, _ in events], pa.int64()).cast(INSTANT),
             "wk_order": pa.array([_order(us, i) for i, (us, _) in enumerate(events)], pa.int64()),
             "wk_actual": _column("wk_actual", [e.actual for _, e in events], rescued),
@@ -211,7 +224,9 @@ def _instants(column: Any, fallback_us: int) -> Any:
         column = column.cast(pa.int64()).cast(INSTANT)
     else:
         column = column.cast(INSTANT)
-    return pc.fill_null(column, pa.scalar(fallback_us, pa.int64()).cast(INSTANT))
+    us = column.cast(pa.int64())
+    sane = pc.and_(pc.greater_equal(us, _EARLIEST_US), pc.less(us, _LATEST_US))
+    return pc.if_else(pc.fill_null(sane, False), column, pa.scalar(fallback_us, pa.int64()).cast(INSTANT))
 
 
 def _constant(value: Any, count: int, kind: pa.DataType) -> pa.Array:

@@ -58,6 +58,8 @@ SETTLE = 10
 """Windows before a shift begins."""
 FEWEST_TO_REPLAY = 8
 _NULL_PART, _SHIFT_PART = 20, 50
+_AT_ONCE = 2_000
+"""Columns of all deployments of one part: what bounds the memory."""
 
 
 # ---- what is replayed ---------------------------------------------------------------------------------------
@@ -188,7 +190,7 @@ class Replayer:
         if self.count >= FEWEST_WINDOWS + EFFECT_WINDOWS:
             out["as it was/0"] = partial(self._as_it_was)
         for how in ("by window", "by block"):
-            for i, size in enumerate(_sizes(runs, _NULL_PART)):
+            for i, size in enumerate(_sizes(runs, max(1, min(_NULL_PART, _AT_ONCE // len(self.columns))))):
                 out[f"{how}/{i}"] = partial(self._null, how=how, runs=size)
         half = max(10, runs // 2)
         for shift in shifts:

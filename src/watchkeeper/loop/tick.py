@@ -35,6 +35,7 @@ from watchkeeper.loop.window_profiles import (
     watch_schema,
 )
 from watchkeeper.measures.drift.evaluation import measure_drift
+from watchkeeper.measures.estimate.evaluation import measure_estimates
 from watchkeeper.measures.performance.evaluation import measure_performance
 from watchkeeper.measures.quality.evaluation import measure_quality
 from watchkeeper.measures.service.evaluation import measure_service
@@ -53,6 +54,8 @@ _log = logging.getLogger("watchkeeper.tick")
 LEASE = "tick"
 LEASE_FOR = timedelta(minutes=5)
 DAY = timedelta(days=1)
+TOGETHER = 7
+"""Daily windows that are read in one pass and written in one commit."""
 SEGMENT_DRIFT = ("psi", "missing_drift")
 """Drift measures of a segment: the full list for each of fifty segments would drown what matters."""
 
@@ -225,6 +228,8 @@ class _Model:
             folds: dict[datetime, WindowFold] = {}
             needed = lake_columns(plan.schema, self.model.segments)
             for start, rows in self._rows(span, set(by_start), needed):
+                if self.lease.expires_at - self.watch.clock() < LEASE_FOR / 2:
+                    self._renew()
                 if start not in folds:
                     folds[start] = stack.enter_context(self._fold(by_start[start].key, plan))
                 folds[start].add(rows)
@@ -240,7 +245,7 @@ class _Model:
             generation = state.generation + 1
             mine: list[PlacedMeasurement] = []
             for stored in found.windows:
-                mine += self._placed(stored)
+                mine += self._same_as_whole(stored, found.windows[0], mine) or self._placed(stored)
                 parts += parts_of(
                     stored.coarsen(OLD_BINS) if self._is_old(state) else stored, generation, known
                 )
@@ -358,7 +363,9 @@ class _Model:
         ]
         rows, outcomes = sum(s.rows for s in inside), sum(s.outcomes for s in inside)
         mature = self._mature(window, rows, outcomes)
-        placed = [p for stored in merged.values() for p in self._placed(stored)]
+        placed: list[PlacedMeasurement] = []
+        for stored in sorted(merged.values(), key=lambda s: s.key):
+            placed += self._same_as_whole(stored, merged["", ""], placed) or self._placed(stored)
         generation = state.generation + 1
         ledger = self.watch.ledger
         self.done.measurements += ledger.measurements.write(placed, at=self.now, lease=self.lease)
@@ -403,6 +410,16 @@ class _Model:
         self.watch.ledger.facts.append([fact], lease=self.lease)
         self.done.judged_windows += 1
 
+    @staticmethod
+    def _same_as_whole(
+        stored: StoredWindow, whole: StoredWindow, measured: Sequence[PlacedMeasurement]
+    ) -> list[PlacedMeasurement]:
+        """The numbers of a version that made every prediction of the window: those of the window."""
+        only = stored.key.version and not stored.key.segment and stored.rows == whole.rows > 0
+        if not only:
+            return []
+        return [replace(p, key=stored.key) for p in measured if p.key == whole.key]
+
     def _placed(self, stored: StoredWindow) -> list[PlacedMeasurement]:
         found = measure_stored(stored, self.baseline, self.model, now=self.now)
         return [PlacedMeasurement(key=stored.key, measurement=m) for m in found]
@@ -430,6 +447,8 @@ def measure_stored(
         out += measure_quality(profile, baseline.profile if baseline is not None else None, now=None)
     options: dict[str, Any] = {"task": task, "positive": positive, "threshold": model.threshold}
     out += measure_performance(profile.performance, **options)
+    if baseline is not None and whole:
+        out += measure_estimates(baseline.profile, profile, **options)
     return out
 
 
@@ -449,11 +468,14 @@ def judged_window(model: WatchedModel, window: Window) -> Window:
 
 
 def _days(states: Sequence[WindowState]) -> list[list[WindowState]]:
-    """Windows that are read together: at most a day's span, oldest first."""
+    """Windows that are read together, oldest first: a day's of short ones, a week's of long ones."""
     out: list[list[WindowState]] = []
     for state in sorted(states, key=lambda s: s.key.window.start):
-        if out and state.key.window.end - out[-1][0].key.window.start <= max(DAY, state.key.window.length):
-            out[-1].append(state)
+        together = out[-1] if out else []
+        short = state.key.window.length < DAY
+        span = max(DAY if short else TOGETHER * DAY, state.key.window.length)
+        if together and state.key.window.end - together[0].key.window.start <= span:
+            together.append(state)
         else:
             out.append([state])
     return out

@@ -37,6 +37,7 @@ __all__ = [
     "model_columns",
     "parts_of",
     "profiles_of",
+    "renamed_rows",
     "watch_schema",
 ]
 
@@ -228,7 +229,7 @@ class WindowFold:
         for version, segment, rate, part in _cuts(rows, self._segments, self._labels, self._most, self._cut):
             place = (version, segment, rate)
             if place not in self._folds:
-                plan = self._lean if version or segment else self._whole
+                plan = self._lean if segment else self._whole
                 # Threads pay for large parts; many small segments would drown in them.
                 workers = 1 if segment or rows.num_rows < 20_000 else None
                 self._folds[place] = self._stack.enter_context(Accumulator(plan, workers=workers))
@@ -246,7 +247,11 @@ class WindowFold:
             place = (version, segment, rate)
             profile = fold.profile() if self._whole.edges else _without_histograms(fold.profile())
             made = (profile, self._services[place], self._labelled[place])
-            by_key.setdefault((version, segment), {})[rate] = made
+            if version or segment:
+                by_key.setdefault((version, segment), {})[rate] = made
+            if not segment:  # all rows are the merge of the versions
+                whole = by_key["", ""].get(rate)
+                by_key["", ""][rate] = made if whole is None else _both(whole, made)
         for entry, rows in self._cut.items():
             out.notes.append(
                 f"{rows:,} rows are in segments of {' x '.join(entry)} beyond the largest {self._most}."
@@ -269,6 +274,12 @@ class WindowFold:
         return out
 
 
+def _both(
+    one: tuple[Profile, ServiceState, int], other: tuple[Profile, ServiceState, int]
+) -> tuple[Profile, ServiceState, int]:
+    return one[0].merge(other[0]), one[1].merge(other[1]), one[2] + other[2]
+
+
 def _without_histograms(profile: Profile) -> Profile:
     """Before there is a baseline there are no common edges, and histograms on others cannot be merged later."""
     return replace(
@@ -287,13 +298,11 @@ def _cuts(
     most: int,
     cut: dict[tuple[str, ...], int],
 ) -> Iterator[tuple[str, str, float, pa.Table]]:
-    """The batch by (version, segment, rate): all rows, each version's, each segment's."""
+    """The batch by (version, segment, rate): each version's rows, each segment's."""
     for rate, rows in _by_value(table, "wk_rate"):
         captured = 1.0 if rate is None else float(rate)
-        yield "", "", captured, rows
         for version, part in _by_value(rows, "wk_version"):
-            if version:
-                yield str(version), "", captured, part
+            yield str(version or ""), "", captured, part
         for entry in segments:
             present = [n for n in entry if n in rows.column_names]
             if len(present) != len(entry):
@@ -388,6 +397,8 @@ def _service(rows: pa.Table) -> ServiceState:
     if "wk_outcome_at" in rows.column_names and "wk_at" in rows.column_names:
         late = pc.subtract(rows["wk_outcome_at"].cast(pa.int64()), rows["wk_at"].cast(pa.int64()))
         delay = np.asarray(pc.drop_null(late)).astype(np.float64) / 1e6
+    elif "wk_actual" in rows.column_names:
+        delay = np.full(_outcomes(rows), np.nan)  # a table of the user's own does not say when they came
     return ServiceState.of(
         latency_s=np.asarray(latency),
         failed=np.asarray(pc.is_valid(column("wk_error"))),
@@ -466,3 +477,26 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def renamed_rows(watch: Any, name: str, start: Any, end: Any) -> pa.Table:
+    """Recorded rows of [start, end) under the names of the model's schema, with their outcomes; held in memory.
+
+    Raises
+    ------
+    BadInput
+        there are none.
+    """
+    from watchkeeper.errors import BadInput
+
+    model = watch.model(name)
+    schema = watch.lake_schema(model)
+    names = model_columns(schema)
+    parts = []
+    for batch in watch.rows(model, Window(start, end)):
+        table = pa.Table.from_batches([batch]) if isinstance(batch, pa.RecordBatch) else batch
+        table = table.rename_columns([names.get(n, n) for n in table.column_names])
+        parts.append(table.select([n for n in table.column_names if n in schema]))
+    if not parts:
+        raise BadInput(f"{name!r} has no rows from {start:%Y-%m-%d} to {end:%Y-%m-%d}.")
+    return pa.concat_tables(parts, promote_options="permissive")

@@ -24,7 +24,7 @@ __all__ = ["FEATURES", "LATE_MINUTES", "Flights", "load_flights"]
 LATE_MINUTES = 15
 """A flight is late when it arrives more than so many minutes after its time."""
 
-FEATURES = ("carrier", "origin", "dest", "distance", "hour", "weekday", "duration")
+FEATURES = ("carrier", "origin", "distance", "hour")
 """What is known before departure: the schedule."""
 
 NEW_YORK = ZoneInfo("America/New_York")
@@ -107,7 +107,6 @@ def _prepared(table: pa.Table) -> Flights:
     minutes = np.asarray(pc.fill_null(delay, 0.0))
     arrived = np.where(known, departs + ((duration + minutes) * 60e6).astype(np.int64), -1)
     late = np.where(known, (minutes > LATE_MINUTES).astype(np.int64), -1)
-    weekday = np.array([datetime.fromtimestamp(s, tz=NEW_YORK).weekday() for s in local])
     stamps = [datetime.fromtimestamp(s, tz=UTC) for s in local]
     ids = [
         f"{c}{f}-{o}-{t:%Y%m%d%H%M}"
@@ -124,11 +123,8 @@ def _prepared(table: pa.Table) -> Flights:
             "id": ids,
             "carrier": table["carrier"],
             "origin": table["origin"],
-            "dest": table["dest"],
             "distance": table["distance"].cast(pa.float64()),
             "hour": pa.array(scheduled // 100 % 24),
-            "weekday": pa.array(weekday),
-            "duration": pa.array(duration),
         }
     )
     order = np.argsort(departs, kind="stable")

@@ -14,7 +14,7 @@ from watchkeeper.errors import MissingExtra
 
 __all__ = ["LateModel", "matrix", "out_of_fold_scores", "train"]
 
-WORDS = ("carrier", "origin", "dest")
+WORDS = ("carrier", "origin")
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,10 +41,11 @@ class Episode:
     end: datetime
 
     def breaks(self, row: dict[str, Any], at: datetime) -> dict[str, Any]:
-        """The feed loses the destination, and sends kilometres where miles belong."""
+        """The feed loses the carrier of every other flight, and sends kilometres where miles belong."""
         if not self.start <= at < self.end:
             return row
-        return {**row, "dest": None, "distance": row["distance"] * 1.609}
+        lost = int(row["distance"]) % 2 == 0
+        return {**row, "carrier": None if lost else row["carrier"], "distance": row["distance"] * 1.609}
 
 
 def day_start(month: int, day: int = 1, year: int = 2013) -> datetime:
