@@ -1,0 +1,163 @@
+"""``watchkeeper alerts`` and ``watchkeeper silences``, as people use them on a project."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from watchkeeper.adapters.ledgers.sql import open_ledger
+from watchkeeper.cli import main
+from watchkeeper.domain.measurement import Measurement
+from watchkeeper.domain.series import PlacedMeasurement, WindowKey
+from watchkeeper.domain.window import Window, floor_to
+from watchkeeper.loop.judging import AlertJudge
+from watchkeeper.wiring.config import load_config
+
+DAY = timedelta(days=1)
+
+CONFIG = """
+[models.churn]
+task = "binary"
+
+[[models.churn.rules]]
+name = "psi high"
+measure = "psi"
+above = 0.2
+resolve_above = 0.1
+for = "1d"
+severity = "warning"
+"""
+
+TESTS = """
+[[test]]
+name = "two bad days"
+rule = "psi high"
+series = [{ column = "age", values = "0.05x3 0.3x3" }]
+expect = [{ window = 5, state = "pending" }, { window = 6, state = "firing" }]
+"""
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """Thirty days of measurements until today; PSI of age is high in the last five."""
+    (tmp_path / "watchkeeper.toml").write_text(CONFIG)
+    ledger = open_ledger(tmp_path / ".watchkeeper" / "ledger.db")
+    config = load_config(tmp_path)
+    judge, model = AlertJudge(config.alerting()), config.watched()["churn"]
+    today = floor_to(datetime.now(UTC), DAY)
+    for n in range(30):
+        window = Window(today - (30 - n) * DAY, today - (29 - n) * DAY)
+        rows = [
+            PlacedMeasurement(
+                key=WindowKey(model="churn", window=window),
+                measurement=Measurement(measure="psi", subject=c, value=v, rows=1000),
+            )
+            for c, v in (("age", 0.3 if n >= 25 else 0.05), ("plan", 0.01))
+        ]
+        ledger.measurements.write(rows, at=window.end)
+        judge.judge(ledger, model, window, rows, now=window.end)
+    ledger.close()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def wk(project, capsys):
+    def run(*args):
+        with pytest.raises(SystemExit) as end:
+            main([str(a) for a in args])
+        out = capsys.readouterr()
+        return end.value.code, out.out, out.err
+
+    return run
+
+
+def test_list_show_acknowledge(wk):
+    code, out, _ = wk("alerts", "list")
+    assert code == 1
+    assert "psi high" not in out  # people read what is wrong, not the rule's name
+    assert "Population stability index of age is" in " ".join(out.split())
+    _, out, _ = wk("alerts", "list", "--json")
+    (alert,) = json.loads(out)["alerts"]
+    name = alert["fingerprint"]
+    code, out, _ = wk("alerts", "ack", name[:6], "--note", "rolling back", "--as", "ann")
+    assert (code, out) == (0, f"{name} acknowledged by ann.\n")
+    _, out, _ = wk("alerts", "show", name)
+    questions = [line.split(":")[0] for line in out.splitlines() if ": " in line][1:5]
+    assert questions == ["What changed", "Since when", "For whom", "What was done"]
+    assert "ann: Acknowledged: rolling back." in out
+    code, _, err = wk("alerts", "show", "nothing")
+    assert (code, "There is no alert 'nothing'" in err) == (2, True)
+
+
+def test_a_rule_is_tried_before_it_is_switched_on(wk, project):
+    code, out, _ = wk("alerts", "test", "psi high", "--from", "29d")
+    assert code == 1
+    assert "fired 1 times" in out
+    rule = project / "rule.toml"
+    rule.write_text('name = "lower"\nmeasure = "psi"\nabove = 0.04\n')
+    code, out, _ = wk("alerts", "test", rule, "--from", "40d", "--json")
+    said = json.loads(out)
+    assert (code, said["series"], len(said["episodes"]), said["firing_share"]) == (1, 2, 1, 1.0)
+    rule.write_text('name = "higher"\nmeasure = "psi"\nabove = 0.9\n')
+    code, out, _ = wk("alerts", "test", rule, "--from", "40d")
+    assert (code, "fired 0 times" in out) == (0, True)
+    assert wk("alerts", "test", "psi hihg")[2].startswith(
+        "NotFound: churn has no rule 'psi hihg'. Did you mean 'psi high'?"
+    )
+    code, _, err = wk("alerts", "test", "column changed")
+    assert code == 2
+    assert "watchkeeper calibrate" in err
+
+
+def test_rule_tests_run_from_toml_and_yaml(wk, project):
+    file = project / "rules_test.toml"
+    file.write_text(TESTS)
+    assert wk("alerts", "check", file)[:2] == (0, "2 held, 0 failed.\n")
+    file.write_text(TESTS.replace('window = 6, state = "firing"', 'window = 4, state = "firing"'))
+    code, out, _ = wk("alerts", "check", file)
+    assert code == 1
+    assert "two bad days: window 4: inactive, expected firing" in out
+    yaml = project / "rules_test.yaml"
+    yaml.write_text(
+        "test:\n- rule: psi high\n  series: [{column: age, values: '0.3x2'}]\n  expect: [{window: 2, state: firing}]\n"
+    )
+    assert wk("alerts", "check", yaml)[0] == 0
+    file.write_text("[[test]\n")
+    assert wk("alerts", "check", file)[0] == 2
+
+
+def test_silences(wk):
+    _, out, _ = wk("silences", "preview", "model=churn")
+    assert out.startswith("It mutes 1 firing and 0 pending alerts")
+    _, out, _ = wk("silences", "preview", "modle=churn")
+    assert "No alert has the label 'modle'. Did you mean 'model'?" in out
+    code, out, _ = wk(
+        "silences", "add", "column=~age|plan", "--reason", "migration", "--for", "4h", "--as", "ann", "--json"
+    )
+    name = json.loads(out)["id"]
+    _, out, _ = wk("silences", "list", "--json")
+    assert [(s["id"], s["author"], s["reason"]) for s in json.loads(out)] == [(name, "ann", "migration")]
+    assert wk("silences", "expire", name)[0] == 0
+    assert wk("silences", "list")[1] == "There are none.\n"
+    assert wk("silences", "expire", name)[0] == 2
+    code, _, err = wk("silences", "add", "model=~(", "--reason", "x", "--for", "1h")
+    assert (code, "regular expression" in err) == (2, True)
+    assert "needs an end" in wk("silences", "add", "model=x", "--reason", "x")[2]
+
+
+def test_the_examples_of_the_guide_are_accepted_as_they_stand():
+    import re
+    import tomllib
+    from pathlib import Path
+
+    from watchkeeper.decisions.alerting.unit_tests import check_file
+    from watchkeeper.wiring.config import parse_config
+
+    guide = Path(__file__).parents[2] / "docs" / "alerts.md"
+    rules, tests, routes = re.findall(r"```toml\n(.*?)```", guide.read_text(), re.DOTALL)
+    made = parse_config(rules + routes).alerting()
+    assert (len(made.rules["churn"]), len(made.routes), len(made.maintenance)) == (6, 3, 2)
+    assert all(c.ok for c in check_file(tomllib.loads(tests)))
