@@ -1,0 +1,166 @@
+"""A whole story under a fake clock: alerts become one message and one incident; what was learnt comes back next time."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+
+import pytest
+
+from receivers import Reply
+from watchkeeper.adapters.notifiers.webhook import WebhookNotifier
+from watchkeeper.decisions.alerting.grouping import assign
+from watchkeeper.decisions.alerting.routing import Route
+from watchkeeper.decisions.incidents import with_lesson
+from watchkeeper.domain.alert import Alert, AlertState, fingerprint
+from watchkeeper.domain.fact import Document, Fact
+from watchkeeper.domain.incident import Phase
+from watchkeeper.domain.rule import Severity
+from watchkeeper.loop.judging import AlertingPlan, AlertJudge
+from watchkeeper.loop.outbox import Outbox
+from watchkeeper.loop.telling import IncidentFollower, enrichment, incidents_of
+from watchkeeper.testing.clock import FakeClock
+
+pytest.importorskip("sqlalchemy", reason="the server extra is not installed")
+
+T0 = datetime(2026, 3, 10, 12, tzinfo=UTC)
+ROUTE = Route(channels=("team", "robot"), group_by=("model",), group_wait=timedelta(seconds=30))
+COUNT = 300
+
+
+@pytest.fixture
+def world(tmp_path, new_receiver):
+    from watchkeeper.adapters.ledgers.sql import open_ledger
+
+    ledger = open_ledger(tmp_path / "ledger.db")
+    clock = FakeClock(T0)
+    watch = SimpleNamespace(ledger=ledger, clock=clock, models={})
+    team, robot = new_receiver(), new_receiver()
+    channels = {
+        "team": [WebhookNotifier("team", team.url)],
+        "robot": [WebhookNotifier("robot", robot.url, timeout_s=0.3)],
+    }
+    yield SimpleNamespace(
+        ledger=ledger,
+        clock=clock,
+        watch=watch,
+        team=team,
+        robot=robot,
+        judge=AlertJudge(AlertingPlan(routes=(ROUTE,))),
+        outbox=Outbox(ledger.facts, channels, clock=clock, enrich=enrichment(watch), draw=lambda: 0.5),
+        incidents=incidents_of(watch),
+    )
+    ledger.close()
+
+
+def fire(world, state, kind):
+    """What the judge writes when *COUNT* alerts change at once."""
+    alerts = []
+    for i in range(COUNT):
+        labels = {"model": "churn", "rule": "drift", "category": "rule", "measure": "psi", "column": f"c{i}"}
+        alerts.append(
+            Alert(
+                fingerprint=fingerprint(labels),
+                labels={**labels, "severity": "warning"},
+                severity=Severity.WARNING,
+                state=state,
+                episode=1,
+                since=world.clock() - timedelta(hours=6),
+                changed_at=world.clock(),
+                rule="drift",
+                model="churn",
+                sentence=f"PSI of c{i} is 0.3.",
+                what={"sentence": f"PSI of c{i} is 0.3.", "guarantee": "1 in 20 ever"},
+            )
+        )
+    facts = world.ledger.facts
+    revisions = {d.key: d.revision for d in facts.documents("alert", limit=10_000)}
+    documents = [
+        Document(
+            kind="alert",
+            key=a.fingerprint,
+            body=a.to_body(),
+            state=state.value,
+            model="churn",
+            revision=revisions.get(a.fingerprint, 0),
+        )
+        for a in alerts
+    ]
+    known = {d.key: d for d in facts.documents("group", limit=10_000)}
+    from watchkeeper.decisions.alerting.grouping import Group
+
+    groups = assign(
+        alerts, (ROUTE,), {k: Group.of_body(k, d.body) for k, d in known.items()}, now=world.clock()
+    )
+    documents += [
+        Document(
+            kind="group",
+            key=k,
+            body=g.to_body(),
+            state="open",
+            due=g.due,
+            revision=known[k].revision if k in known else 0,
+        )
+        for k, g in groups.items()
+    ]
+    news = [
+        Fact(
+            kind=f"alert.{kind}", at=world.clock(), actor="watchkeeper", model="churn", subject=a.fingerprint
+        )
+        for a in alerts
+    ]
+    facts.append(news, documents)
+
+
+def tick(world, wait=timedelta(minutes=1)):
+    world.clock.advance(wait)
+    world.judge.notify(world.ledger, now=world.clock())
+    IncidentFollower().after(world.watch)
+    world.outbox.deliver(timeout_s=20)
+
+
+def test_a_storm_is_one_message_a_channel_and_one_incident_and_teaches(world):
+    world.robot.replies.extend([Reply(hang_s=5), Reply(503, "", {"Retry-After": "120"})])
+    fire(world, AlertState.FIRING, "fired")
+    tick(world)
+    (told,) = [r.json for r in world.team.received]
+    assert (told["status"], told["severity"]) == ("firing", "warning")
+    assert f"{COUNT} alerts" in told["title"]
+    assert "What changed" in told["text"]
+    assert "Guarantee: 1 in 20 ever" in told["text"]
+    assert "more." in told["text"]
+
+    # The robot hung, then was busy, and in the end has it once, under the same key each time.
+    for _ in range(6):
+        tick(world)
+    keys = [r.headers["Idempotency-Key"] for r in world.robot.received]
+    assert len(keys) == 3
+    assert len(set(keys)) == 1
+    assert len(world.team.received) == 1
+
+    (incident,) = world.incidents.find()
+    assert len(incident.alerts) == COUNT
+    assert incident.started_at == T0 - timedelta(hours=6)
+
+    for phase in (Phase.ASSESSMENT, Phase.MITIGATION):
+        world.incidents.enter(1, phase, actor="ann")
+    lesson = "look at the upstream join first"
+    world.incidents.change(
+        1, lambda i: with_lesson(i, lesson, now=world.clock(), actor="ann"), actor="ann", verb="learnt"
+    )
+    fire(world, AlertState.RESOLVED, "resolved")
+    tick(world, timedelta(minutes=10))
+    assert world.team.received[-1].json["status"] == "resolved"
+    assert not world.incidents.get(1).is_firing
+    for phase in (Phase.RESOLUTION, Phase.POST_MORTEM, Phase.CLOSED):
+        world.incidents.enter(1, phase, actor="ann")
+
+    # Weeks later the same again: a new incident, and the message says what was learnt.
+    world.clock.advance(timedelta(days=20))
+    fire(world, AlertState.FIRING, "fired")
+    tick(world, timedelta(minutes=10))
+    assert f"Learnt last time: {lesson} (incident 1)" in world.team.received[-1].json["text"]
+    again = world.incidents.get(2)
+    assert [s.number for s in world.incidents.similar(2)] == [1]
+    assert again.phase is Phase.DETECTION
+    assert world.ledger.facts.count("outbox", states=["waiting", "sending", "dead"]) == 0
