@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import os
 
-from hypothesis import HealthCheck, settings
+# Tests run side by side already. Where the processors are taken, the threads of OpenMP (scikit-learn's boosting) and
+# OpenBLAS spin while they wait for each other: a fit of 20 s took over 300. Read when those libraries are loaded.
+for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(threads, "1")
+
+from hypothesis import HealthCheck, settings  # noqa: E402
 
 pytest_plugins = ["real_servers", "receivers"]
 
