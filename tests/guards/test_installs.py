@@ -2,7 +2,7 @@
 
 Each environment is made once and kept in .venvs/, named by its requirements' content; the wheel is built
 and installed anew each time. The quick tests run in a folder that holds only tests/ (without the guards, which
-read the checkout) and pytest's settings; tests/plugins/small_install.py leaves out what needs more libraries.
+read the checkout), the guides that they run and pytest's settings; tests/plugins/small_install.py leaves out what needs more libraries.
 """
 
 from __future__ import annotations
@@ -118,6 +118,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run_pytest(environment: Path, folder: Path, *arguments: str | Path) -> dict[str, int]:
     """Run pytest in *folder*, away from the checkout; return how many tests passed, failed, ..."""
     shutil.copytree(ROOT / "tests", folder / "tests", ignore=shutil.ignore_patterns("__pycache__", "guards"))
+    shutil.copytree(ROOT / "docs" / "guides", folder / "docs" / "guides")
     shutil.copy(ROOT / "pyproject.toml", folder)
     command = [python_of(environment), "-m", "pytest", "-p", "small_install", "-p", "no:cacheprovider"]
     command += ["-q", "-n", "2", "-m", "not slow and not server and not browser", *arguments]
@@ -186,7 +187,7 @@ class TestTheSizes:
 
     def test_it_does_without_the_library_that_python_314_lacks(self, install, tmp_path):
         """Also where no Python 3.14 is at hand: quantiles are then sketched by our own `Ladder`."""
-        rooms = ["tests/stats/states", "tests/laws", "tests/loop"]
+        rooms = ["tests/stats/states", "tests/loop"]
         result = run_pytest(install("bare", THIS_PYTHON), tmp_path, "-p", "without_datasketches", *rooms)
         assert result["passed"] >= 400, result
 
