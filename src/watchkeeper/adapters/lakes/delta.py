@@ -10,6 +10,7 @@ that reads the last sequence does the write, since Delta accepts the same transa
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -643,22 +644,33 @@ def _latest(connection: Any) -> str:
     )
 
 
+_engines: dict[int, Any] = {}
+"""One DuckDB for each process (a forked child must not use its parent's); every reading has a cursor of its own."""
+_engine_lock = threading.Lock()
+
+
 def _duckdb() -> Any:
+    """A cursor of this process's engine: making an engine takes as long as reading a small window."""
     import tempfile
 
     import duckdb
 
-    connection = duckdb.connect(":memory:")
-    for setting in (
-        "SET TimeZone = 'UTC'",
-        "SET memory_limit = '1200MB'",
-        f"SET temp_directory = {_text(tempfile.gettempdir())}",
-        "SET preserve_insertion_order = false",
-        "SET autoinstall_known_extensions = false",
-        "SET autoload_known_extensions = false",
-    ):
-        connection.execute(setting)
-    return connection
+    with _engine_lock:
+        engine = _engines.get(os.getpid())
+        if engine is None:
+            engine = duckdb.connect(":memory:")
+            for setting in (
+                "SET memory_limit = '1200MB'",
+                f"SET temp_directory = {_text(tempfile.gettempdir())}",
+                "SET preserve_insertion_order = false",
+                "SET autoinstall_known_extensions = false",
+                "SET autoload_known_extensions = false",
+            ):
+                engine.execute(setting)
+            _engines[os.getpid()] = engine
+        cursor = engine.cursor()
+    cursor.execute("SET TimeZone = 'UTC'")
+    return cursor
 
 
 def _time_in(ids: pa.Array) -> pa.Array:

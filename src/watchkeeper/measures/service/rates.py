@@ -75,9 +75,8 @@ def outcome_coverage(state: ServiceState, *, seconds: float = 0.0) -> Measuremen
     >>> outcome_coverage(ServiceState.of(latency_s=[0.1] * 4, failed=[False] * 4, delay_s=[60.0])).value
     0.25
     """
-    return _share(
-        "outcome_coverage", min(state.delay.n, state.requests), state.requests, "no request was made"
-    )
+    arrived = state.delay.n + state.delay.nans
+    return _share("outcome_coverage", min(arrived, state.requests), state.requests, "no request was made")
 
 
 def rescued_rows(state: ServiceState, *, seconds: float = 0.0) -> Measurement:

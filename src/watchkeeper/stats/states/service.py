@@ -73,7 +73,8 @@ class ServiceState:
         ----------
         latency_s : seconds ``(rows,)``; NaN where it was not measured.
         failed : bool ``(rows,)``.
-        delay_s : seconds from the prediction to its outcome, for those that have one ``(outcomes,)``.
+        delay_s : seconds from the prediction to its outcome, for those that have one ``(outcomes,)``; NaN where
+            it is not known when the outcome came.
         """
         latency = np.asarray(latency_s, dtype=np.float64)
         broken = np.asarray(failed, dtype=bool)
@@ -84,7 +85,7 @@ class ServiceState:
             rescued=rescued,
             dropped=dropped,
             latency=Histogram.of(latency[np.isfinite(latency)], duration_edges()),
-            delay=Histogram.of(np.maximum(delay[np.isfinite(delay)], 0.0), duration_edges()),
+            delay=Histogram.of(np.maximum(delay[~np.isinf(delay)], 0.0), duration_edges()),
         )
 
     def merge(self, other: Self) -> Self:
