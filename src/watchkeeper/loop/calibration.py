@@ -281,8 +281,9 @@ def _recommendation(
     enough = next((o for o in sizes if good(o)), None)
     if enough is None:
         out.append(
-            f"Sample size: {aim}, is not reached with up to {sizes[-1].rows:,.0f} rows a window: what limits it "
-            "is how windows differ from each other, not their size."
+            f"Sample size: {aim}, is not reached with up to {sizes[-1].rows:,.0f} rows a window. Larger windows are "
+            "drawn from these windows' shares, their noise included, so that is the cautious answer: either windows "
+            "differ by more than that, or the baseline's are too small to tell. Take one of longer windows."
         )
     else:
         now_rows = "fewer than now" if enough.rows < own.rows else "more than now"
