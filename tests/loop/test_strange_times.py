@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pyarrow as pa
 import pytest
@@ -91,7 +92,7 @@ def test_every_row_of_a_local_day_is_in_its_window_and_no_other(tmp_path, zone, 
         assert window.length == hours * HOUR
         assert judged(watch)[window] == 2 * hours
         windows = sorted(judged(watch))
-        assert all(a.end == b.start for a, b in zip(windows, windows[1:])), "neither gap nor overlap"
+        assert all(a.end == b.start for a, b in pairwise(windows)), "neither gap nor overlap"
         assert sum(judged(watch).values()) == 144
 
 

@@ -69,7 +69,7 @@ def test_every_day_and_month_is_measured_as_scikit_learn_does(tmp_path, share):
     frame = frame[dice.random(len(frame)) < share].reset_index(drop=True)
     (tmp_path / "watchkeeper.toml").write_text(
         '[models.late]\ntask = "binary"\ncadence = "1d"\njudge_every = "1d"\n'
-        f'[models.late.maturity]\nshare = 0.99\n[models.late.retention]\nrows = "9999d"\nfull_profiles = "9999d"\n'
+        '[models.late.maturity]\nshare = 0.99\n[models.late.retention]\nrows = "9999d"\nfull_profiles = "9999d"\n'
     )
     clock = FakeClock(datetime(2013, 1, 1, tzinfo=UTC))
     with open_project(tmp_path, clock=clock) as watch:

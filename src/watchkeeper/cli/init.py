@@ -143,11 +143,14 @@ class _Baseline:
             load_baseline,
             save_baseline,
         )
+        from watchkeeper.rows.sources import open_source
 
         path = folder / f"{model}{BASELINE_SUFFIX}"
         if is_baseline_file(source):
             made = load_baseline(source)
             return cls(save_baseline(made, path), made, None)
+        if "time" not in roles.values() and "at" not in roles and "at" in open_source(source).available:
+            roles = {**roles, "at": "time"}  # what a recorder calls it
         with progress_bar() as progress:
             made = baseline(source, task=task, roles=roles or None, name=model, progress=progress)
             checked = compare(made, source, progress=progress)

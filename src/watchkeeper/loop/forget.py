@@ -80,32 +80,34 @@ def forget(
     if lease is None:
         raise Conflict("Another process ticks just now, and both would write.", "Try again in a minute.")
     done = Forgotten()
-    done.problems += watch.drain(model, lease).problems
-    wanted = list(dict.fromkeys([*ids, *watch.lake.matching(name, where=where)]))
-    done.ids = len(wanted)
-    for root in {watch.data, watch.path}:
-        for path in journals(root, name):
-            done.journal_rows += forget_in_journal(path, wanted)
-    removed = watch.lake.forget(name, ids=wanted) if wanted else {"hours": []}
-    done.predictions, done.outcomes = removed.get("predictions", 0), removed.get("outcomes", 0)
-    done.baseline_rows = _forget_in_baseline(watch, name, wanted)
-    keys = _windows_of(model, removed["hours"])
-    watch.ledger.windows.mark_dirty(keys, reason="rows were forgotten", lease=lease)
-    fact = Fact(
-        kind="rows.forgotten",
-        at=watch.clock(),
-        actor=actor,
-        model=name,
-        body={
-            "ids": done.ids,
-            "predictions": done.predictions,
-            "outcomes": done.outcomes,
-            "windows": len(keys),
-            "by": "condition" if where else "id",
-        },
-    )
-    watch.ledger.facts.append([fact], lease=lease)
-    watch.ledger.leases.release(lease)
+    try:
+        done.problems += watch.drain(model, lease).problems
+        wanted = list(dict.fromkeys([*ids, *watch.lake.matching(name, where=where)]))
+        done.ids = len(wanted)
+        for root in {watch.data, watch.path}:
+            for path in journals(root, name):
+                done.journal_rows += forget_in_journal(path, wanted)
+        removed = watch.lake.forget(name, ids=wanted) if wanted else {"hours": []}
+        done.predictions, done.outcomes = removed.get("predictions", 0), removed.get("outcomes", 0)
+        done.baseline_rows = _forget_in_baseline(watch, name, wanted)
+        keys = _windows_of(model, removed["hours"])
+        watch.ledger.windows.mark_dirty(keys, reason="rows were forgotten", lease=lease)
+        fact = Fact(
+            kind="rows.forgotten",
+            at=watch.clock(),
+            actor=actor,
+            model=name,
+            body={
+                "ids": done.ids,
+                "predictions": done.predictions,
+                "outcomes": done.outcomes,
+                "windows": len(keys),
+                "by": "condition" if where else "id",
+            },
+        )
+        watch.ledger.facts.append([fact], lease=lease)
+    finally:
+        watch.ledger.leases.release(lease)
     if keys:
         done.problems += tick(watch, models=[name], judges=watch.judges).problems
         _rebuilt(watch, model, keys, done)

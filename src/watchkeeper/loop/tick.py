@@ -99,13 +99,13 @@ def tick(
 ) -> Ticked:
     """Do everything that is due now. One model's trouble is told in ``problems`` and does not hold up the others."""
     done = Ticked()
+    wanted = [watch.model(name) for name in (watch.models if models is None else models)]
     lease = watch.ledger.leases.acquire(LEASE, watch.holder, LEASE_FOR, watch.clock())
     if lease is None:
         done.held_by_another = True
         return done
-    names = list(watch.models) if models is None else list(models)
-    for name in names:
-        model = watch.model(name)
+    for model in wanted:
+        name = model.name
         try:
             if model.table is None:
                 done.drained[name] = watch.drain(model, lease)

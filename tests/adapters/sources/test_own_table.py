@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score, brier_score_loss
 
-from watchkeeper.errors import BadConfig, StoreUnavailable
+from watchkeeper.errors import BadConfig, BadInput
 from watchkeeper.loop.forget import forget
 from watchkeeper.testing.clock import FakeClock
 from watchkeeper.wiring import open_project
@@ -213,16 +213,16 @@ def test_a_database_that_is_away_is_told_and_tried_again(tmp_path):
 def test_its_rows_are_not_ours_to_forget(tmp_path):
     table = Parquet(tmp_path)
     table.put(rows())
-    with opened(tmp_path, table, FakeClock(T0 + 2 * DAY)) as watch:
-        with pytest.raises(Exception, match="your own table"):
-            forget(watch, "m", ids=["1"])
+    with (
+        opened(tmp_path, table, FakeClock(T0 + 2 * DAY)) as watch,
+        pytest.raises(BadInput, match="your own table"),
+    ):
+        forget(watch, "m", ids=["1"])
 
 
 def test_a_location_that_cannot_be_read_is_refused_with_what_can(tmp_path):
     class Strange:
         setting = 'location = "mysql://host/db"\n'
 
-    with opened(tmp_path, Strange, FakeClock(T0)) as watch:
-        with pytest.raises(BadConfig, match="mysql"):
-            watch.lake_schema(watch.model("m"))
-        assert issubclass(StoreUnavailable, Exception)
+    with opened(tmp_path, Strange, FakeClock(T0)) as watch, pytest.raises(BadConfig, match="mysql"):
+        watch.lake_schema(watch.model("m"))
