@@ -448,7 +448,9 @@ def measure_stored(
     options: dict[str, Any] = {"task": task, "positive": positive, "threshold": model.threshold}
     out += measure_performance(profile.performance, **options)
     if baseline is not None and whole:
-        out += measure_estimates(baseline.profile, profile, **options)
+        # How much the baseline's own windows differ is tolerated, so that a bad day alone contradicts nothing.
+        own = [w.profile for w in baseline.windows]
+        out += measure_estimates(baseline.profile, profile, windows=own, **options)
     return out
 
 

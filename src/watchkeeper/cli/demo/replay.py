@@ -16,11 +16,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from watchkeeper.capture.identity import IdSource
 from watchkeeper.capture.recorder import Recorder
 from watchkeeper.cli.demo.flights import NEW_YORK, Flights
-from watchkeeper.cli.demo.model import LateModel, out_of_fold_scores
+from watchkeeper.cli.demo.model import LateModel
 from watchkeeper.cli.demo.service import DATA, MODEL_FILE
 from watchkeeper.errors import WatchkeeperError
 
@@ -53,9 +54,8 @@ def day_start(month: int, day: int = 1, year: int = 2013) -> datetime:
     return datetime(year, month, day, tzinfo=NEW_YORK).astimezone(UTC)
 
 
-def baseline_rows(flights: Flights) -> pa.Table:
-    """The rows that the baseline is taken of: two months, scored by models that had not seen the day."""
-    scores = out_of_fold_scores(flights)
+def baseline_rows(flights: Flights, scores: NDArray[np.float64]) -> pa.Table:
+    """The rows that the baseline is taken of, with the scores of models that had not seen the day."""
     late = [None if y < 0 else int(y) for y in flights.late.tolist()]
     return (
         flights.rows.drop_columns(["id"])

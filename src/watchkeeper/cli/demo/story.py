@@ -241,7 +241,7 @@ def _prepare(folder: Path) -> _Prepared:
     (folder / "baselines").mkdir()
     save_baseline(made, folder / "baselines" / f"{MODEL}.wkb")
     future = flights.between(day_start(3), day_start(1, 1, 2014))
-    truth = Truth.of(future, model.scores(future.rows), baseline=(out_of_fold_scores(past), past.late))
+    truth = Truth.of(future, model.scores(future.rows), baseline=(unseen, past.late))
     return _Prepared(flights, model, truth)
 
 
