@@ -231,8 +231,9 @@ def _prepare(folder: Path) -> _Prepared:
     flights = load_flights()
     past = flights.between(day_start(1), day_start(3))
     model = train(past)
+    unseen = out_of_fold_scores(past)
     made = baseline(
-        baseline_rows(past),
+        baseline_rows(past, unseen),
         roles={"at": "time"},
         window=DAY,
         name="January and February 2013",
