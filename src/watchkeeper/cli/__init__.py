@@ -28,12 +28,18 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "watchkeeper.cli.calibrate:calibrate",
         "How often would the rules cry wolf, and what would they find?",
     ),
-    "label-next": ("watchkeeper.cli.label:label_next", "Which predictions to label next, and what labels say."),
+    "label-next": (
+        "watchkeeper.cli.label:label_next",
+        "Which predictions to label next, and what labels say.",
+    ),
     "measures": ("watchkeeper.cli.measures:measures", "List the measures, or explain one."),
     "alerts": ("watchkeeper.cli.alerts:alerts", "What fires, and what a rule would have done."),
     "silences": ("watchkeeper.cli.silences:silences", "Mute alerts for a while, with a name and a reason."),
     "incidents": ("watchkeeper.cli.incidents:incidents", "What happened, who does what, what was learnt."),
-    "runbooks": ("watchkeeper.cli.runbooks:runbooks", "What to do about an alert, and doing it step by step."),
+    "runbooks": (
+        "watchkeeper.cli.runbooks:runbooks",
+        "What to do about an alert, and doing it step by step.",
+    ),
     "outbox": ("watchkeeper.cli.outbox:outbox", "What waits to be told, and what could not be."),
     "init": (
         "watchkeeper.cli.init:init",
