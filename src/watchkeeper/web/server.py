@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from watchkeeper.errors import WatchkeeperError
 from watchkeeper.loop.serve import Ticker
 from watchkeeper.web.api.app import PATHS, guarded_api
 from watchkeeper.web.api.intake import Intake
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from watchkeeper.loop.watch import Watch
 
 __all__ = ["Server"]
+
+_log = logging.getLogger("watchkeeper.server")
 
 
 class Server:
@@ -28,12 +32,14 @@ class Server:
         self, watch: Watch, *, ticking: bool = True, every: timedelta | None = None, outbox: Any = None
     ) -> None:
         from watchkeeper.web.app import create_app
+        from watchkeeper.wiring.telling import syncs_of
 
         self.watch, self.metrics = watch, OwnMetrics()
         self.intake = Intake(watch.data)
         self.outbox = outbox
         self.ticker = Ticker(watch, every or watch.config.server.tick_every, after=self._ticked)
         self._ticking = ticking
+        self._syncs = syncs_of(watch) if ticking and watch.config is not None else []
         self._api = guarded_api(
             watch, intake=self.intake, ticker=self.ticker if ticking else None, metrics=self.metrics
         )
@@ -78,3 +84,8 @@ class Server:
 
     def _ticked(self, done: Any, seconds: float) -> None:
         self.metrics.ticked(done, seconds, self.watch.clock().timestamp())
+        for sync in self._syncs:
+            try:
+                sync()
+            except WatchkeeperError as problem:
+                _log.warning("Alertmanager could not be kept in step: %s", problem.what)

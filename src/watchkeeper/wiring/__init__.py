@@ -40,6 +40,7 @@ def open_project(path: str | Path = ".", *, clock: Callable[[], datetime] | None
     from watchkeeper.adapters.ledgers.sql import open_ledger
     from watchkeeper.adapters.sources.table import open_table
     from watchkeeper.loop.judging import AlertJudge
+    from watchkeeper.loop.telling import IncidentFollower
     from watchkeeper.loop.watch import Watch
     from watchkeeper.wiring.config import find_project, load_config, secret
 
@@ -56,7 +57,7 @@ def open_project(path: str | Path = ".", *, clock: Callable[[], datetime] | None
         lake=open_lake(config.lake.path or data / "lake", options=options),
         config=config,
         clock=clock,
-        judges=(AlertJudge(config.alerting()),),
+        judges=(AlertJudge(config.alerting()), IncidentFollower()),
         table_reader=lambda model: open_table(
             model, folder, location=secret(model.table.location) if model.table else None
         ),
@@ -69,21 +70,12 @@ def outbox_of(watch: Watch) -> Outbox | None:
     A channel whose secret cannot be read is left out of it, so that the others are served; what waits for it stays
     in the ledger.
     """
-    from watchkeeper.errors import WatchkeeperError
-    from watchkeeper.loop.outbox import Outbox
-    from watchkeeper.wiring.config import secret
+    from watchkeeper.wiring.telling import notifiers_of, watching_outbox
 
-    channels: dict[str, list[Any]] = {}
-    for name, channel in watch.config.channels.items():
-        if channel.enabled:
-            try:
-                channels[name] = _notifiers(name, channel, secret(channel.url))
-            except WatchkeeperError as problem:
-                _log.warning("the channel %s is out of use: %s", name, problem.what)
-    if not channels:
-        return None
-    project = watch.config.project
-    return Outbox(watch.ledger.facts, channels, clock=watch.clock, project=project.name, url=project.url)
+    channels = notifiers_of(
+        watch, lambda name, problem: _log.warning("the channel %s is out of use: %s", name, problem)
+    )
+    return watching_outbox(watch, channels) if channels else None
 
 
 def _notifiers(name: str, channel: Any, url: str) -> list[Any]:

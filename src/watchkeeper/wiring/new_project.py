@@ -54,7 +54,7 @@ def config_text(
 ) -> str:
     """The text of a project file; what was not said stays in it as a comment that shows how.
 
-    >>> print(config_text(project="shop", model="churn", task="binary").split("[models.churn]")[1][:18].strip())
+    >>> print(config_text(project="shop", model="churn", task="binary").split("[models.churn]")[1].splitlines()[1])
     task = "binary"
     """
     name = model or "churn"
