@@ -74,10 +74,10 @@ def fill(ledger: Ledger, *, now: datetime, size: Size | None = None, seed: int =
     names = model_names(size)
     end = now.replace(minute=0, second=0, microsecond=0)
     first = end.replace(hour=0) - DAY
-    for chunk in _chunks(_deep(names[0], end, size, rng), 200_000):
+    for chunk in _chunks(_deep(names[0], end, size, rng), 50_000):
         ledger.measurements.write(chunk, at=now)
     ledger.measurements.write(list(_versions(names[0], end, size)), at=now)
-    for chunk in _chunks(_shallow(names[1:], first, size, rng), 200_000):
+    for chunk in _chunks(_shallow(names[1:], first, size, rng), 50_000):
         ledger.measurements.write(chunk, at=now)
     _windows(ledger, names, end, size, rng)
     _alerts(ledger, names, end, size, rng)
@@ -261,7 +261,7 @@ def _alerts(ledger: Ledger, names: list[str], end: datetime, size: Size, rng: np
                 body=body,
                 state=state.value,
                 model=model,
-                rank=float(severity.rank),
+                rank=float(severity.rank) + (10 if firing or pending else 0),
                 updated_at=fired,
             )
         )

@@ -56,14 +56,14 @@ def alerts_page(room: Room, request: Request) -> Page:
     )
     total = sum(counts.get(s, 0) for s in STATES[state]) if state != "all" else sum(counts.values())
     pages = pager(query, total=total, size=SIZE)
-    found = facts.documents(
-        "alert",
-        states=STATES[state],
-        model=model or None,
-        limit=SIZE,
-        offset=pages.offset,
-        order="-rank" if state in ("open", "firing", "pending") else "-updated_at",
-    )
+    if state in ("open", "firing", "pending"):
+        found = room.reads.open_alerts(
+            states=STATES[state], model=model or None, limit=SIZE, offset=pages.offset
+        )
+    else:
+        found = facts.documents(
+            "alert", states=STATES[state], model=model or None, limit=SIZE, offset=pages.offset
+        )
     firing = counts["firing"]
     title = (
         f"{firing:,} {'alert is' if firing == 1 else 'alerts are'} firing" if firing else "No alert is firing"
@@ -113,10 +113,7 @@ def alert_page(room: Room, request: Request) -> Page:
         (m, s) == (chart["measure"], chart["subject"]) for m, s, *_ in room.reads.series_of(alert.model)
     )
     labels = {k: v for k, v in alert.labels.items() if v}
-    open_alerts = [
-        Alert.of_body(d.body)
-        for d in room.watch.ledger.facts.documents("alert", states=STATES["open"], limit=2000)
-    ]
+    open_alerts = [Alert.of_body(d.body) for d in room.reads.open_alerts(limit=2000)]
     data = {
         **row,
         "headline": story.headline,
@@ -213,7 +210,7 @@ def silences_page(room: Room, request: Request) -> Page:
 def _preview(room: Room, text: str) -> dict[str, Any]:
     """Which open alerts these matchers would mute now."""
     matchers = _matchers(text)
-    found = room.watch.ledger.facts.documents("alert", states=STATES["open"], limit=5000, order="-rank")
+    found = room.reads.open_alerts(limit=5000)
     muted = [d for d in found if all_match(matchers, Alert.of_body(d.body).labels)]
     return {"count": len(muted), "of": len(found), "alerts": [alert_row(d) for d in muted[:10]]}
 

@@ -98,7 +98,7 @@ def _todo(room: Room) -> list[dict[str, Any]]:
     """The gravest alert of each of the five models that need somebody most, and how many more each has."""
     first: dict[str, dict[str, Any]] = {}
     tally = room.reads.kept("tally", room.reads.alert_tally)
-    for document in room.watch.ledger.facts.documents("alert", states=["firing"], limit=200, order="-rank"):
+    for document in room.reads.open_alerts(states=["firing"], limit=200):
         if document.model not in first and len(first) < 5:
             more = tally.get(document.model, {}).get("firing", (1, 0.0))[0] - 1
             first[document.model] = {**alert_row(document), "more": max(0, more)}

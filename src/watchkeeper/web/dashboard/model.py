@@ -82,12 +82,7 @@ def model_page(room: Room, request: Request) -> Page:
     measure = query.get("measure", "")
     measure = measure if measure in performance else (main or "")
     newest |= {(m, ""): r for (_, m), r in room.reads.last_known([name], performance).items()}
-    firing = [
-        alert_row(d)
-        for d in room.watch.ledger.facts.documents(
-            "alert", states=["firing", "pending"], model=name, limit=20, order="-rank"
-        )
-    ]
+    firing = [alert_row(d) for d in room.reads.open_alerts(model=name, limit=20)]
     maps = [m for m in DRIFT_MAPS if any(n == m and subject for n, subject, _, _, _ in series)]
     data = {
         "model": name,
@@ -249,10 +244,19 @@ def _by_segment(
 
 
 def _baseline(room: Room, name: str) -> dict[str, Any] | None:
+    """Who set the baseline, and when."""
     facts = room.reads.kept(
         ("baseline", name), lambda: room.reads.facts(kinds=["baseline.set"], model=name, limit=1), seconds=10
     )
-    return {"at": facts[0].at.isoformat(), "by": facts[0].actor, **dict(facts[0].body)} if facts else None
+    if not facts:
+        return None
+    body = facts[0].body
+    return {
+        "at": facts[0].at.isoformat(),
+        "by": facts[0].actor,
+        "rows": body.get("rows"),
+        "windows": body.get("windows"),
+    }
 
 
 def _windows(room: Room, name: str, shown: Period) -> dict[str, Any]:

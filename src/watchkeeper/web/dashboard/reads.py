@@ -18,6 +18,7 @@ OPEN = ("firing", "pending")
 """States of alerts that are not over."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 KEPT_S = 3.0
+FEW_ALERTS = 1_000
 T = TypeVar("T")
 
 
@@ -54,34 +55,48 @@ class Reads:
 
     def alert_tally(self) -> dict[str, dict[str, tuple[int, float]]]:
         """Open alerts by model and state: how many, and the highest rank among them."""
-        from sqlalchemy import func, select
+        from sqlalchemy import select
 
         from watchkeeper.adapters.ledgers.tables import documents as d
 
-        query = (
-            select(d.c.model, d.c.state, func.count(), func.max(d.c.rank))
-            .where(d.c.kind == "alert", d.c.state.in_(OPEN))
-            .group_by(d.c.model, d.c.state)
-        )
+        # Not grouped by the database: it would walk all alerts by model, where the open ones are few.
+        query = select(d.c.model, d.c.state, d.c.rank).where(d.c.kind == "alert", d.c.state.in_(OPEN))
         out: dict[str, dict[str, tuple[int, float]]] = {}
         with self.ledger.reading() as connection:
-            for model, state, count, rank in connection.execute(query):
-                out.setdefault(model, {})[state] = (count, rank)
+            for model, state, rank in connection.execute(query):
+                count, highest = out.setdefault(model, {}).get(state, (0, rank))
+                out[model][state] = (count + 1, max(highest, rank))
         return out
 
+    def open_alerts(
+        self, *, states: Sequence[str] = OPEN, model: str | None = None, limit: int = 200, offset: int = 0
+    ) -> list[Any]:
+        """Documents of open alerts, gravest first.
+
+        While they are few, all of them are read by their state and sorted here: by rank, the database would walk
+        past every alert that is over to find that there is no further one.
+        """
+        tally = self.kept("tally", self.alert_tally)
+        asked = [tally.get(model, {})] if model is not None else list(tally.values())
+        there = sum(counts.get(state, (0, 0.0))[0] for counts in asked for state in states)
+        read = self.ledger.facts.documents
+        if there > FEW_ALERTS:
+            return list(read("alert", states=states, model=model, limit=limit, offset=offset, order="-rank"))
+        found = [d for s in states for d in read("alert", states=[s], model=model, limit=FEW_ALERTS)]
+        return sorted(found, key=lambda d: (-d.rank, d.key))[offset : offset + limit]
+
     def models_seen(self) -> list[str]:
-        """Models that have windows or measurements, configured or not: found by walking the index."""
+        """Models that have measurements, configured or not: from one to the next by the index, in one question."""
         from sqlalchemy import func, select
 
         from watchkeeper.adapters.ledgers.tables import series as s
 
-        names: list[str] = []
+        seen = select(func.min(s.c.model).label("model")).cte("seen", recursive=True)
+        following = select(func.min(s.c.model)).where(s.c.model > seen.c.model).scalar_subquery()
+        seen = seen.union_all(select(following).where(seen.c.model.is_not(None)))
+        query = select(seen.c.model).where(seen.c.model.is_not(None)).limit(10_000)
         with self.ledger.reading() as connection:
-            name = connection.execute(select(func.min(s.c.model))).scalar()
-            while name is not None and len(names) < 10_000:
-                names.append(name)
-                name = connection.execute(select(func.min(s.c.model)).where(s.c.model > name)).scalar()
-        return names
+            return [row[0] for row in connection.execute(query)]
 
     def last_windows(self, models: Iterable[str]) -> dict[str, datetime]:
         """The end of the newest window of each model that has one."""

@@ -32,12 +32,7 @@ def search(room: Room, request: Request) -> Response:
             found.append({"kind": "column", "title": column, "note": model, "path": path})
         alerts = room.reads.kept(
             "alerts to search",
-            lambda: [
-                alert_row(d)
-                for d in room.watch.ledger.facts.documents(
-                    "alert", states=["firing", "pending"], limit=500, order="-rank"
-                )
-            ],
+            lambda: [alert_row(d) for d in room.reads.open_alerts(limit=500)],
             seconds=10,
         )
         hits = [a for a in alerts if words in a["sentence"].lower() or words in a["rule"].lower()][:MOST]

@@ -1,0 +1,195 @@
+"""The dashboard at full size: a year of hourly windows of 100 columns in 5 segments, 2,000 models, 50,000 alerts.
+
+Every page under 300 KB of data and useful within a second; chart reads under 100 ms at the 95th percentile.
+
+Run:  python -m benchmarks.bench_dashboard            (fills for some minutes, then measures)
+      python -m benchmarks.bench_dashboard --small    (a tenth of it)
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gzip
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.results import keep, show
+
+NOW = datetime(2026, 3, 12, 9, 30, tzinfo=UTC)
+REPEATS = 12
+CHROMIUM = "/usr/bin/chromium"
+
+
+def project(folder: Path, size: Any) -> Any:
+    from watchkeeper.testing.filled import model_names
+    from watchkeeper.wiring import open_project
+
+    tables = "\n".join(f'[models.{n}]\ntask = "binary"\njudge_every = "1h"' for n in model_names(size))
+    (folder / "watchkeeper.toml").write_text(f'[project]\nname = "Full size"\n{tables}\n')
+    return open_project(folder, clock=lambda: NOW)
+
+
+@contextmanager
+def served(watch: Any) -> Iterator[str]:
+    """The server in a thread of this process, on a free port of loopback."""
+    import uvicorn
+
+    from watchkeeper.web.app import create_app
+
+    settings = uvicorn.Config(create_app(watch), host="127.0.0.1", port=0, log_level="warning")
+    server = uvicorn.Server(settings)
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve()), daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.02)
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(10)
+
+
+def addresses(watch: Any) -> dict[str, list[str]]:
+    """Pages and chart reads; each list is gone through in turn, so that no answer is only a kept one."""
+    columns = [f"/models/churn/columns/{c}" for c in ("age", "income", "tenure_2", "delay_9", "region_5")]
+    alerts = [d.key for d in watch.ledger.facts.documents("alert", states=["firing"], limit=5)]
+    charts = "/models/churn/charts"
+    return {
+        "page: models, first of 40 pages": ["/"],
+        "page: models, by name": ["/?sort=name&page=20", "/?q=19&sort=name"],
+        "page: one model, a year": [
+            "/models/churn?period=1y",
+            "/models/churn?period=1y&segment=region%3Dnorth",
+        ],
+        "page: one column, a year": [f"{c}?period=1y" for c in columns],
+        "page: alerts, open": ["/alerts"],
+        "page: alerts, page 500 of 1,000": ["/alerts?state=resolved&page=500"],
+        "page: one alert": [f"/alerts/{k}" for k in alerts],
+        "page: facts": ["/facts", "/facts?kind=alert.*"],
+        "page: outcomes": ["/labels", "/labels?page=7"],
+        "page: settings": ["/settings", "/settings?model=churn"],
+        "page: search": ["/search?q=model-19", "/search?q=delay", "/search?q=moved"],
+        "chart: performance, a year": [f"{charts}/series.vega?measure=roc_auc&period=1y"],
+        "chart: one column's drift, a year": [
+            f"{charts}/series.vega?measure=psi&subject={c}&period=1y"
+            for c in ("age", "income", "tenure_2", "delay_9")
+        ],
+        "chart: one column in a segment, a quarter": [
+            f"{charts}/series.vega?measure=psi&subject={c}&segment=region%3Dnorth&period=90d"
+            for c in ("age", "income")
+        ],
+        "chart: drift map of 100 columns, a year": [
+            f"{charts}/drift-map.vega?measure=psi&period=1y&columns=100",
+            f"{charts}/drift-map.vega?measure=psi&period=1y&segment=region%3Dnorth",
+        ],
+        "chart: drift map, a month": [f"{charts}/drift-map.vega?measure=psi&period=30d"],
+    }
+
+
+def measure(base: str, paths: list[str]) -> dict[str, float]:
+    """Milliseconds of the first answer and of all, and the size of the largest."""
+    import urllib.request
+
+    taken, size, packed = [], 0, 0
+    for i in range(REPEATS):
+        request = urllib.request.Request(
+            base + paths[i % len(paths)], headers={"Accept": "text/html", "Accept-Encoding": "identity"}
+        )
+        begun = time.perf_counter()
+        with urllib.request.urlopen(request) as answer:
+            content = answer.read()
+        taken.append(1000 * (time.perf_counter() - begun))
+        size, packed = max(size, len(content)), max(packed, len(gzip.compress(content, 5)))
+        time.sleep(0.05)
+    return {
+        "first_ms": round(taken[0], 1),
+        "p50_ms": round(float(np.median(taken)), 1),
+        "p95_ms": round(float(np.percentile(taken, 95)), 1),
+        "kB": round(size / 1000, 1),
+        "kB_sent": round(packed / 1000, 1),
+    }
+
+
+def in_a_browser(base: str) -> dict[str, float]:
+    """Seconds until the words stand and until the first chart is drawn, with nothing kept, in Chromium."""
+    sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "plugins"))
+    from playwright.sync_api import sync_playwright
+
+    from real_servers import CHROMIUM_FLAGS
+
+    out = {}
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
+        for name, path in (
+            ("models", "/"),
+            ("one model, a year", "/models/churn?period=1y"),
+            ("alerts", "/alerts"),
+        ):
+            page = browser.new_context().new_page()
+            begun = time.perf_counter()
+            page.goto(base + path, wait_until="domcontentloaded")
+            page.locator("h1").first.wait_for()
+            out[f"browser: {name}, words (s)"] = round(time.perf_counter() - begun, 2)
+            if page.locator("figure[data-chart]").count():
+                page.locator("figure[data-ready]").first.wait_for()
+                out[f"browser: {name}, first chart (s)"] = round(time.perf_counter() - begun, 2)
+            page.close()
+        browser.close()
+    return out
+
+
+def main() -> None:
+    """Fill, serve, measure."""
+    from watchkeeper.testing.filled import Size, fill
+    from watchkeeper.web.vega_bundle import vega_bundle
+
+    given = argparse.ArgumentParser(description=__doc__)
+    given.add_argument("--small", action="store_true")
+    given.add_argument("--folder", help="keep the filled project here, and use it again")
+    asked = given.parse_args()
+    size = Size(models=2_000, alerts=50_000, firing=40)
+    if asked.small:
+        size = Size(models=200, days=60, columns=40, alerts=5_000, firing=10)
+    bundle = vega_bundle()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(asked.folder or scratch)
+        folder.mkdir(parents=True, exist_ok=True)
+        is_new = not (folder / "watchkeeper.toml").exists()
+        with project(folder, size) as watch:
+            begun = time.perf_counter()
+            if is_new:
+                fill(watch.ledger, now=NOW, size=size)
+            filled = time.perf_counter() - begun
+            rows: dict[str, Any] = {}
+            with served(watch) as base:
+                for name, paths in addresses(watch).items():
+                    rows[name] = measure(base, paths)
+                seen = in_a_browser(base) if Path(CHROMIUM).exists() else {}
+            figures = {
+                "filled_s": round(filled, 1),
+                "ledger_MB": round((folder / ".watchkeeper" / "ledger.db").stat().st_size / 1e6, 1),
+                "chart_library_kB_sent_once": round(len(bundle.gzipped) / 1000, 1),
+                **seen,
+                "answers": rows,
+            }
+    keep("dashboard-small" if asked.small else "dashboard", figures)
+    show(
+        "The dashboard at full size",
+        ("what", "first ms", "p50 ms", "p95 ms", "kB", "kB sent"),
+        [(name, *row.values()) for name, row in rows.items()],
+    )
+    show("In Chromium", ("what", "seconds"), list(seen.items()))
+
+
+if __name__ == "__main__":
+    main()
