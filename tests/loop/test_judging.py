@@ -428,3 +428,36 @@ def test_a_fault_is_told_when_it_is_read(given, said):
     with pytest.raises(BadInput) as failure:
         alerting_plan({"m": model}, measures=["psi", "accuracy"], **given)
     assert said in str(failure.value)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(2))
+def test_columns_that_do_not_move_raise_no_alarm(ledger, seed):
+    """End to end: the baseline's windows are kept coarse and new ones fine, and still nothing is found."""
+    rng = np.random.default_rng(seed)
+
+    def rows(n: int) -> pa.Table:
+        at = START + n * DAY
+        columns = {f"normal {i}": rng.normal(size=400) + 0.05 * rng.normal() for i in range(25)}
+        columns |= {f"counts {i}": rng.poisson(40, 400) for i in range(5)}
+        columns |= {
+            f"words {i}": rng.choice(["a", "b", "c", "d"], 400, p=[0.5, 0.3, 0.15, 0.05]) for i in range(5)
+        }
+        columns |= {
+            f"zeros {i}": np.where(rng.random(400) < 0.6, 0, rng.exponential(size=400)) for i in range(5)
+        }
+        return pa.table(
+            {"at": [at + timedelta(seconds=float(s)) for s in rng.uniform(0, 86400, 400)], **columns}
+        )
+
+    made = take_baseline(
+        pa.concat_tables([rows(n - 25) for n in range(25)]), roles={"at": "time"}, window=DAY, now=START
+    )
+    judge, model = judge_of(model=WatchedModel(name="m"), preset=True)
+    for n in range(50):
+        profile = take_profile(rows(n), plan=made.plan)
+        done = judge.judge(
+            ledger, model, day(n), [], now=day(n).end, profiles={("", ""): profile}, baseline=made
+        )
+        assert done.changes == ()
+        assert done.verdicts == {"pass": 80}
