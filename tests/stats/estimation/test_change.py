@@ -37,16 +37,16 @@ def test_parts_sum_to_the_whole():
 
 @pytest.mark.slow
 def test_intervals_cover_what_was_put_in():
-    """95% intervals over 200 worlds: 90% or more each (less has a chance of 0.3% at 95%)."""
+    """95% intervals over 120 worlds: 88% or more each (less has a chance of 0.2% at 95%)."""
     wanted = {"covariate": 0.8, "conditional": 0.3, "a": 0.6, "b": 0.2, "c": 0.0, "d": 0.0}
     hits = dict.fromkeys(wanted, 0)
-    for seed in range(200):
+    for seed in range(120):
         found = split(np.random.default_rng(seed), n=2_000)
         parts = {"covariate": found.covariate, "conditional": found.conditional, **found.columns}
         for name, value in wanted.items():
             hits[name] += parts[name].interval.low <= value <= parts[name].interval.high
     print(hits)
-    assert min(hits.values()) >= 0.9 * 200, hits
+    assert min(hits.values()) >= 0.88 * 120, hits
 
 
 def test_dimensions_of_one_column_move_together():

@@ -52,6 +52,7 @@ class TestPoweredMean:
 
 
 class TestChoice:
+    @pytest.mark.slow
     def test_each_row_is_taken_as_often_as_its_chance_says(self):
         rng = np.random.default_rng(2)
         q, x = rng.random(200), rng.normal(size=(200, 2))
@@ -110,6 +111,7 @@ class TestChoice:
         with pytest.raises(BadInput, match="never negative"):
             choose_rows([0.1, 0.2], 1, importance=[-1, 1])
 
+    @pytest.mark.slow
     def test_a_chosen_sample_gives_the_windows_mean_within_its_interval(self):
         """95% intervals over 500 draws of labels and choices; the concept has moved, and labels see it."""
         hits = plain = width = 0.0

@@ -102,9 +102,9 @@ class TestUnderShift:
 
     @pytest.mark.slow
     def test_intervals_cover_redrawn_outcomes(self):
-        """As for CBPE: 300 draws at 93% give 266 or fewer with a chance of 0.2%; the mean must reach 93%."""
+        """As for CBPE: 200 draws at 93% give 174 or fewer with a chance of 0.2%; the mean must reach 93%."""
         hits, plain = {}, {}
-        for seed in range(300):
+        for seed in range(200):
             rng = np.random.default_rng(seed)
             x, y = rng.normal(size=(5_000, 4)), rng.normal([0, 0.8, 0, 0], 1, size=(2_500, 4))
             scores = [expit(rows[:, 0] + 0.5 * rows[:, 2]) for rows in (x, y)]
@@ -115,7 +115,7 @@ class TestUnderShift:
             count(plain, estimate(ScoreTable.of(scores[0].copy(), came[0]), window, draws=100), real)
         shares = {name: np.mean(found) for name, found in hits.items()}
         print(shares, {name: np.mean(found) for name, found in plain.items()})
-        assert min(shares.values()) > 266 / 300, shares
+        assert min(shares.values()) > 174 / 200, shares
         assert np.mean(list(shares.values())) >= 0.93, shares
         assert np.mean(plain["precision"]) < 0.1  # what CBPE gives there: the shift is real
 
@@ -202,15 +202,15 @@ class TestLosses:
 
     @pytest.mark.slow
     def test_boosted_losses_cover_too(self):
-        """40 draws at 93% give 31 or fewer with a chance of 0.5%."""
+        """25 draws at 93% give 19 or fewer with a chance of 1%."""
         pytest.importorskip("sklearn")
         hits = {}
-        for seed in range(40):
+        for seed in range(25):
             rng = np.random.default_rng(seed)
             x, p, a, w, q, b = regression_world(rng, 3_000, 1_500)
             found = estimate_losses(p, a, x, q, w, names=["mae"], model="boosted")
             count(hits, found, {"mae": errors(q, b)["mae"]})
-        assert sum(hits["mae"]) > 31
+        assert sum(hits["mae"]) > 19
 
 
 class TestLabelShift:
@@ -261,7 +261,7 @@ class TestLabelShift:
     @pytest.mark.slow
     def test_intervals_cover_redrawn_outcomes(self):
         hits = {}
-        for seed in range(300):
+        for seed in range(200):
             rng = np.random.default_rng(seed)
             s = rng.beta(2, 3, 24_000)
             y = rng.random(24_000) < s
@@ -271,5 +271,5 @@ class TestLabelShift:
             count(hits, found, accuracies(s[kept], y[kept]))
         shares = {name: np.mean(found) for name, found in hits.items()}
         print(shares)
-        assert min(shares.values()) > 266 / 300, shares
+        assert min(shares.values()) > 174 / 200, shares
         assert np.mean(list(shares.values())) >= 0.93, shares
