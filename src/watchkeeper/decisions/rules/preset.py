@@ -122,12 +122,15 @@ def default_rules(
     ['column changed', 'column broke', 'roc_auc fell', 'brier rose']
     """
     known = measures
+    # An effect near its limit comes and goes with the noise of four windows.
+    settling = 4 * judge_every
     rules = [
         Rule(
             name="column changed",
             kind="evidence",
             condition=EffectAndEvidence(),
             severity=Severity.WARNING,
+            keep_firing_for=settling,
             about="A column that the model reads no longer looks like its baseline.",
         ),
         Rule(
