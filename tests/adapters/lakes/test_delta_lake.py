@@ -278,3 +278,10 @@ def test_the_same_tables_in_an_object_store(s3_server):
     assert [r["wk_actual"] for r in rows] == [None, 1.0, None, 0.0, None, None]
     assert lake.forget("m", ids=["p1"])["predictions"] == 1
     assert len(rows_of(lake)) == 11
+
+
+@pytest.mark.parametrize("name", ["a folder", "100%", "über+so"])
+def test_a_folder_may_have_any_name(tmp_path, name):
+    lake = open_lake(tmp_path / name / "lake")
+    lake.append("m", "predictions", predictions(), source="j", sequence=1)
+    assert len(rows_of(lake)) == 4

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -499,7 +499,9 @@ class DeltaLake:
             columns = self._columns(handle)
             if "://" in self.root:
                 return _Scan(list(columns), dataset=handle.to_pyarrow_dataset(file_pruning_predicate=filters))  # type: ignore[arg-type]
-            return _Scan(list(columns), files=[u.removeprefix("file://") for u in uris], types=columns)
+            return _Scan(
+                list(columns), files=[unquote(u.removeprefix("file://")) for u in uris], types=columns
+            )
 
     @staticmethod
     def _clean(handle: DeltaTable) -> None:
