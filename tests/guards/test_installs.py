@@ -2,7 +2,8 @@
 
 Each environment is made once and kept in .venvs/, named by its requirements' content; the wheel is built
 and installed anew each time. The quick tests run in a folder that holds only tests/ (without the guards, which
-read the checkout), the guides that they run and pytest's settings; tests/plugins/small_install.py leaves out what needs more libraries.
+read the checkout), the guides that they run and pytest's settings; tests/plugins/small_install.py leaves out what
+needs more libraries.
 """
 
 from __future__ import annotations
@@ -126,12 +127,19 @@ def run_pytest(environment: Path, folder: Path, *arguments: str | Path) -> dict[
     return {word: int(number) for number, word in re.findall(r"(\d+) (\w+)", output.splitlines()[-1])}
 
 
-def test_a_file_or_a_single_test_is_left_out_for_what_it_imports(tmp_path):
+def test_a_file_or_a_single_test_is_left_out_for_what_it_imports(tmp_path, monkeypatch):
     needs_one, needs_all = tmp_path / "test_one.py", tmp_path / "test_all.py"
     needs_one.write_text("import json\ndef test_a(): import nosuch\ndef test_b(): import json.decoder\n")
     needs_all.write_text("import nosuch\ndef test_a(): pass\n")
     assert small_install.tests_left_out(needs_one) == ["test_a"]
     assert small_install.tests_left_out(needs_all) is None
+    needs_our_server = tmp_path / "test_server.py"
+    needs_our_server.write_text("from watchkeeper.web.server import create_server\n")
+    loads_it_later = tmp_path / "test_later.py"
+    loads_it_later.write_text("from watchkeeper.wiring import open_project\n")
+    monkeypatch.setattr(small_install, "is_there", lambda library: library != "fastapi")
+    assert small_install.tests_left_out(needs_our_server) is None
+    assert small_install.tests_left_out(loads_it_later) == []
 
 
 # The wheel

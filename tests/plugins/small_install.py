@@ -39,16 +39,54 @@ def missing(node: ast.AST) -> set[str]:
 
 
 @cache
+def cannot_be_imported(path: Path) -> bool:
+    """Whether the file at *path*, or a module of ours that is loaded with it, lacks a library."""
+    loaded, waiting = set(), {path}
+    while waiting:
+        file = waiting.pop()
+        loaded.add(file)
+        for node in ast.parse(file.read_text()).body:
+            if is_import(node):
+                if missing(node):
+                    return True
+                waiting |= ours(node) - loaded
+    return False
+
+
+def is_import(node: ast.AST) -> bool:
+    """An import, or one that says what to install where the library is missing."""
+    says_so = isinstance(node, ast.Try) and any(isinstance(inner, ast.Raise) for inner in ast.walk(node))
+    return says_so or isinstance(node, ast.Import | ast.ImportFrom)
+
+
+def ours(node: ast.AST) -> set[Path]:
+    """Files of our own modules that the code under *node* imports."""
+    names = {alias.name for inner in ast.walk(node) if isinstance(inner, ast.Import) for alias in inner.names}
+    for inner in ast.walk(node):
+        if isinstance(inner, ast.ImportFrom) and inner.module and not inner.level:
+            names |= {inner.module, *(f"{inner.module}.{alias.name}" for alias in inner.names)}
+    return {path for name in names if name.startswith("watchkeeper.") and (path := file_of(name))}
+
+
+@cache
+def file_of(module: str) -> Path | None:
+    package = Path(next(iter(importlib.util.find_spec("watchkeeper").submodule_search_locations)))
+    place = package.joinpath(*module.split(".")[1:])
+    found = (file for file in (place.with_suffix(".py"), place / "__init__.py") if file.exists())
+    return next(found, None)
+
+
+@cache
 def tests_left_out(path: Path) -> list[str] | None:
     """Names of the tests and test classes in *path* that lack a library; None when the whole file does."""
+    if cannot_be_imported(path):
+        return None
     names = []
     for node in ast.parse(path.read_text()).body:
         is_test = isinstance(node, ast.FunctionDef | ast.ClassDef) and re.match("test_|Test", node.name)
         if is_test and missing(node):
             names.append(node.name)
-        elif missing(node) and (
-            path.name.startswith("test_") or isinstance(node, ast.Import | ast.ImportFrom)
-        ):
+        elif missing(node) and path.name.startswith("test_"):
             return None
     return names
 
