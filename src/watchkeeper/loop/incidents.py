@@ -458,7 +458,8 @@ def _sign_of(alert: Alert, at: datetime) -> AlertSign:
         at=at,
         labels=alert.labels,
         severity=alert.severity,
-        text=alert.sentence or alert.rule or alert.fingerprint,
+        # What it fired on; its last evaluation may only say that newer windows still wait for outcomes.
+        text=str(alert.what.get("sentence") or alert.sentence or alert.rule or alert.fingerprint),
         since=alert.since,
         retrospective=alert.retrospective,
         features={k: tuple(dict.fromkeys(v)) for k, v in features.items() if v},
