@@ -35,8 +35,11 @@ def _page(room: Room, request: Request, made: dict[str, Any] | None) -> Page:
     changed = False
     text = ""
     try:
-        text = redacted(file.read_text(encoding="utf-8"))
-        now = load_config(file)
+        stamp = file.stat().st_mtime_ns
+        text = room.reads.kept(
+            ("words", stamp), lambda: redacted(file.read_text(encoding="utf-8")), seconds=600
+        )
+        now = room.reads.kept(("config", stamp), lambda: load_config(file), seconds=600)
         changed = room.watch.config is not None and now != room.watch.config
     except WatchkeeperError as failure:
         faults = [failure.what, *failure.next_steps]

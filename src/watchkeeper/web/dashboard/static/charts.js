@@ -29,7 +29,11 @@ async function draw(figure) {
     if (!answer.ok) throw new Error(given.what);
     drawn.get(figure)?.finalize();
     plot.classList.remove("trouble");
-    const result = await embed(plot, given.spec, {
+    // The plot itself says in words what it shows; the drawing inside is for the eye alone.
+    const drawing = document.createElement("div");
+    drawing.setAttribute("aria-hidden", "true");
+    plot.replaceChildren(drawing);
+    const result = await embed(drawing, given.spec, {
       ast: true, actions: false, renderer: "svg", defaultStyle: false, mode: "vega-lite",
       tooltip: { disableDefaultStyle: true }, logLevel: 1,
     });

@@ -15,7 +15,8 @@ if (themeSwitch) {
     page.dataset.theme = now === "dark" ? "light" : "dark";
     const secure = location.protocol === "https:" ? ";Secure" : "";
     document.cookie = `wk_theme=${page.dataset.theme};Path=${root || "/"};Max-Age=31536000;SameSite=Lax${secure}`;
-    re  });
+    redrawCharts();
+  });
 }
 dark.addEventListener("change", () => redrawCharts());
 
