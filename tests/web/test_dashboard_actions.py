@@ -323,3 +323,43 @@ class TestSettings:
         assert "hash" not in json.dumps(listed)
         client.post(f"/settings/tokens/{listed[0]['id']}/revoke")
         assert client.get("/settings?format=json").status_code == 401
+
+
+class TestWhatToLabelNext:
+    @pytest.fixture
+    def recorded(self, watch):
+        """Predictions of the last days, without outcomes."""
+        from datetime import timedelta
+
+        from watchkeeper.capture.recorder import Recorder
+
+        with Recorder("churn", "1", path=watch.data, flush_interval_s=60) as recorder:
+            for i in range(120):
+                recorder.record(
+                    {"age": i},
+                    prediction=i % 2,
+                    score=i / 120,
+                    id=f"r-{i}",
+                    at=watch.clock() - timedelta(hours=30),
+                )
+            assert recorder.flush()
+        watch.tick(models=["churn"])
+
+    def test_the_file_to_label_comes_back_and_says_how_the_model_does(self, browser, watch, recorded):
+        answer = browser.press("/labels/next", model="churn", budget="30")
+        assert answer.status_code == 200
+        lines = answer.text.splitlines()
+        assert len(lines) == 31
+        assert lines[0].startswith("id,outcome")
+        filled = "\n".join(
+            [lines[0], *(",".join([i, "1", *rest]) for i, _, *rest in (x.split(",") for x in lines[1:]))]
+        )
+        browser.press("/labels", files={"outcomes": ("done.csv", filled.encode())}, model="churn")
+        watch.tick(models=["churn"])
+        data = browser.get("/labels?format=json&model=churn").json()
+        assert data["requests"][0]["rows"] == 30
+        assert data["estimates"]
+        assert "told from 30 labels" in browser.get("/labels?model=churn").text
+
+    def test_a_budget_that_is_none_is_told(self, browser):
+        assert browser.press("/labels/next", model="churn", budget="many").status_code == 400

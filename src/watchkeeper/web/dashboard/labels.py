@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import quote
 
@@ -13,9 +16,11 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from watchkeeper.capture.recorder import Recorder
 from watchkeeper.domain.fact import Fact
 from watchkeeper.errors import BadInput, NotFound, StoreUnavailable, WatchkeeperError, nearest
+from watchkeeper.loop.labelling import estimate_from_labels, export_request, label_next, read_labels, requests
+from watchkeeper.measures.catalogue import described_measures
 from watchkeeper.rows.sources import open_source
 from watchkeeper.web.dashboard.filters import pager
-from watchkeeper.web.dashboard.frame import Page, Room, check_form, root, told, wants_json
+from watchkeeper.web.dashboard.frame import Page, Room, check_form, root, small_form, told, wants_json
 from watchkeeper.web.dashboard.uploads import received
 from watchkeeper.web.security import Identity, Role, require
 
@@ -45,6 +50,7 @@ class Labels:
             "model": model if model in room.watch.models else "",
             "total": len(names),
             "taken": request.query_params.get("taken", ""),
+            **(self._asked(room, model) if model in room.watch.models else {"requests": [], "estimates": []}),
         }
         return Page(template="labels.html.j2", title="Outcomes", data=data, here="labels")
 
@@ -70,6 +76,47 @@ class Labels:
             "waiting_since": waiting[0].key.window.start.isoformat() if waiting else None,
         }
 
+    def _asked(self, room: Room, name: str) -> dict[str, Any]:
+        """What was asked for of one model, newest first, and what the newest labels say about all rows."""
+        known = requests(room.watch, name)
+        estimates: list[dict[str, Any]] = []
+        if known:
+            _, found = room.reads.kept(
+                ("labels say", name, known[0].key), lambda: estimate_from_labels(room.watch, name), seconds=30
+            )
+            described = described_measures()
+            estimates = [
+                {**e.to_dict(), "title": described[e.metric].title if e.metric in described else e.metric}
+                for e in found
+            ]
+        rows = [
+            {"key": r.key, "at": r.at.isoformat(), "rows": len(r.ids), "population": r.population}
+            for r in known[:20]
+        ]
+        return {"requests": rows, "estimates": estimates}
+
+    async def next(self, request: Request) -> Response:
+        """Choose what to label next; the answer is the file for the labelling tool."""
+        who: Identity | None = request.scope.get("state", {}).get("who")
+        try:
+            form = await small_form(request)
+            doer = require(who, Role.LABELLER)
+            check_form(doer, form.get("csrf", "") or request.headers.get("x-csrf", ""))
+            content, name = await run_in_threadpool(self._choose, form)
+        except WatchkeeperError as failure:
+            return await run_in_threadpool(told, self.room, request, failure, who)
+        headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+        return Response(content, media_type="text/csv; charset=utf-8", headers=headers)
+
+    def _choose(self, form: Mapping[str, str]) -> tuple[bytes, str]:
+        name, budget = form.get("model", ""), form.get("budget", "")
+        if not budget.isdigit() or not 0 < int(budget) <= 100_000:
+            raise BadInput(f"{budget!r} is not a number of rows to label.", "Write one from 1 to 100,000.")
+        chosen = label_next(self.room.watch, name, budget=int(budget))
+        with TemporaryDirectory(prefix="watchkeeper-labels-") as folder:
+            file = export_request(chosen, Path(folder) / f"label-{name}-{chosen.key}.csv".replace(":", ""))
+            return file.read_bytes(), file.name
+
     async def upload(self, request: Request) -> Response:
         """Take a file of outcomes: a column ``id`` (the prediction's) and a column ``actual``; maybe ``at``."""
         who: Identity | None = request.scope.get("state", {}).get("who")
@@ -93,6 +140,9 @@ class Labels:
         if name not in watch.models:
             raise NotFound(f"There is no model {name!r}.{nearest(name, watch.models)}")
         source = open_source(file.path, name=file.name)
+        if "outcome" in source.available and "actual" not in source.available:
+            taken = read_labels(watch, name, file.path)  # as a labelling tool gives back what was chosen here
+            return self._noted(name, file.name, taken, who)
         for column in ("id", "actual"):
             if column not in source.available:
                 raise BadInput(
@@ -109,13 +159,16 @@ class Labels:
                     "The outcomes could not be written just now.",
                     "Send the same file again: the same ids count once.",
                 )
+        return self._noted(name, file.name, taken, who)
+
+    def _noted(self, name: str, file: str, taken: int, who: Identity) -> int:
         fact = Fact(
             kind="outcomes.uploaded",
             at=self.room.now(),
             actor=who.name,
             model=name,
-            subject=file.name,
+            subject=file,
             body={"rows": taken},
         )
-        watch.ledger.facts.append([fact])
+        self.room.watch.ledger.facts.append([fact])
         return taken

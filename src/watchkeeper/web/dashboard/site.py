@@ -57,6 +57,7 @@ def site_of(watch: Any, keys: Keys) -> Sequence[BaseRoute]:
         Route("/incidents/{key}/{verb}", action(room, incidents.change), methods=["POST"]),
         Route("/labels", page(room, labels.page), methods=["GET"]),
         Route("/labels", labels.upload, methods=["POST"]),
+        Route("/labels/next", labels.next, methods=["POST"]),
         Route("/compare", page(room, comparing.page), methods=["GET"]),
         Route("/compare", comparing.run, methods=["POST"]),
         Route("/compare/{key}", page(room, comparing.report_page)),
