@@ -662,7 +662,7 @@ def _duckdb() -> Any:
         if engine is None:
             engine = duckdb.connect(":memory:")
             for setting in (
-                "SET memory_limit = '1200MB'",
+                "SET memory_limit = '1000MB'",
                 f"SET temp_directory = {_text(tempfile.gettempdir())}",
                 "SET preserve_insertion_order = false",
                 "SET autoinstall_known_extensions = false",
