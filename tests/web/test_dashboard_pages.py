@@ -94,6 +94,11 @@ class TestModel:
         assert client.get("/models/churn?period=3x&format=json").status_code == 400
         assert client.get("/models/churn?start=2026-03-02&end=2026-03-01&format=json").status_code == 400
 
+    def test_what_moved_needs_a_baseline_and_says_so(self, client):
+        data = client.get("/models/churn/change?format=json").json()
+        assert "no baseline" in data["trouble"][0]
+        assert client.get("/models/churn/change?window=2025-01-01/2026-01-01&format=json").status_code == 400
+
 
 class TestCharts:
     SERIES = "/models/churn/charts/series"

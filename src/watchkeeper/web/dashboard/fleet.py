@@ -122,7 +122,8 @@ def _rows(
     described = described_measures()
     main = list(dict.fromkeys(m for order in MAIN.values() for m in order))
     newest: dict[str, dict[str, dict[str, Any]]] = {}
-    for row in room.reads.latest(names, [*main, "request_rate", "error_rate"]):
+    guesses = [f"estimated_{m}" for m in main]
+    for row in room.reads.latest(names, [*main, *guesses, "request_rate", "error_rate"]):
         newest.setdefault(row["model"], {})[row["measure"]] = row
     for row in room.reads.latest(names, ["latency"], whole=False):
         if row["subject"] == "p95":
@@ -139,8 +140,15 @@ def _rows(
     for name in names:
         model = room.watch.models.get(name)
         having = {m: r for m, r in newest.get(name, {}).items() if r["value"] is not None}
-        if (measure := main_measure(model.task if model else None, having)) is not None:
-            chosen[name] = measure
+        task = model.task if model else None
+        realised = main_measure(task, having)
+        guess = main_measure(
+            task, {m.removeprefix("estimated_") for m in having if m.startswith("estimated_")}
+        )
+        if realised is not None:
+            chosen[name] = realised
+        elif guess is not None:
+            chosen[name] = f"estimated_{guess}"
     since = max(last.values(), default=now) - timedelta(days=60)
     lines = sparks(room.watch.ledger, chosen, start=since)
     tally = room.reads.kept("tally", room.reads.alert_tally)

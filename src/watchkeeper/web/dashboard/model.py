@@ -11,6 +11,7 @@ from starlette.requests import Request
 
 from watchkeeper.domain.measurement import Direction, Family, Measure
 from watchkeeper.domain.watched import WatchedModel
+from watchkeeper.errors import WatchkeeperError
 from watchkeeper.measures.catalogue import described_measures
 from watchkeeper.web.charts_data import grid
 from watchkeeper.web.dashboard.alert_view import alert_row
@@ -98,6 +99,7 @@ def model_page(room: Room, request: Request) -> Page:
         "segments_left_out": max(0, len(segments) - MANY_SEGMENTS),
         "measure": measure,
         "performance": [_cell(newest.get((m, "")), described[m]) for m in performance],
+        "change_window": _newest_realised(newest.get((measure, ""))) if room_has_baseline(room, name) else "",
         "estimated": bool(measure and estimate_of(measure, whole)),
         "drift_maps": [{"name": m, "title": _title(m, described)} for m in maps],
         "drift_map": query["map"] if query.get("map") in maps else (maps[0] if maps else ""),
@@ -106,7 +108,7 @@ def model_page(room: Room, request: Request) -> Page:
         "service": [
             {"measure": m, "subject": subject, **_cell(newest[m, subject], described[m])}
             for m, subject in SERVICE
-            if (m, subject) in newest
+            if (m, subject) in newest and (newest[m, subject]["value"] is not None or m == "outcome_delay")
         ],
         "by_segment": _by_segment(room, name, measure, described) if segments and measure else [],
         "versions": room.reads.versions(name),
@@ -114,6 +116,22 @@ def model_page(room: Room, request: Request) -> Page:
         "windows": _windows(room, name, shown),
     }
     return Page(template="model.html.j2", title=name, data=data, here="fleet")
+
+
+def room_has_baseline(room: Room, name: str) -> bool:
+    """Whether the model's window can be held against a baseline."""
+    try:
+        return name in room.watch.models and room.watch.baseline_path(name).is_file()
+    except WatchkeeperError:
+        return False
+
+
+def _newest_realised(row: Mapping[str, Any] | None) -> str:
+    """The newest window with outcomes, as the URL of a page writes it."""
+    if row is None or row["value"] is None:
+        return ""
+    start = EPOCH + timedelta(microseconds=row["start_us"])
+    return f"{start:%Y-%m-%dT%H:%MZ}/{start + timedelta(microseconds=row['length_us']):%Y-%m-%dT%H:%MZ}"
 
 
 def _about(model: WatchedModel | None) -> dict[str, Any]:
@@ -178,12 +196,24 @@ def _answer(
         if row["value"] is None:
             said.append(f"{title} has not been measured yet: {str(row['reason']).rstrip('.')}.")
         else:
-            between = ""
-            if row["low"] is not None and row["high"] is not None:
-                between = f" (between {with_unit(row['low'], unit)} and {with_unit(row['high'], unit)} with 95% confidence)"
+            when = moment(EPOCH + timedelta(microseconds=row["start_us"]), now=room.now())
             said.append(
-                f"{title} is {with_unit(row['value'], unit)}{between}, from {row['rows']:,.0f} predictions with outcomes in the window of {moment(EPOCH + timedelta(microseconds=row['start_us']), now=room.now())}."
+                f"{title} is {with_unit(row['value'], unit)}{_between(row, unit)}, from {row['rows']:,.0f} predictions "
+                f"with outcomes in the window of {when}."
             )
+    guess = newest.get((f"estimated_{measure}", ""))
+    if guess is not None and measure in described:
+        title, unit = described[measure].title, described[measure].unit
+        if guess["value"] is not None:
+            said.append(
+                f"Without outcomes, it is estimated at {with_unit(guess['value'], unit)}{_between(guess, unit)}."
+            )
+            if row is not None and _apart(room, name, measure, row):
+                said.append(
+                    "The two differ by more than chance: what the rows mean for the outcome may have changed."
+                )
+        else:
+            said.append(f"It cannot be estimated without outcomes now: {str(guess['reason']).rstrip('.')}.")
     rate, errors, latency = (
         newest.get(k) for k in (("request_rate", ""), ("error_rate", ""), ("latency", "p95"))
     )
@@ -199,6 +229,27 @@ def _answer(
     if served:
         said.append(", ".join(served) + ".")
     return said
+
+
+def _apart(room: Room, name: str, measure: str, row: Mapping[str, Any]) -> bool:
+    """Whether the estimate of the window that *row* is about lies apart from what was realised in it."""
+    if row["low"] is None or row["high"] is None:
+        return False
+    start = EPOCH + timedelta(microseconds=row["start_us"])
+    length = timedelta(microseconds=row["length_us"])
+    found = room.watch.ledger.measurements.series(
+        name, f"estimated_{measure}", start=start, end=start + length, length=length
+    ).to_pylist()
+    return any(
+        g["low"] is not None and g["high"] is not None and (g["low"] > row["high"] or g["high"] < row["low"])
+        for g in found
+    )
+
+
+def _between(row: Mapping[str, Any], unit: str) -> str:
+    if row["low"] is None or row["high"] is None:
+        return ""
+    return f" (between {with_unit(row['low'], unit)} and {with_unit(row['high'], unit)} with 95% confidence)"
 
 
 def _columns(room: Room, name: str, shown: Period, segment: str) -> list[dict[str, Any]]:

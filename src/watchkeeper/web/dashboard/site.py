@@ -8,6 +8,7 @@ from typing import Any
 from starlette.routing import BaseRoute, Route
 
 from watchkeeper.web.dashboard import alerts, chart_routes, incidents, search, settings
+from watchkeeper.web.dashboard.change import change_page
 from watchkeeper.web.dashboard.column import column_page
 from watchkeeper.web.dashboard.comparing import Comparing
 from watchkeeper.web.dashboard.facts_page import facts_page
@@ -40,6 +41,7 @@ def site_of(watch: Any, keys: Keys) -> Sequence[BaseRoute]:
     return [
         Route("/", page(room, fleet)),
         Route("/models/{model}", page(room, model_page)),
+        Route("/models/{model}/change", page(room, change_page)),
         Route("/models/{model}/charts/{chart}.{form}", plain(room, chart_routes.chart)),
         Route("/models/{model}/columns/{column:path}", page(room, column_page)),
         Route("/alerts", page(room, alerts.alerts_page)),
