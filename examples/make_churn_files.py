@@ -1,5 +1,5 @@
-"""Write the three files that the guide in README.md watches: a month to compare with, three days of predictions
-(something happens on the third), and what became of the customers.
+"""Write the three files that the guide in README.md watches: a month to compare with, six days of predictions
+(something happens on the fourth), and what became of the customers.
 
     python examples/make_churn_files.py            into the current folder
 """
@@ -28,15 +28,19 @@ def chance(age, spend):
     return 1 / (1 + np.exp(np.minimum(0.03 * age + 0.04 * spend - 1.5, 50)))
 
 
-pq.write_table(pa.table(customers(20_000)), "january.parquet")
+def day(number, rows, **options):
+    """One day's customers, with an id and the time when each was scored; day 0 is the first of the watched days."""
+    at = [first + timedelta(days=number, seconds=s) for s in np.sort(rng.uniform(0, 86_400, rows))]
+    names = [f"c{number}-{i}" for i in range(rows)]
+    table = pa.table(customers(rows, **options))
+    return table.append_column("customer", pa.array(names)).append_column("scored_at", pa.array(at))
 
-first = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=3)
-days = []
-for day in range(3):
-    table = pa.table(customers(4_000, euro_cents=100 if day == 2 else 1))  # from now on it is sent in cents
-    at = [first + timedelta(days=day, seconds=s) for s in np.sort(rng.uniform(0, 86_400, 4_000))]
-    names = [f"c{day}-{i}" for i in range(4_000)]
-    days.append(table.append_column("customer", pa.array(names)).append_column("scored_at", pa.array(at)))
-scored = pa.concat_tables(days)
+
+first = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=6)
+month = pa.concat_tables([day(number, 1_000) for number in range(-31, 0)])
+pq.write_table(month, "january.parquet")
+
+# From the fourth day on, what customers spend is sent in cents.
+scored = pa.concat_tables([day(number, 2_000, euro_cents=100 if number >= 3 else 1) for number in range(6)])
 pq.write_table(scored.drop_columns(["left"]), "scored.parquet")
 pq.write_table(scored.select(["customer", "left"]), "labels.parquet")

@@ -2,16 +2,20 @@
 
 python scripts/make_pictures.py
 
-A model that says which flights from New York will be late is trained on February 2013; July is then checked against
-February. Needs the demo's environment (``make demo`` or ``make test`` build it) and Debian's Chromium.
+The report: a model that says which flights from New York will be late is trained on February 2013; July is then
+checked against February. The dashboard: what the guide in README.md leads to. Needs the demo's environment (``make demo`` or ``make test`` build it) and Debian's Chromium.
 """
 
 from __future__ import annotations
 
+import re
+import shlex
 import shutil
+import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -22,12 +26,14 @@ import watchkeeper as wk
 from watchkeeper.cli.demo.flights import NEW_YORK, Flights, load_flights
 from watchkeeper.cli.demo.model import out_of_fold_scores, train
 
-IMAGES = Path(__file__).parents[1] / "docs" / "images"
+ROOT = Path(__file__).parents[1]
+IMAGES = ROOT / "docs" / "images"
 MOST_BYTES = 300_000
 """Pictures are kept in the repository, and must not weigh it down."""
 
 
-def batch_report(folder: Path) -> Path:
+@contextmanager
+def batch_report(folder: Path) -> Iterator[str]:
     """July's flights against February's, as the page that ``watchkeeper compare --html`` writes."""
     flights = load_flights()
     february, july = month(flights, 2), month(flights, 7)
@@ -40,9 +46,10 @@ def batch_report(folder: Path) -> Path:
         segments=["origin", "carrier"],
         title="Late flights: July against February 2013",
     )
+    folder.mkdir()
     page = folder / "report.html"
     report.to_html(page)
-    return page
+    yield page.as_uri()
 
 
 def month(flights: Flights, number: int) -> Flights:
@@ -55,8 +62,36 @@ def table(flights: Flights, scores: np.ndarray) -> pa.Table:
     return flights.rows.append_column("score", pa.array(scores)).append_column("late", late)
 
 
-PICTURES: dict[str, tuple[Callable[[Path], Path], int, int]] = {"report": (batch_report, 1000, 860)}
-"""Name -> (what makes its page, width, height)."""
+@contextmanager
+def dashboard(folder: Path) -> Iterator[str]:
+    """The page of the guide's model, by the guide's own commands."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    shutil.copytree(ROOT / "examples", folder / "examples")
+    for line in re.findall(
+        r"^(?:python examples/|watchkeeper (?:init|record|outcomes|tick)).*", readme, re.M
+    ):
+        program, *rest = shlex.split(line)
+        module = ["-m", "watchkeeper"] if program == "watchkeeper" else []
+        subprocess.run([sys.executable, *module, *rest], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    command = [sys.executable, "-m", "watchkeeper", "serve", "--port", "0", "--no-tick"]
+    with subprocess.Popen(
+        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as server:
+        try:
+            lines = iter(server.stdout or ())
+            yield (
+                next(found[0] for line in lines if (found := re.search(r"http://[\d.]+:\d+", line)))
+                + "/models/churn"
+            )
+        finally:
+            server.terminate()
+
+
+PICTURES: dict[str, tuple[Callable[[Path], AbstractContextManager[str]], int, int]] = {
+    "report": (batch_report, 1000, 860),
+    "dashboard": (dashboard, 1000, 975),
+}
+"""Name -> (what makes its page and yields the address, width, height)."""
 
 
 def main() -> int:
@@ -67,16 +102,18 @@ def main() -> int:
         print("Chromium is not installed; run scripts/install_debian.sh", file=sys.stderr)
         return 1
     IMAGES.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as driver:
+    with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=binary, args=["--headless", "--no-sandbox"])
         for name, (make, width, height) in PICTURES.items():
             page = browser.new_page(viewport={"width": width, "height": height}, color_scheme="light")
-            page.goto(make(Path(folder)).as_uri())
             target = IMAGES / f"{name}.png"
-            page.screenshot(path=target)
+            with tempfile.TemporaryDirectory() as folder, make(Path(folder, "shop")) as address:
+                page.goto(address)
+                page.wait_for_timeout(2_000)  # charts draw themselves
+                page.screenshot(path=target)
             page.close()
             size = target.stat().st_size
-            print(f"{target.relative_to(IMAGES.parents[1])}: {size:,} bytes")
+            print(f"{target.relative_to(ROOT)}: {size:,} bytes")
             if size > MOST_BYTES:
                 print(f"That is over {MOST_BYTES:,} bytes.", file=sys.stderr)
                 return 1

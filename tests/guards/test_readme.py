@@ -46,9 +46,9 @@ def test_the_commands_of_the_guide_work_in_their_order(tmp_path):
         else:
             said[line] = run(tmp_path, line)
     assert "12,000 predictions and 12,000 outcomes came in" in said["watchkeeper tick"]
-    first_column = re.search(r"^ (?:psi|ks)\s+(\w+)", said["watchkeeper explain churn latest"], re.M)
-    assert first_column is not None
-    assert first_column[1] in ("spend", "score")
+    (promised,) = re.findall(r"\*(spend broke: [^*]*)\*", README)
+    assert " ".join(promised.split()) in said["watchkeeper status"]
+    assert "spend" in said["watchkeeper explain churn latest"]
     assert list(said)[-1] == "watchkeeper serve"
 
 

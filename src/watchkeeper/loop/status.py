@@ -6,6 +6,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from watchkeeper.capture.journal import journals
+from watchkeeper.decisions.alerting.story import alert_story
+from watchkeeper.domain.alert import Alert
 from watchkeeper.domain.watched import WatchedModel
 from watchkeeper.errors import WatchkeeperError
 from watchkeeper.loop.tick import judged_window
@@ -77,7 +79,8 @@ def model_status(watch: Watch, name: str, now: datetime) -> dict[str, Any]:
     alerts = watch.ledger.facts.documents("alert", states=("pending", "firing"), model=name, limit=200)
     for alert in alerts:
         if alert.state == "firing":
-            problems.append(f"Alarm: {alert.body.get('title') or alert.body.get('summary') or alert.key}")
+            headline = alert_story(Alert.of_body(alert.body)).headline
+            problems.append(f"Alarm: {headline.removeprefix(f'{name}: ')}")
     dropped = _latest_value(watch, name, "dropped_events")
     if dropped:
         problems.append(
