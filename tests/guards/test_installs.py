@@ -2,7 +2,7 @@
 
 Each environment is made once and kept in .venvs/, named by its requirements' content; the wheel is built
 and installed anew each time. The quick tests run in a folder that holds only tests/ (without the guards, which
-read the checkout), the guides that they run and pytest's settings; tests/plugins/small_install.py leaves out what
+read the checkout), the docs that they run and pytest's settings; tests/plugins/small_install.py leaves out what
 needs more libraries.
 """
 
@@ -119,8 +119,10 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run_pytest(environment: Path, folder: Path, *arguments: str | Path) -> dict[str, int]:
     """Run pytest in *folder*, away from the checkout; return how many tests passed, failed, ..."""
     shutil.copytree(ROOT / "tests", folder / "tests", ignore=shutil.ignore_patterns("__pycache__", "guards"))
-    shutil.copytree(ROOT / "docs" / "guides", folder / "docs" / "guides")
-    shutil.copy(ROOT / "pyproject.toml", folder)
+    shutil.copytree(ROOT / "docs", folder / "docs")
+    shutil.copytree(ROOT / "examples", folder / "examples")
+    for file in ("pyproject.toml", "README.md", "CHANGELOG.md", "ARCHITECTURE.md", "CONTRIBUTING.md"):
+        shutil.copy(ROOT / file, folder)
     command = [python_of(environment), "-m", "pytest", "-p", "small_install", "-p", "no:cacheprovider"]
     command += ["-q", "-n", "2", "-m", "not slow and not server and not browser", *arguments]
     output = must_run(command, cwd=folder, PYTHONPATH=str(folder / "tests" / "plugins"))
