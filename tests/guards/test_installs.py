@@ -197,7 +197,7 @@ class TestTheSizes:
 
     def test_it_does_without_the_library_that_python_314_lacks(self, install, tmp_path):
         """Also where no Python 3.14 is at hand: quantiles are then sketched by our own `Ladder`."""
-        rooms = ["tests/stats/states", "tests/loop"]
+        rooms = ["tests/stats/states", "tests/laws", "tests/rows", "tests/loop"]
         result = run_pytest(install("bare", THIS_PYTHON), tmp_path, "-p", "without_datasketches", *rooms)
         assert result["passed"] >= 400, result
 
