@@ -59,6 +59,7 @@ def profile(
     """Profile SOURCE: a file, folder, glob or query."""
     from watchkeeper.errors import BadInput
     from watchkeeper.loop.profiling import profile as run
+    from watchkeeper.stats.states.codec import encode
 
     with progress_bar() as progress:
         made = run(
@@ -73,7 +74,7 @@ def profile(
         )
     if output is not None:
         try:
-            output.write_bytes(made.without_rows().to_bytes())
+            output.write_bytes(encode(made.without_rows()))
         except OSError as cause:
             raise BadInput(f"The profile cannot be written to {output}: {cause.strerror}.") from cause
     if save_schema is not None:

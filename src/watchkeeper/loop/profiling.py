@@ -16,9 +16,13 @@ from watchkeeper.domain.values import Values
 from watchkeeper.domain.window import Window
 from watchkeeper.errors import BadInput, UnreadableSource
 from watchkeeper.loop.copies import CopyCount
+from watchkeeper.stats.states.accumulator import Accumulator
 from watchkeeper.stats.states.baseline import Baseline, WindowProfile
+from watchkeeper.stats.states.codec import MAGIC, decode, encode
 from watchkeeper.stats.states.crew import Call, Crew
-from watchkeeper.stats.states.profile import Accumulator, EdgeSearch, Profile, ProfilePlan
+from watchkeeper.stats.states.edge_search import EdgeSearch
+from watchkeeper.stats.states.profile import Profile
+from watchkeeper.stats.states.profile_plan import ProfilePlan
 
 if TYPE_CHECKING:
     from watchkeeper.rows.sources import Source
@@ -140,7 +144,7 @@ def save_baseline(made: Baseline, path: str | Path) -> Path:
     part = target.with_name(target.name + ".part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(made.to_bytes())
+        part.write_bytes(encode(made))
         part.replace(target)
     except OSError as cause:
         raise BadInput(f"The baseline cannot be written to {target}: {cause.strerror or cause}.") from cause
@@ -156,6 +160,8 @@ def load_baseline(path: str | Path) -> Baseline:
         there is no such file.
     BadInput
         it is damaged, or holds something else.
+    Incompatible
+        a later version wrote it.
     """
     try:
         raw = Path(path).read_bytes()
@@ -164,13 +170,19 @@ def load_baseline(path: str | Path) -> Baseline:
             f"The baseline {path} cannot be read: {cause.strerror or cause}.",
             "Take one:  watchkeeper baseline DATA --output FILE",
         ) from cause
-    return Baseline.of_bytes(raw)
+    found = decode(raw)
+    if isinstance(found, Profile):
+        return Baseline.of_profile(found)
+    if not isinstance(found, Baseline):
+        raise BadInput(
+            f"{path} is a stored {getattr(found, 'kind', 'thing')}, not a baseline.",
+            "Make one:   watchkeeper baseline DATA --output FILE",
+        )
+    return found
 
 
 def is_baseline_file(path: Any) -> bool:
     """Whether *path* names a stored baseline or profile, by its first bytes."""
-    from watchkeeper.stats.states.codec import MAGIC
-
     if not isinstance(path, (str, Path)):
         return False
     try:

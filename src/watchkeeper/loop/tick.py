@@ -41,7 +41,8 @@ from watchkeeper.measures.quality.evaluation import measure_quality
 from watchkeeper.measures.service.evaluation import measure_service
 from watchkeeper.stats.states.baseline import Baseline
 from watchkeeper.stats.states.by_rate import ByRate
-from watchkeeper.stats.states.profile import Profile, ProfilePlan
+from watchkeeper.stats.states.profile import Profile
+from watchkeeper.stats.states.profile_plan import ProfilePlan
 from watchkeeper.stats.states.service import ServiceState
 
 if TYPE_CHECKING:

@@ -18,7 +18,10 @@ from watchkeeper.measures.estimate.catalogue import CATALOGUE
 from watchkeeper.measures.estimate.evaluation import measure_change, measure_estimates
 from watchkeeper.measures.estimate.track_record import track_record
 from watchkeeper.measures.performance.evaluation import measure_performance
-from watchkeeper.stats.states.profile import Profile, ProfilePlan, profile_columns
+from watchkeeper.stats.states.accumulator import profile_columns
+from watchkeeper.stats.states.codec import decode, encode
+from watchkeeper.stats.states.profile import Profile
+from watchkeeper.stats.states.profile_plan import ProfilePlan
 
 X = ("x", "z")
 
@@ -352,7 +355,7 @@ class TestEdges:
     def test_the_profile_that_was_stored_gives_the_same(self):
         rng = np.random.default_rng(12)
         baseline, window = (profile_of(Task.BINARY, binary(rng, n)) for n in (3_000, 1_000))
-        again = [Profile.of_bytes(p.to_bytes()) for p in (baseline, window)]
+        again = [decode(encode(p)) for p in (baseline, window)]
         one, two = measure_estimates(baseline, window), measure_estimates(*again)
         assert [m.value for m in one] == pytest.approx([m.value for m in two])
 

@@ -9,7 +9,8 @@ from watchkeeper.domain.values import Values
 from watchkeeper.measures.quality.evaluation import measure_quality
 from watchkeeper.measures.quality.expectations import expectation, suggest_expectations
 from watchkeeper.stats.duplicates import Duplicates
-from watchkeeper.stats.states.profile import EdgeSearch, profile_columns
+from watchkeeper.stats.states.accumulator import profile_columns
+from watchkeeper.stats.states.edge_search import EdgeSearch
 
 
 def profiled(columns, roles=None, edges=None):

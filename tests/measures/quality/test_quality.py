@@ -13,7 +13,8 @@ from watchkeeper.measures.quality.catalogue import CATALOGUE
 from watchkeeper.measures.quality.evaluation import measure_quality
 from watchkeeper.measures.quality.out_of_range import beyond_extremes
 from watchkeeper.stats.duplicates import Duplicates
-from watchkeeper.stats.states.profile import EdgeSearch, profile_columns
+from watchkeeper.stats.states.accumulator import profile_columns
+from watchkeeper.stats.states.edge_search import EdgeSearch
 
 
 def values_of(data, valid=None, kind=None):

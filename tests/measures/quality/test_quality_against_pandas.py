@@ -18,7 +18,9 @@ from watchkeeper.measures.quality.evaluation import measure_quality
 from watchkeeper.rows.values import values_of
 from watchkeeper.stats.duplicates import DuplicateCounter
 from watchkeeper.stats.hashing import combine, hash_values
-from watchkeeper.stats.states.profile import EdgeSearch, Profile, profile_columns
+from watchkeeper.stats.states.accumulator import profile_columns
+from watchkeeper.stats.states.edge_search import EdgeSearch
+from watchkeeper.stats.states.profile import Profile
 
 pytestmark = pytest.mark.known_answer(
     "row_count",

@@ -8,16 +8,12 @@ from sklearn.metrics import roc_auc_score
 
 from watchkeeper.domain.schema import Column, Kind, Role, Schema, Task
 from watchkeeper.domain.values import Values
-from watchkeeper.errors import BadInput, Incompatible
-from watchkeeper.stats.states.codec import encode
+from watchkeeper.errors import Incompatible
+from watchkeeper.stats.states.accumulator import Accumulator, profile_columns
+from watchkeeper.stats.states.codec import decode, encode
+from watchkeeper.stats.states.edge_search import EdgeSearch
 from watchkeeper.stats.states.histogram import Edges
-from watchkeeper.stats.states.profile import (
-    Accumulator,
-    EdgeSearch,
-    Profile,
-    ProfilePlan,
-    profile_columns,
-)
+from watchkeeper.stats.states.profile_plan import ProfilePlan
 
 N = 20_000
 RNG = np.random.default_rng(7)
@@ -209,15 +205,15 @@ def test_profiles_of_two_windows_merge_and_are_stored_without_the_edges():
             fold.add(batch)
         second = fold.profile()
     known = {e.digest: e for e in PLAN.edges.values()}
-    stored = second.to_bytes(known=known)
-    assert len(stored) < len(second.to_bytes())
-    both = first.merge(Profile.of_bytes(stored, known=known))
+    stored = encode(second, known=known)
+    assert len(stored) < len(encode(second))
+    both = first.merge(decode(stored, known=known))
     assert both.rows == N
     np.testing.assert_array_equal(both["amount"].histogram.counts, WHOLE["amount"].histogram.counts)
     np.testing.assert_array_equal(both.sample.hashes, WHOLE.sample.hashes)
     assert both.segments.keys() == WHOLE.segments.keys()
     with pytest.raises(Incompatible):
-        Profile.of_bytes(stored)
+        decode(stored)
 
 
 def test_without_an_id_two_windows_samples_stay_apart():
@@ -402,9 +398,4 @@ def test_older_windows_are_kept_coarser():
     assert coarse.sample is None
     assert coarse["amount"].histogram.edges.bins <= 64
     assert coarse["amount"].histogram.n == WHOLE["amount"].histogram.n
-    assert len(coarse.to_bytes()) < len(WHOLE.without_rows().to_bytes())
-
-
-def test_something_else_is_not_a_profile():
-    with pytest.raises(BadInput, match="not a profile"):
-        Profile.of_bytes(encode(WHOLE["age"].moments))
+    assert len(encode(coarse)) < len(encode(WHOLE.without_rows()))

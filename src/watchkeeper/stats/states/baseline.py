@@ -11,10 +11,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
 from watchkeeper.domain.schema import Schema
-from watchkeeper.errors import BadInput
-from watchkeeper.stats.states.codec import decode, encode
 from watchkeeper.stats.states.histogram import Edges
-from watchkeeper.stats.states.profile import Profile, ProfilePlan
+from watchkeeper.stats.states.profile import Profile
+from watchkeeper.stats.states.profile_plan import ProfilePlan
 from watchkeeper.stats.states.sample import Sample
 
 __all__ = ["Baseline", "WindowProfile"]
@@ -105,31 +104,6 @@ class Baseline:
     def without_rows(self) -> Self:
         """The same without the sample: nothing in it is any single row's."""
         return replace(self, profile=self.profile.without_rows())
-
-    def to_bytes(self) -> bytes:
-        """One file's bytes."""
-        return encode(self)
-
-    @classmethod
-    def of_bytes(cls, raw: bytes) -> Baseline:
-        """Read `to_bytes`, of this or any earlier version; a stored profile becomes a baseline.
-
-        Raises
-        ------
-        BadInput
-            the bytes are damaged, or are something else.
-        Incompatible
-            a later version wrote them.
-        """
-        found = decode(raw)
-        if isinstance(found, Profile):
-            return cls.of_profile(found)
-        if not isinstance(found, cls):
-            raise BadInput(
-                f"This is a stored {getattr(found, 'kind', 'thing')}, not a baseline.",
-                "Make one:   watchkeeper baseline DATA --output FILE",
-            )
-        return found
 
     def to_payload(self) -> dict[str, Any]:
         """Everything; edges are written once (see `codec`)."""

@@ -10,7 +10,8 @@ from watchkeeper.stats.states.edges import EdgeFinder
 from watchkeeper.stats.states.frequencies import Frequencies
 from watchkeeper.stats.states.histogram import Edges, Histogram
 from watchkeeper.stats.states.moments import Moments
-from watchkeeper.stats.states.profile import ColumnProfile, Profile, ProfilePlan
+from watchkeeper.stats.states.profile import ColumnProfile, Profile
+from watchkeeper.stats.states.profile_plan import ProfilePlan
 from watchkeeper.stats.states.residuals import Residuals
 from watchkeeper.stats.states.sample import Sample
 from watchkeeper.stats.states.score_table import ScoreTable

@@ -26,6 +26,7 @@ import msgspec
 import numpy as np
 
 from watchkeeper.errors import BadInput, Incompatible, nearest
+from watchkeeper.stats.states.catalogue import BY_KIND
 from watchkeeper.stats.states.state import Stored
 
 __all__ = ["FORMAT_VERSION", "MAGIC", "decode", "encode", "same_payload"]
@@ -112,9 +113,6 @@ def same_payload(left: Mapping[str, Any], right: Mapping[str, Any]) -> bool:
 
 
 def _class_of(kind: str) -> type[Stored]:
-    # The catalogue imports every state, and states import this module: so it is asked when it is needed.
-    from watchkeeper.stats.states.catalogue import BY_KIND
-
     try:
         return BY_KIND[kind]
     except KeyError:

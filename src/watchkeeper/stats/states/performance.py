@@ -23,7 +23,7 @@ from watchkeeper.stats.states.score_table import ScoreTable
 from watchkeeper.stats.states.state import State
 
 if TYPE_CHECKING:
-    from watchkeeper.stats.states.profile import ProfilePlan
+    from watchkeeper.stats.states.profile_plan import ProfilePlan
 
 __all__ = ["PerformanceFold", "class_order"]
 
