@@ -28,8 +28,9 @@ from numpy.typing import NDArray
 
 from watchkeeper.domain.measurement import Interval
 from watchkeeper.errors import BadInput
+from watchkeeper.stats.estimation.calibrated import DRAWS, SEED, calibrate
 from watchkeeper.stats.estimation.calibration import Curve
-from watchkeeper.stats.estimation.cbpe import DRAWS, SEED, calibrate, estimate, judged, wanted_metrics
+from watchkeeper.stats.estimation.cbpe import estimate, judged, wanted_metrics
 from watchkeeper.stats.estimation.contradiction import contradiction
 from watchkeeper.stats.estimation.estimate import Estimate
 from watchkeeper.stats.intervals import normal_quantile

@@ -20,14 +20,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from watchkeeper.stats.estimation.calibrated import Calibrated
 from watchkeeper.stats.states.score_table import NEGATIVE, POSITIVE, ScoreTable
-
-if TYPE_CHECKING:
-    from watchkeeper.stats.estimation.cbpe import Calibrated
 
 __all__ = ["Contradiction", "contradiction"]
 

@@ -34,7 +34,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from watchkeeper.errors import BadInput, NotFound, nearest
-from watchkeeper.stats.estimation.cbpe import SEED, Calibrated, calibrate, estimate
+from watchkeeper.stats.estimation.calibrated import SEED, Calibrated, calibrate
+from watchkeeper.stats.estimation.cbpe import estimate
 from watchkeeper.stats.estimation.estimate import Estimate
 from watchkeeper.stats.intervals import normal_quantile
 from watchkeeper.stats.states.score_table import CLIP, ScoreTable

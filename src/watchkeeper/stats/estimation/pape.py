@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from watchkeeper.errors import BadInput
+from watchkeeper.stats.estimation.calibrated import DRAWS, SEED, calibrate
 from watchkeeper.stats.estimation.calibration import (
     BetaCurve,
     Curve,
@@ -35,7 +36,7 @@ from watchkeeper.stats.estimation.calibration import (
     fit_beta,
     fit_isotonic,
 )
-from watchkeeper.stats.estimation.cbpe import DRAWS, SEED, calibrate, judged, wanted_metrics
+from watchkeeper.stats.estimation.cbpe import judged, wanted_metrics
 from watchkeeper.stats.estimation.contradiction import contradiction
 from watchkeeper.stats.estimation.estimate import Estimate
 from watchkeeper.stats.estimation.importance_weights import DensityRatio, density_ratio, weight_doubts
