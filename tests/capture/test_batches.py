@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from watchkeeper.capture.batches import table_in
+from watchkeeper.capture.batch_rows import table_in
 from watchkeeper.capture.events import Batch, Counters, Prediction
 from watchkeeper.capture.identity import millisecond_of
 from watchkeeper.capture.journal import journals, read_after

@@ -13,7 +13,7 @@ from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from watchkeeper.capture.batches import table_in
+from watchkeeper.capture.batch_rows import table_in
 from watchkeeper.capture.events import Batch, Prediction
 from watchkeeper.capture.journal import journals, read_after
 from watchkeeper.capture.recorder import Recorder

@@ -10,8 +10,10 @@ import re
 import shutil
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
+import grimp
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -52,6 +54,14 @@ def test_a_breach_is_caught(tmp_path, module, line, contract):
     broken = [text for text in result.stdout.splitlines() if re.search(r" BROKEN( \(|$)", text)]
     assert result.returncode == 1, result.stdout + result.stderr
     assert [text for text in broken if contract in text], result.stdout
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    """Also within a room, and also where the import stands in a function or is for types alone."""
+    graph = grimp.build_graph("watchkeeper", cache_dir=None)
+    imports = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+    assert len(imports) > 300
+    TopologicalSorter(imports).prepare()  # raises CycleError, with the circle, where there is one
 
 
 @pytest.mark.parametrize("path", sorted((SOURCE / "domain").rglob("*.py")), ids=lambda path: path.name)

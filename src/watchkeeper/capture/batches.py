@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from watchkeeper.capture.events import Batch, micros, plain_features
+from watchkeeper.capture.batch_rows import packed
+from watchkeeper.capture.events import Encoder, micros, plain_features
+from watchkeeper.capture.identity import IdSource
+from watchkeeper.capture.redaction import Redaction
 from watchkeeper.errors import BadInput, MissingExtra, NotFound, nearest
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from watchkeeper.capture.recorder import Recorder
-
-__all__ = ["encode_batches", "table_of", "without_ids"]
+__all__ = ["BatchEncoding", "encode_batches", "table_of"]
 
 _CHUNK_ROWS = 65_536
 _CHUNK_BYTES = 4 << 20
@@ -23,8 +23,23 @@ _LABEL = "watchkeeper_label"
 _ID = "watchkeeper_id"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchEncoding:
+    """How a recorder encodes batches: its ids, its sampling and what it leaves out."""
+
+    encoder: Encoder
+    ids: IdSource
+    redaction: Redaction
+    redact: Callable[[dict[Any, Any]], dict[Any, Any]] | None
+    keep: Callable[[str], bool] | None
+    """Whether the row with this id is in the sample; None keeps all."""
+    sample_rate: float
+    is_unsure: Callable[[Any], bool] | None
+    """Whether a row with this score is marked for labelling; None marks none."""
+
+
 def encode_batches(
-    recorder: Recorder,
+    how: BatchEncoding,
     what: str,
     frame: Any,
     named: Mapping[str, str | Mapping[str, str] | None],
@@ -42,7 +57,7 @@ def encode_batches(
     BadInput
         the frame cannot become Arrow, or a role that is needed has no column.
     """
-    table = table_of(frame, recorder._encoder.replace)
+    table = table_of(frame, how.encoder.replace)
     roles = _roles(table.column_names, named)
     for needed in ("id", "actual") if what == "outcomes" else ():
         if needed not in roles:
@@ -50,26 +65,26 @@ def encode_batches(
                 f"The outcomes have no {needed!r} column.", f"Name it: outcomes(frame, {needed}=...)."
             )
     table, times = _with_times(table, roles)
-    table, ids, now_us = _with_ids(table, roles, times, recorder)
-    table = _redacted(table, recorder)
+    table, ids, now_us = _with_ids(table, roles, times, how)
+    table = _redacted(table, how)
     roles = {role: column for role, column in roles.items() if column in table.column_names}
     rows, kept = table.num_rows, table
-    if recorder._keep is not None:
+    if how.keep is not None:
         import pyarrow as pa
 
-        kept = table.filter(pa.array([recorder._keep(id) for id in ids], pa.bool_()))
+        kept = table.filter(pa.array([how.keep(id) for id in ids], pa.bool_()))
     label = None
-    if what == "predictions" and recorder.label_below is not None:
-        kept, label = _labelled(kept, roles, recorder)
+    if what == "predictions" and how.is_unsure is not None:
+        kept, label = _labelled(kept, roles, how.is_unsure)
     labels = None if tags is None else plain_features(tags)
-    if labels is not None and recorder._redact is not None:
-        labels = recorder._redact(labels)
+    if labels is not None and how.redact is not None:
+        labels = how.redact(labels)
     encoded = []
     for payload, count in _payloads(kept):
         event = (
-            "b", what, now_us, count, roles, payload, latency_s, error, labels, recorder.sample_rate, label,
+            "b", what, now_us, count, roles, payload, latency_s, error, labels, how.sample_rate, label,
         )  # fmt: skip
-        encoded.append((recorder._encoder.encode(event), count))
+        encoded.append((how.encoder.encode(event), count))
     return ids, encoded, rows - kept.num_rows
 
 
@@ -156,12 +171,12 @@ def _with_times(table: pa.Table, roles: Mapping[str, str]) -> tuple[pa.Table, li
 
 
 def _with_ids(
-    table: pa.Table, roles: dict[str, str], times: list[int] | None, recorder: Recorder
+    table: pa.Table, roles: dict[str, str], times: list[int] | None, how: BatchEncoding
 ) -> tuple[pa.Table, list[str], int]:
     """Give every row an id; one that is made here holds the row's time, where it has one."""
     import pyarrow as pa
 
-    source, rows = recorder._ids, table.num_rows
+    source, rows = how.ids, table.num_rows
     made, now_us = source.take(max(rows, 1))
     if times is not None:
         made = [new if at is None else source.at(at) for new, at in zip(made, times, strict=False)]
@@ -183,10 +198,10 @@ def _with_ids(
     return table.set_column(position, roles["id"], pa.array(ids, pa.string())), ids, now_us
 
 
-def _redacted(table: pa.Table, recorder: Recorder) -> pa.Table:
+def _redacted(table: pa.Table, how: BatchEncoding) -> pa.Table:
     import pyarrow as pa
 
-    redaction = recorder.redaction
+    redaction = how.redaction
     table = table.drop_columns([name for name in table.column_names if name in redaction.drop])
     for position, name in enumerate(table.column_names):
         if name in redaction.hash_columns:
@@ -201,7 +216,9 @@ def _redacted(table: pa.Table, recorder: Recorder) -> pa.Table:
     return table
 
 
-def _labelled(table: pa.Table, roles: Mapping[str, str], recorder: Recorder) -> tuple[pa.Table, str | None]:
+def _labelled(
+    table: pa.Table, roles: Mapping[str, str], is_unsure: Callable[[Any], bool]
+) -> tuple[pa.Table, str | None]:
     import pyarrow as pa
 
     classes = [column for role, column in roles.items() if role.startswith("score:")]
@@ -211,47 +228,17 @@ def _labelled(table: pa.Table, roles: Mapping[str, str], recorder: Recorder) -> 
         scores = table.column(roles["score"]).to_pylist()
     else:
         return table, None
-    return table.append_column(_LABEL, pa.array([recorder.is_unsure(score) for score in scores])), _LABEL
+    return table.append_column(_LABEL, pa.array([is_unsure(score) for score in scores])), _LABEL
 
 
 def _payloads(table: pa.Table) -> list[tuple[bytes, int]]:
     """Cut *table* into IPC streams that are small enough for one row of the journal."""
-    import pyarrow as pa
 
     if not table.num_rows:
         return []
     row_bytes = max(1, table.nbytes // table.num_rows)
     step = max(1, min(_CHUNK_ROWS, _CHUNK_BYTES // row_bytes))
     return [
-        (_ipc(pa, table.slice(start, step)), min(step, table.num_rows - start))
+        (packed(table.slice(start, step)), min(step, table.num_rows - start))
         for start in range(0, table.num_rows, step)
     ]
-
-
-def _ipc(pa: Any, table: pa.Table) -> bytes:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
-        writer.write_table(table)
-    return sink.getvalue().to_pybytes()
-
-
-def table_in(batch: Batch) -> pa.Table:
-    """Return the rows of a recorded batch."""
-    import pyarrow as pa
-
-    with pa.ipc.open_stream(batch.payload) as stream:
-        return stream.read_all()
-
-
-def without_ids(batch: Batch, ids: frozenset[str]) -> Batch | None:
-    """Return *batch* without the rows of *ids*; None when no row is left."""
-    import pyarrow as pa
-
-    table = table_in(batch)
-    keep = [id not in ids for id in table.column(batch.roles["id"]).to_pylist()]
-    if all(keep):
-        return batch
-    kept = table.filter(pa.array(keep))
-    if not kept.num_rows:
-        return None
-    return msgspec.structs.replace(batch, rows=kept.num_rows, payload=_ipc(pa, kept))

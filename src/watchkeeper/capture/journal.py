@@ -305,7 +305,7 @@ def _without(event: Event, ids: frozenset[str]) -> Event | None:
     if isinstance(event, (Prediction, Outcome)):
         return None if event.id in ids else event
     if isinstance(event, Batch):
-        from watchkeeper.capture.batches import without_ids
+        from watchkeeper.capture.batch_rows import without_ids
 
         return without_ids(event, ids)
     return event

@@ -250,10 +250,19 @@ class Recorder:
 
     def _batch(self, what: str, frame: Any, named: dict[str, Any], **rest: Any) -> list[str]:
         try:
-            from watchkeeper.capture.batches import encode_batches
+            from watchkeeper.capture.batches import BatchEncoding, encode_batches
 
             parcel, taken = None, True
-            ids, events, sampled_out = encode_batches(self, what, frame, named, **rest)
+            how = BatchEncoding(
+                encoder=self._encoder,
+                ids=self._ids,
+                redaction=self.redaction,
+                redact=self._redact,
+                keep=self._keep,
+                sample_rate=self.sample_rate,
+                is_unsure=None if self.label_below is None else self.is_unsure,
+            )
+            ids, events, sampled_out = encode_batches(how, what, frame, named, **rest)
             if sampled_out:
                 self._outbox.count("sampled_out", sampled_out)
             for event, rows in events:

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from watchkeeper.domain.schema import Task
+from watchkeeper.domain.window import Window, day_of, floor_to
 
 __all__ = ["Maturity", "Retention", "TableColumns", "TableSource", "WatchedModel"]
 
@@ -91,3 +92,10 @@ class WatchedModel:
     cost_of_errors: Mapping[str, float] = field(default_factory=dict)
     """What one error costs: ``false_positive``, ``false_negative``, or ``per_unit`` of absolute error."""
     currency: str = ""
+
+    def judged_window(self, window: Window) -> Window:
+        """The judged window that a stored one belongs to; days are days of the model's own time zone."""
+        if self.judge_every == timedelta(days=1) and self.timezone != "UTC":
+            return day_of(window.start, self.timezone)
+        start = floor_to(window.start, self.judge_every)
+        return Window(start, start + self.judge_every)

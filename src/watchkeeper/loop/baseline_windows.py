@@ -31,14 +31,13 @@ class BaselineWindows:
     @classmethod
     def of(cls, baseline: Baseline, model: WatchedModel) -> BaselineWindows:
         """Merge shorter windows to the judged length; longer ones cannot be used."""
-        from watchkeeper.loop.tick import judged_window
 
         merged: dict[Window, Profile] = {}
         spans: dict[Window, timedelta] = {}
         for w in baseline.windows:
             start = datetime.fromtimestamp(w.start_us / 1e6, UTC)
             own = Window(start, datetime.fromtimestamp(w.end_us / 1e6, UTC))
-            target = own if model.rows_per_window else judged_window(model, own)
+            target = own if model.rows_per_window else model.judged_window(own)
             if own.length > target.length:
                 continue
             merged[target] = merged[target].merge(w.profile) if target in merged else w.profile

@@ -15,7 +15,6 @@ from watchkeeper.domain.watched import WatchedModel
 from watchkeeper.domain.window import Window, floor_to
 from watchkeeper.errors import BadInput, NotFound, nearest
 from watchkeeper.loop.status import is_judged
-from watchkeeper.loop.tick import judged_window
 from watchkeeper.stats.states.frequencies import Frequencies
 from watchkeeper.stats.states.histogram import Histogram
 
@@ -74,7 +73,7 @@ def find_window(watch: Watch, model: WatchedModel, said: str) -> WindowState:
         window = Window(start, start + timedelta(days=d, hours=h, minutes=m, seconds=s))
     else:
         stored = Window(floor_to(start, model.cadence), floor_to(start, model.cadence) + model.cadence)
-        window = judged_window(model, stored) if len(head) <= 10 else stored
+        window = model.judged_window(stored) if len(head) <= 10 else stored
     around = windows.windows(model.name, start=window.start, end=window.end)
     for state in around:
         if state.key.window == window:

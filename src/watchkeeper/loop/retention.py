@@ -18,7 +18,7 @@ from watchkeeper.errors import WatchkeeperError
 from watchkeeper.loop.window_profiles import OLD_BINS, known_edges, parts_of, profiles_of
 
 if TYPE_CHECKING:
-    from watchkeeper.loop.watch import Watch
+    from watchkeeper.loop.project import Project
 
 __all__ = ["OLD_BINS", "Kept", "coarsen_day", "maintain"]
 
@@ -35,11 +35,11 @@ class Kept:
 
 
 def maintain(
-    watch: Watch, model: WatchedModel, lease: Lease | None = None, *, now_please: bool = False
+    project: Project, model: WatchedModel, lease: Lease | None = None, *, now_please: bool = False
 ) -> Kept:
     """Compact, coarsen and drop what is due, at most every ten minutes unless *now_please*."""
-    now, kept = watch.clock(), Kept()
-    known = watch.ledger.facts.document("upkeep", model.name)
+    now, kept = project.clock(), Kept()
+    known = project.ledger.facts.document("upkeep", model.name)
     if (
         known is not None
         and not now_please
@@ -50,17 +50,17 @@ def maintain(
     retention = model.retention
     until = None if known is None else known.body.get("coarse_until")
     try:
-        kept.done |= watch.lake.maintain(model.name, now, keep=retention.rows)
+        kept.done |= project.lake.maintain(model.name, now, keep=retention.rows)
         if retention.full_profiles is not None:
             before = (now - retention.full_profiles).astimezone(UTC).date().isoformat()
-            days = [d for d in watch.lake.days(model.name, "profiles") if (until or "") <= d < before]
+            days = [d for d in project.lake.days(model.name, "profiles") if (until or "") <= d < before]
             for day in days:
-                coarsen_day(watch, model.name, day)
+                coarsen_day(project, model.name, day)
             if days:
                 kept.done["profiles.coarsened_days"] = len(days)
             until = before
         if retention.measurements is not None:
-            gone = watch.ledger.measurements.delete(model.name, before=now - retention.measurements)
+            gone = project.ledger.measurements.delete(model.name, before=now - retention.measurements)
             if gone:
                 kept.done["measurements.dropped"] = gone
     except WatchkeeperError as problem:
@@ -73,21 +73,21 @@ def maintain(
         updated_at=now,
         revision=0 if known is None else known.revision,
     )
-    watch.ledger.facts.append([], [document], lease=lease)
+    project.ledger.facts.append([], [document], lease=lease)
     return kept
 
 
-def coarsen_day(watch: Watch, name: str, day: str, *, bins: int | None = OLD_BINS) -> int:
+def coarsen_day(project: Project, name: str, day: str, *, bins: int | None = OLD_BINS) -> int:
     """Rewrite one day of profiles with fewer bins (None: as they are) and without older generations.
 
     Returns the number of rows (parts of windows) that are left.
     """
     import pyarrow as pa
 
-    baseline = watch.baseline(name)
+    baseline = project.baseline(name)
     edges = known_edges(baseline)
     start = datetime.fromisoformat(day).replace(tzinfo=UTC)
-    profiles = watch.lake.profiles(name)
+    profiles = project.lake.profiles(name)
     table = profiles.get(start, start + DAY + timedelta(days=366), segment=None, days=[day])
     generations: dict[WindowKey, int] = {}
     for row in table.select(["start", "end", "version", "segment", "generation"]).to_pylist():

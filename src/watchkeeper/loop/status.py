@@ -10,7 +10,6 @@ from watchkeeper.decisions.alerting.story import alert_story
 from watchkeeper.domain.alert import Alert
 from watchkeeper.domain.watched import WatchedModel
 from watchkeeper.errors import WatchkeeperError
-from watchkeeper.loop.tick import judged_window
 
 if TYPE_CHECKING:
     from watchkeeper.loop.watch import Watch
@@ -113,7 +112,7 @@ def is_judged(model: WatchedModel, window: Any) -> bool:
     """Whether *window* is one that is judged, by its length and place."""
     if model.rows_per_window:
         return bool(window.length != model.cadence)
-    return judged_window(model, window) == window
+    return model.judged_window(window) == window
 
 
 def _window(model: WatchedModel, state: Any, now: datetime) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,9 +21,10 @@ from watchkeeper.domain.fact import Document, Fact, Lease
 from watchkeeper.domain.measurement import Measurement
 from watchkeeper.domain.series import PlacedMeasurement, WindowKey, WindowState
 from watchkeeper.domain.watched import WatchedModel
-from watchkeeper.domain.window import Window, day_of, floor_to
+from watchkeeper.domain.window import Window
 from watchkeeper.errors import LeaseLost, WatchkeeperError
 from watchkeeper.loop.drain import Drained
+from watchkeeper.loop.project import Project
 from watchkeeper.loop.retention import OLD_BINS, maintain
 from watchkeeper.loop.window_profiles import (
     StoredWindow,
@@ -45,10 +46,7 @@ from watchkeeper.stats.states.profile import Profile
 from watchkeeper.stats.states.profile_plan import ProfilePlan
 from watchkeeper.stats.states.service import ServiceState
 
-if TYPE_CHECKING:
-    from watchkeeper.loop.watch import Watch
-
-__all__ = ["Judge", "Ticked", "judged_window", "measure_stored", "tick"]
+__all__ = ["Judge", "Ticked", "measure_stored", "tick"]
 
 _log = logging.getLogger("watchkeeper.tick")
 
@@ -61,9 +59,9 @@ SEGMENT_DRIFT = ("psi", "missing_drift")
 """Drift measures of a segment: the full list for each of fifty segments would drown what matters."""
 
 Judge = Callable[
-    ["Watch", WatchedModel, WindowKey, Sequence[StoredWindow], Sequence[PlacedMeasurement], bool, Lease], None
+    [Project, WatchedModel, WindowKey, Sequence[StoredWindow], Sequence[PlacedMeasurement], bool, Lease], None
 ]
-"""What decides on a judged window: (watch, model, key, its versions and segments, measurements, mature, lease)."""
+"""What decides on a judged window: (project, model, key, its versions and segments, measurements, mature, lease)."""
 
 
 @dataclass(slots=True)
@@ -92,7 +90,7 @@ class Ticked:
 
 
 def tick(
-    watch: Watch,
+    project: Project,
     *,
     models: Iterable[str] | None = None,
     judges: Sequence[Judge] = (),
@@ -100,8 +98,8 @@ def tick(
 ) -> Ticked:
     """Do everything that is due now. One model's trouble is told in ``problems`` and does not hold up the others."""
     done = Ticked()
-    wanted = [watch.model(name) for name in (watch.models if models is None else models)]
-    lease = watch.ledger.leases.acquire(LEASE, watch.holder, LEASE_FOR, watch.clock())
+    wanted = [project.model(name) for name in (project.models if models is None else models)]
+    lease = project.ledger.leases.acquire(LEASE, project.holder, LEASE_FOR, project.clock())
     if lease is None:
         done.held_by_another = True
         return done
@@ -109,11 +107,11 @@ def tick(
         name = model.name
         try:
             if model.table is None:
-                done.drained[name] = watch.drain(model, lease)
+                done.drained[name] = project.drain(model, lease)
             else:
-                watch.look_at_table(model, lease)
-            lease = _Model(watch, model, lease, done, judges, progress).run()
-            for said in maintain(watch, model, lease).problems:
+                project.look_at_table(model, lease)
+            lease = _Model(project, model, lease, done, judges, progress).run()
+            for said in maintain(project, model, lease).problems:
                 done.problems.append(f"{name}: {said}")
         except LeaseLost as lost:
             done.problems.append(lost.what)
@@ -124,19 +122,19 @@ def tick(
             _log.exception("the tick of %s failed", name)
             done.problems.append(f"{name}: {type(bug).__name__}: {bug}")
     for judge in judges:
-        _look_around(watch, judge, done, lease)
-    _write_down(watch, done, lease)
-    watch.ledger.leases.release(lease)
+        _look_around(project, judge, done, lease)
+    _write_down(project, done, lease)
+    project.ledger.leases.release(lease)
     return done
 
 
-def _look_around(watch: Watch, judge: Judge, done: Ticked, lease: Lease) -> None:
+def _look_around(project: Project, judge: Judge, done: Ticked, lease: Lease) -> None:
     """What a judge does once a tick, whether or not there was a window: quiet sources, due messages."""
     after = getattr(judge, "after", None)
     if after is None:
         return
     try:
-        after(watch, lease)
+        after(project, lease)
     except WatchkeeperError as problem:
         done.problems.append(problem.what)
     except Exception as bug:
@@ -144,12 +142,12 @@ def _look_around(watch: Watch, judge: Judge, done: Ticked, lease: Lease) -> None
         done.problems.append(f"{type(bug).__name__}: {bug}")
 
 
-def _write_down(watch: Watch, done: Ticked, lease: Lease) -> None:
+def _write_down(project: Project, done: Ticked, lease: Lease) -> None:
     """Leave what this tick did where `status` looks for it."""
     try:
-        known = watch.ledger.facts.document("tick", "last")
-        now = watch.clock()
-        body = {**done.to_dict(), "at": now.isoformat(), "holder": watch.holder}
+        known = project.ledger.facts.document("tick", "last")
+        now = project.clock()
+        body = {**done.to_dict(), "at": now.isoformat(), "holder": project.holder}
         document = Document(
             kind="tick",
             key="last",
@@ -157,7 +155,7 @@ def _write_down(watch: Watch, done: Ticked, lease: Lease) -> None:
             updated_at=now,
             revision=0 if known is None else known.revision,
         )
-        watch.ledger.facts.append([], [document], lease=lease)
+        project.ledger.facts.append([], [document], lease=lease)
     except WatchkeeperError as problem:
         done.problems.append(problem.what)
 
@@ -167,17 +165,17 @@ class _Model:
 
     def __init__(
         self,
-        watch: Watch,
+        project: Project,
         model: WatchedModel,
         lease: Lease,
         done: Ticked,
         judges: Sequence[Judge],
         progress: Callable[[str, int, int | None], None] | None,
     ) -> None:
-        self.watch, self.model, self.lease, self.done = watch, model, lease, done
+        self.project, self.model, self.lease, self.done = project, model, lease, done
         self.judges, self.progress = judges, progress
-        self.now = watch.clock()
-        self.baseline = watch.baseline(model.name)
+        self.now = project.clock()
+        self.baseline = project.baseline(model.name)
         self.total: int | None = None
 
     def run(self) -> Lease:
@@ -191,19 +189,21 @@ class _Model:
             if not self._is_stored(state):
                 self._renew()
                 self._judge(state)
-        if self.baseline is None and self.watch.adopt_baseline(self.model, self.lease):
-            self.baseline = self.watch.baseline(self.model.name)
+        if self.baseline is None and self.project.adopt_baseline(self.model, self.lease):
+            self.baseline = self.project.baseline(self.model.name)
             return self.run()
         return self.lease
 
     def _dirty(self) -> list[WindowState]:
-        return self.watch.ledger.windows.dirty(model=self.model.name, before=self.now, limit=1_000_000)
+        return self.project.ledger.windows.dirty(model=self.model.name, before=self.now, limit=1_000_000)
 
     def _is_stored(self, state: WindowState) -> bool:
         return state.key.window.length == self.model.cadence and not state.key.version
 
     def _renew(self) -> None:
-        lease = self.watch.ledger.leases.acquire(LEASE, self.watch.holder, LEASE_FOR, self.watch.clock())
+        lease = self.project.ledger.leases.acquire(
+            LEASE, self.project.holder, LEASE_FOR, self.project.clock()
+        )
         if lease is None or lease.token != self.lease.token:
             raise LeaseLost("Another process ticks now; it goes on where this one stopped.")
         self.lease = lease
@@ -216,7 +216,7 @@ class _Model:
         gone = [s for s in states if expired is not None and s.key.window.end <= self.now - expired]
         if gone:
             reason = "its raw rows have expired, so it cannot be rebuilt"
-            self.watch.ledger.windows.done(
+            self.project.ledger.windows.done(
                 [replace(s, rebuildable=False, reason=reason) for s in gone], lease=self.lease
             )
             states = [s for s in states if s not in gone]
@@ -229,7 +229,7 @@ class _Model:
             folds: dict[datetime, WindowFold] = {}
             needed = lake_columns(plan.schema, self.model.segments)
             for start, rows in self._rows(span, set(by_start), needed):
-                if self.lease.expires_at - self.watch.clock() < LEASE_FOR / 2:
+                if self.lease.expires_at - self.project.clock() < LEASE_FOR / 2:
                     self._renew()
                 if start not in folds:
                     folds[start] = stack.enter_context(self._fold(by_start[start].key, plan))
@@ -237,7 +237,7 @@ class _Model:
             measured = []
             for start, state in sorted(by_start.items()):
                 fold = folds.get(start) or self._fold(state.key, plan)
-                dropped = self.watch.dropped(self.model, state.key.window)
+                dropped = self.project.dropped(self.model, state.key.window)
                 measured.append((state, fold.finish(dropped=dropped)))
         known = known_edges(self.baseline)
         parts, placed, done, judged = [], [], [], []
@@ -265,9 +265,9 @@ class _Model:
                 final.append((measured_state, found.windows, mine))
             else:
                 judged.append(self._judged_key(state.key))
-        profiles = self.watch.lake.profiles(self.model.name)
+        profiles = self.project.lake.profiles(self.model.name)
         profiles.put(parts, source="tick", sequence=profiles.sequence("tick") + 1)
-        ledger = self.watch.ledger
+        ledger = self.project.ledger
         self.done.measurements += ledger.measurements.write(placed, at=self.now, lease=self.lease)
         marks = {key for key in judged if key is not None}
         if marks:
@@ -278,7 +278,7 @@ class _Model:
             self._hand_over(measured_state, windows, mine)
         ledger.windows.done(done, lease=self.lease)
         if self.model.rows_per_window:
-            self.watch.close_row_windows(self.model, self.lease)
+            self.project.close_row_windows(self.model, self.lease)
         self.done.stored_windows += len(done)
         if self.progress:
             self.progress(self.model.name, self.done.stored_windows, self.total)
@@ -301,13 +301,13 @@ class _Model:
         if self.baseline is not None:
             schema = watch_schema({}, self.baseline.schema, self.model.roles)
             return replace(self.baseline.plan, schema=schema, sample_k=0)
-        return ProfilePlan(schema=self.watch.lake_schema(self.model), sample_k=0)
+        return ProfilePlan(schema=self.project.lake_schema(self.model), sample_k=0)
 
     def _rows(
         self, span: Window, wanted: set[datetime], columns: Sequence[str]
     ) -> Iterable[tuple[datetime, pa.Table]]:
         """Rows of the span by stored window. Only columns that somebody looks at are read."""
-        for batch in self.watch.rows(self.model, span, columns=columns):
+        for batch in self.project.rows(self.model, span, columns=columns):
             table = pa.Table.from_batches([batch]) if isinstance(batch, pa.RecordBatch) else batch
             at = np.asarray(table["wk_at"].cast(pa.int64()))
             width = self.model.cadence // timedelta(microseconds=1)
@@ -332,12 +332,12 @@ class _Model:
 
     def _is_judged(self, key: WindowKey) -> bool:
         """Whether stored windows are judged as they are, because both are of the same length."""
-        return not self.model.rows_per_window and judged_window(self.model, key.window) == key.window
+        return not self.model.rows_per_window and self.model.judged_window(key.window) == key.window
 
     def _judged_key(self, key: WindowKey) -> WindowKey | None:
         if self.model.rows_per_window:
             return None
-        return WindowKey(model=key.model, window=judged_window(self.model, key.window))
+        return WindowKey(model=key.model, window=self.model.judged_window(key.window))
 
     # ---- judged windows ------------------------------------------------------------------------------
 
@@ -345,7 +345,7 @@ class _Model:
         """Merge a judged window from its stored ones, measure it, and hand it to the judges."""
         window = state.key.window
         known = known_edges(self.baseline)
-        table = self.watch.lake.profiles(self.model.name).get(window.start, window.end, segment=None)
+        table = self.project.lake.profiles(self.model.name).get(window.start, window.end, segment=None)
         merged: dict[tuple[str, str], StoredWindow] = {}
         problems = []
         for key, stored in profiles_of(table, known).items():
@@ -359,7 +359,7 @@ class _Model:
                 problems.append(problem.what)
         inside = [
             s
-            for s in self.watch.ledger.windows.windows(self.model.name, start=window.start, end=window.end)
+            for s in self.project.ledger.windows.windows(self.model.name, start=window.start, end=window.end)
             if s.key.window.length == self.model.cadence
         ]
         rows, outcomes = sum(s.rows for s in inside), sum(s.outcomes for s in inside)
@@ -368,7 +368,7 @@ class _Model:
         for stored in sorted(merged.values(), key=lambda s: s.key):
             placed += self._same_as_whole(stored, merged["", ""], placed) or self._placed(stored)
         generation = state.generation + 1
-        ledger = self.watch.ledger
+        ledger = self.project.ledger
         self.done.measurements += ledger.measurements.write(placed, at=self.now, lease=self.lease)
         done = replace(
             state,
@@ -389,7 +389,7 @@ class _Model:
         window = state.key.window
         for judge in self.judges:
             try:
-                judge(self.watch, self.model, state.key, windows, placed, state.mature, self.lease)
+                judge(self.project, self.model, state.key, windows, placed, state.mature, self.lease)
             except LeaseLost:
                 raise
             except WatchkeeperError as problem:
@@ -408,7 +408,7 @@ class _Model:
             },
             key=f"window.measured:{self.model.name}:{window.label}:{state.generation}",
         )
-        self.watch.ledger.facts.append([fact], lease=self.lease)
+        self.project.ledger.facts.append([fact], lease=self.lease)
         self.done.judged_windows += 1
 
     @staticmethod
@@ -460,14 +460,6 @@ def _rows_behind(profile: ByRate[Profile], baseline: Baseline) -> tuple[float, f
     if set(profile.states) <= {1.0}:
         return None
     return float(baseline.profile.rows), float(profile.n_effective)
-
-
-def judged_window(model: WatchedModel, window: Window) -> Window:
-    """The judged window that a stored one belongs to; days are days of the model's own time zone."""
-    if model.judge_every == DAY and model.timezone != "UTC":
-        return day_of(window.start, model.timezone)
-    start = floor_to(window.start, model.judge_every)
-    return Window(start, start + model.judge_every)
 
 
 def _days(states: Sequence[WindowState]) -> list[list[WindowState]]:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from watchkeeper.loop.outbox import Outbox
@@ -76,20 +76,6 @@ def outbox_of(watch: Watch) -> Outbox | None:
         watch, lambda name, problem: _log.warning("the channel %s is out of use: %s", name, problem)
     )
     return watching_outbox(watch, channels) if channels else None
-
-
-def _notifiers(name: str, channel: Any, url: str) -> list[Any]:
-    from watchkeeper.adapters.notifiers.alertmanager import AlertmanagerNotifier
-    from watchkeeper.adapters.notifiers.apprise import AppriseNotifier, split_targets
-    from watchkeeper.adapters.notifiers.webhook import WebhookNotifier
-
-    if channel.kind == "alertmanager":
-        return [AlertmanagerNotifier(name, url)]
-    if channel.kind == "webhook":
-        return [WebhookNotifier(name, url)]
-    targets = split_targets(url)
-    names = [name] if len(targets) == 1 else [f"{name}-{i}" for i in range(1, len(targets) + 1)]
-    return [AppriseNotifier(n, t, template=channel.template) for n, t in zip(names, targets)]
 
 
 open = open_project  # the front door's name for it

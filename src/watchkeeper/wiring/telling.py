@@ -59,7 +59,6 @@ def watching_outbox(watch: Watch, channels: dict[str, Sequence[Any]] | None = No
 def notifiers_of(watch: Watch, problem: Callable[[str, str], None]) -> dict[str, Sequence[Any]]:
     """The notifiers of every enabled channel; *problem* hears of each that cannot be used."""
     from watchkeeper.errors import WatchkeeperError
-    from watchkeeper.wiring import _notifiers
     from watchkeeper.wiring.config import secret
 
     found: dict[str, Sequence[Any]] = {}
@@ -70,6 +69,20 @@ def notifiers_of(watch: Watch, problem: Callable[[str, str], None]) -> dict[str,
             except WatchkeeperError as fault:
                 problem(name, str(fault))
     return found
+
+
+def _notifiers(name: str, channel: Any, url: str) -> list[Any]:
+    from watchkeeper.adapters.notifiers.alertmanager import AlertmanagerNotifier
+    from watchkeeper.adapters.notifiers.apprise import AppriseNotifier, split_targets
+    from watchkeeper.adapters.notifiers.webhook import WebhookNotifier
+
+    if channel.kind == "alertmanager":
+        return [AlertmanagerNotifier(name, url)]
+    if channel.kind == "webhook":
+        return [WebhookNotifier(name, url)]
+    targets = split_targets(url)
+    names = [name] if len(targets) == 1 else [f"{name}-{i}" for i in range(1, len(targets) + 1)]
+    return [AppriseNotifier(n, t, template=channel.template) for n, t in zip(names, targets)]
 
 
 def check_channels(watch: Watch) -> list[str]:
