@@ -135,6 +135,13 @@ class MeasurementStore(Protocol):
         """Drop measurements of windows that end before *before*; daily roll-ups stay."""
         ...
 
+    def drop_stale(self, model: str, windows: Sequence[Window], *, before: datetime) -> int:
+        """Drop what these windows said before they were measured again at *before*, and series that are empty then.
+
+        A segment or a category may have been in no row but those that are gone; its very name goes too.
+        """
+        ...
+
 
 @runtime_checkable
 class WindowStore(Protocol):
@@ -155,9 +162,15 @@ class WindowStore(Protocol):
         ...
 
     def windows(
-        self, model: str, *, start: datetime | None = None, end: datetime | None = None, limit: int = 10_000
+        self,
+        model: str,
+        *,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        immature_at: datetime | None = None,
+        limit: int = 10_000,
     ) -> list[WindowState]:
-        """Known windows by time."""
+        """Known windows by time; *immature_at* keeps measured ones that had ended then and are not mature yet."""
         ...
 
 
@@ -195,6 +208,10 @@ class Ledger(Protocol):
     @property
     def leases(self) -> LeaseStore:
         """Who may do what only one may do."""
+        ...
+
+    def scrub(self) -> None:
+        """Leave what was deleted or replaced in no file that the database still reads, its log included."""
         ...
 
     def close(self) -> None:

@@ -102,6 +102,7 @@ class Journal:
         try:
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = FULL")
+            self._connection.execute("PRAGMA secure_delete = ON")
             if not self._connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'flushes'").fetchone():
                 self._in_transaction(self._create, model)
             _refuse_later_format(self._connection, path)
@@ -278,7 +279,6 @@ def forget(path: Path, ids: Collection[str]) -> int:
     with _opened(path) as connection:
         if _is_blank(connection):
             return 0
-        connection.execute("PRAGMA secure_delete = ON")
         for sequence, codec, blob in connection.execute(
             "SELECT sequence, codec, events FROM flushes ORDER BY sequence"
         ).fetchall():
@@ -293,7 +293,11 @@ def forget(path: Path, ids: Collection[str]) -> int:
                     (codec, blob, gone, sequence),
                 )
         connection.commit()
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        if connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+            raise StoreUnavailable(
+                f"What was forgotten is still in the log of {path}, which another program reads.",
+                "Forget again when it is free.",
+            )
     return removed
 
 
@@ -322,6 +326,7 @@ def _opened(path: Path) -> Iterator[sqlite3.Connection]:
         raise StoreUnavailable(f"There is no journal at {path}.")
     try:
         with closing(sqlite3.connect(path, timeout=30.0)) as connection:
+            connection.execute("PRAGMA secure_delete = ON")  # what was drained must not stay in free pages
             if not _is_blank(connection):
                 _refuse_later_format(connection, path)
             yield connection

@@ -1,5 +1,8 @@
 """Forgetting rows for good: journals, tables, old file versions, the baseline's sample, and profiles made of them.
 
+The order makes a crash harmless: windows are marked first, and the predictions, by which the rest is found, go last,
+so forgetting again finishes what was begun.
+
 Aggregates that a row once went into are made anew from the rows that stay. Where those have expired that cannot be
 done, and it is said, window by window.
 """
@@ -20,9 +23,10 @@ from watchkeeper.domain.series import WindowKey
 from watchkeeper.domain.watched import WatchedModel
 from watchkeeper.domain.window import Window, floor_to
 from watchkeeper.errors import BadInput, Conflict
+from watchkeeper.loop.labelling import forget_in_requests
 from watchkeeper.loop.profiling import save_baseline
 from watchkeeper.loop.retention import coarsen_day
-from watchkeeper.loop.tick import LEASE, LEASE_FOR, tick
+from watchkeeper.loop.tick import LEASE, LEASE_FOR, judged_window, tick
 
 if TYPE_CHECKING:
     from watchkeeper.loop.watch import Watch
@@ -41,6 +45,7 @@ class Forgotten:
     outcomes: int = 0
     journal_rows: int = 0
     baseline_rows: int = 0
+    label_rows: int = 0
     rebuilt_windows: list[str] = field(default_factory=list)
     not_rebuildable: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
@@ -76,6 +81,8 @@ def forget(
         )
     if not ids and not where:
         raise BadInput("Nothing was named that should be forgotten.", "Give --id or --where.")
+    import pyarrow as pa
+
     lease = watch.ledger.leases.acquire(LEASE, watch.holder, LEASE_FOR, watch.clock())
     if lease is None:
         raise Conflict("Another process ticks just now, and both would write.", "Try again in a minute.")
@@ -87,11 +94,14 @@ def forget(
         for root in {watch.data, watch.path}:
             for path in journals(root, name):
                 done.journal_rows += forget_in_journal(path, wanted)
-        removed = watch.lake.forget(name, ids=wanted) if wanted else {"hours": []}
-        done.predictions, done.outcomes = removed.get("predictions", 0), removed.get("outcomes", 0)
         done.baseline_rows = _forget_in_baseline(watch, name, wanted)
-        keys = _windows_of(model, removed["hours"])
+        done.label_rows = forget_in_requests(watch, name, wanted, lease=lease)
+        hours = [hour for hour, _ in watch.lake.windows_of(name, pa.array(wanted, pa.string()))]
+        known = {s.key for s in watch.ledger.windows.windows(name, limit=1_000_000)}
+        keys = [key for key in _windows_of(model, hours) if key in known]
         watch.ledger.windows.mark_dirty(keys, reason="rows were forgotten", lease=lease)
+        removed = watch.lake.forget(name, ids=wanted) if wanted else {}
+        done.predictions, done.outcomes = removed.get("predictions", 0), removed.get("outcomes", 0)
         fact = Fact(
             kind="rows.forgotten",
             at=watch.clock(),
@@ -109,8 +119,13 @@ def forget(
     finally:
         watch.ledger.leases.release(lease)
     if keys:
+        began = watch.clock()
         done.problems += tick(watch, models=[name], judges=watch.judges).problems
         _rebuilt(watch, model, keys, done)
+        measured = [k.window for k in keys if k.window.label in done.rebuilt_windows]
+        judged = {judged_window(model, w) for w in measured} if not model.rows_per_window else set()
+        watch.ledger.measurements.drop_stale(name, sorted({*measured, *judged}), before=began)
+    watch.ledger.scrub()
     return done
 
 

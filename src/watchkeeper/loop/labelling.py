@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from watchkeeper.domain.fact import Document, Fact
+from watchkeeper.domain.fact import Document, Fact, Lease
 from watchkeeper.domain.schema import Task
 from watchkeeper.domain.watched import WatchedModel
 from watchkeeper.domain.window import Window
@@ -37,6 +37,7 @@ __all__ = [
     "LabelledEstimate",
     "estimate_from_labels",
     "export_request",
+    "forget_in_requests",
     "label_next",
     "read_labels",
     "requests",
@@ -82,6 +83,16 @@ class LabelRequest:
             "scores": list(self.scores),
             "guesses": {k: [mean, list(own)] for k, (mean, own) in self.guesses.items()},
         }
+
+    def without(self, ids: Collection[str]) -> LabelRequest:
+        """The same with these rows made nameless: nobody will label them, but they still count as drawn."""
+        keep = [i not in ids for i in self.ids]
+        return replace(
+            self,
+            ids=tuple(i if k else "" for i, k in zip(self.ids, keep)),
+            predictions=tuple(p if k else None for p, k in zip(self.predictions, keep)),
+            scores=tuple(s if k else None for s, k in zip(self.scores, keep)),
+        )
 
     @classmethod
     def of_document(cls, document: Document) -> LabelRequest:
@@ -207,6 +218,18 @@ def requests(watch: Watch, name: str) -> list[LabelRequest]:
     watch.model(name)
     found = watch.ledger.facts.documents(_KIND, model=name, limit=1_000, order="-key")
     return [LabelRequest.of_document(d) for d in found]
+
+
+def forget_in_requests(watch: Watch, name: str, ids: Collection[str], *, lease: Lease | None = None) -> int:
+    """Take what requests keep of these predictions out of the ledger; return of how many rows."""
+    wanted, gone = frozenset(ids), 0
+    for document in watch.ledger.facts.documents(_KIND, model=name, limit=1_000_000, order="-key"):
+        request = LabelRequest.of_document(document)
+        if here := len(wanted.intersection(request.ids)):
+            body = {**document.body, **request.without(wanted).to_body()}
+            watch.ledger.facts.append([], [replace(document, body=body)], lease=lease)
+            gone += here
+    return gone
 
 
 def export_request(request: LabelRequest, path: str | Path) -> Path:

@@ -189,6 +189,7 @@ class _Model:
             if not self._is_stored(state):
                 self._renew()
                 self._judge(state)
+        self._judge_by_age()
         if self.baseline is None and self.project.adopt_baseline(self.model, self.lease):
             self.baseline = self.project.baseline(self.model.name)
             return self.run()
@@ -265,6 +266,7 @@ class _Model:
                 final.append((measured_state, found.windows, mine))
             else:
                 judged.append(self._judged_key(state.key))
+        self._renew()  # the lake knows no leases: who lost it must not write there
         profiles = self.project.lake.profiles(self.model.name)
         profiles.put(parts, source="tick", sequence=profiles.sequence("tick") + 1)
         ledger = self.project.ledger
@@ -340,6 +342,20 @@ class _Model:
         return WindowKey(model=key.model, window=self.model.judged_window(key.window))
 
     # ---- judged windows ------------------------------------------------------------------------------
+
+    def _judge_by_age(self) -> None:
+        """Windows that wait for outcomes that never came: their time is over, so they are judged as they are."""
+        windows = self.project.ledger.windows
+        ripe = windows.windows(
+            self.model.name, immature_at=self.now - self.model.maturity.after, limit=1_000_000
+        )
+        parts = [s for s in ripe if self._is_stored(s) and not self._is_judged(s.key)]
+        if parts:
+            windows.done([replace(s, mature=True) for s in parts], lease=self.lease)
+        for state in ripe:
+            if state not in parts:
+                self._renew()
+                self._judge(state)
 
     def _judge(self, state: WindowState) -> None:
         """Merge a judged window from its stored ones, measure it, and hand it to the judges."""

@@ -93,7 +93,10 @@ def _engine(address: Any) -> Engine:
         @sqlalchemy.event.listens_for(engine, "connect")
         def _prepare(connection: Any, _record: Any) -> None:
             connection.isolation_level = None  # we say BEGIN ourselves, below
-            for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=30000", "cache_size=-32000"):
+            for pragma in (
+                "journal_mode=WAL", "synchronous=FULL", "busy_timeout=30000", "cache_size=-32000",
+                "secure_delete=ON",
+            ):  # fmt: skip
                 connection.execute(f"PRAGMA {pragma}")
 
         @sqlalchemy.event.listens_for(engine, "begin")
@@ -140,6 +143,21 @@ class SqlLedger:
     def close(self) -> None:
         """Give back connections."""
         self.engine.dispose()
+
+    def scrub(self) -> None:
+        """See `watchkeeper.ports.Ledger`."""
+        from contextlib import closing
+
+        with self._told(), closing(self.engine.raw_connection()) as connection:
+            if self.is_sqlite:
+                # Pages are wiped when they become free (secure_delete); the log still has them as they were.
+                connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                return
+            connection.driver_connection.autocommit = True
+            try:
+                connection.cursor().execute("VACUUM measurements, latest, rollups, series, documents")
+            finally:
+                connection.driver_connection.autocommit = False
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -390,11 +408,16 @@ class SqlMeasurements:
     def __init__(self, ledger: SqlLedger) -> None:
         self._ledger = ledger
         self._ids: dict[tuple[Any, ...], int] = {}
+        self._token: int | None = None
 
     def write(self, rows: Sequence[PlacedMeasurement], *, at: datetime, lease: Lease | None = None) -> int:
         """See `watchkeeper.ports.MeasurementStore`."""
         if not rows:
             return 0
+        if lease is not None and lease.token != self._token:
+            # Another holder came between; it may have removed series (see `drop_stale`).
+            self._ids.clear()
+            self._token = lease.token
         try:
             return self._write(rows, _us(at), lease)
         except BaseException:
@@ -674,6 +697,71 @@ class SqlMeasurements:
             ).rowcount
 
 
+    def drop_stale(self, model: str, windows: Sequence[Window], *, before: datetime) -> int:
+        """See `watchkeeper.ports.MeasurementStore`."""
+        from sqlalchemy import delete, exists, select
+
+        from watchkeeper.adapters.ledgers.tables import latest, measurements, rollups, series
+
+        self._ids.clear()
+        dropped, touched = 0, set()
+        with self._ledger.writing() as connection:
+            for window in windows:
+                start, length = _us(window.start), window.length // MICROSECOND
+                ids = select(series.c.id).where(series.c.model == model, series.c.length_us == length)
+                for table in (measurements, latest):
+                    gone = connection.execute(
+                        delete(table)
+                        .where(
+                            table.c.series_id.in_(ids),
+                            table.c.start_us == start,
+                            table.c.written_us < _us(before),
+                        )
+                        .returning(table.c.series_id)
+                    ).scalars()
+                    found = [(series_id, start) for series_id in gone]
+                    dropped += len(found) if table is measurements else 0
+                    touched.update(found)
+            days = {(series_id, start // DAY_US * DAY_US) for series_id, start in touched}
+            for series_id, day in days:
+                connection.execute(
+                    delete(rollups).where(rollups.c.series_id == series_id, rollups.c.day_us == day)
+                )
+            self._roll_up(connection, touched)
+            self._newest_again(connection, {series_id for series_id, _ in touched})
+            ids = [series_id for series_id in {s for s, _ in touched}]
+            for chunk in _chunks(ids, CHUNK):
+                left = [~exists().where(t.c.series_id == series.c.id) for t in (measurements, latest, rollups)]
+                connection.execute(delete(series).where(series.c.id.in_(chunk), *left))
+        return dropped
+
+    def _newest_again(self, connection: Connection, ids: set[int]) -> None:
+        """Series whose latest value was dropped show the one before it."""
+        from sqlalchemy import func, select
+
+        from watchkeeper.adapters.ledgers.tables import latest, measurements
+
+        names = [c.name for c in measurements.columns]
+        for chunk in _chunks(sorted(ids), CHUNK):
+            last = (
+                select(measurements.c.series_id, func.max(measurements.c.start_us).label("start_us"))
+                .where(measurements.c.series_id.in_(chunk))
+                .group_by(measurements.c.series_id)
+                .subquery()
+            )
+            rows = select(*(measurements.c[n] for n in names)).join(
+                last,
+                (measurements.c.series_id == last.c.series_id) & (measurements.c.start_us == last.c.start_us),
+            )
+            insert = self._ledger.insert(latest).from_select(names, rows)
+            connection.execute(
+                insert.on_conflict_do_update(
+                    index_elements=["series_id"],
+                    set_={n: insert.excluded[n] for n in names if n != "series_id"},
+                )
+            )
+
+
 class SqlWindows:
     """Which windows must be measured."""
 
@@ -756,7 +844,13 @@ class SqlWindows:
             connection.execute(statement, records)
 
     def windows(
-        self, model: str, *, start: datetime | None = None, end: datetime | None = None, limit: int = 10_000
+        self,
+        model: str,
+        *,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        immature_at: datetime | None = None,
+        limit: int = 10_000,
     ) -> list[WindowState]:
         """See `watchkeeper.ports.WindowStore`."""
         from sqlalchemy import select
@@ -768,6 +862,10 @@ class SqlWindows:
             query = query.where(windows.c.end_us > _us(start))
         if end is not None:
             query = query.where(windows.c.start_us < _us(end))
+        if immature_at is not None:
+            query = query.where(
+                windows.c.mature == 0, windows.c.generation > 0, windows.c.end_us <= _us(immature_at)
+            )
         query = query.order_by(windows.c.start_us, windows.c.version, windows.c.segment).limit(limit)
         with self._ledger.reading() as connection:
             return [_window_state(row) for row in connection.execute(query)]
