@@ -1,11 +1,12 @@
 """The ledger with a year of hourly windows x 50 columns x 5 segments: one chart under 20 ms, all latest under 100 ms.
 
-Run:  python -m benchmarks.bench_ledger
+Run:  python -m benchmarks.bench_ledger [--quick]
 """
 
 from __future__ import annotations
 
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from benchmarks.results import keep, machine, show
 from watchkeeper.adapters.ledgers.sql import open_ledger
 from watchkeeper.domain.measurement import Measurement
 from watchkeeper.domain.series import PlacedMeasurement, WindowKey
@@ -57,23 +59,39 @@ def median_ms(call: Callable[[], Any], times: int = 21) -> float:
 
 def main() -> None:
     """Fill a SQLite ledger, then time the reads that pages make."""
+    quick, on = "--quick" in sys.argv, machine()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "ledger.db"
         ledger = open_ledger(path)
         begun = time.perf_counter()
-        written = fill(ledger)
+        written = fill(ledger, hours=730 if quick else 8760)
         spent = time.perf_counter() - begun
-        print(f"written             {written:>12,} measurements, {written / spent:,.0f} a second")
-        print(f"size                {path.stat().st_size / 1e6:>12,.0f} MB")
-        chart = median_ms(
-            lambda: ledger.measurements.series("m", "psi", subject="c7", segment="s3", buckets=400)
-        )
-        raw = median_ms(lambda: ledger.measurements.series("m", "psi", subject="c7", segment="s3"))
-        latest = median_ms(lambda: ledger.measurements.latest(model="m"))
-        print(f"a year, 400 buckets {chart:>12.1f} ms   (promise: under 20)")
-        print(f"a year, raw         {raw:>12.1f} ms")
-        print(f"latest of all       {latest:>12.1f} ms   (promise: under 100)")
+        size = path.stat().st_size
+        store = ledger.measurements
+        reads = {
+            "one series over the year, 400 buckets": (
+                lambda: store.series("m", "psi", subject="c7", segment="s3", buckets=400),
+                "under 20",
+            ),
+            "one series over the year, every window": (
+                lambda: store.series("m", "psi", subject="c7", segment="s3"),
+                "",
+            ),
+            "the latest value of every series": (lambda: store.latest(model="m"), "under 100"),
+        }
+        found = {name: median_ms(call) for name, (call, _) in reads.items()}
         ledger.close()
+    show(
+        f"A ledger of {written:,} measurements ({size / 1e6:,.0f} MB, written at {written / spent:,.0f} a second)",
+        ["read", "ms", "promised"],
+        [[name, f"{found[name]:.1f}", promised] for name, (_, promised) in reads.items()],
+    )
+    if not quick:
+        keep(
+            "ledger",
+            {"ms": found, "written": written, "written_per_s": written / spent, "bytes": size},
+            on=on,
+        )
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ Run:  python -m benchmarks.bench_watch [--quick]
 from __future__ import annotations
 
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -24,6 +23,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
 
+from benchmarks.jobs.measured import peak_mb
 from benchmarks.results import keep, machine, show
 
 T0 = datetime(2026, 3, 1, tzinfo=UTC)
@@ -153,8 +153,7 @@ def tick_only(folder: str) -> None:
         done = watch.tick()
         spent = time.perf_counter() - begun
     assert (done.stored_windows, done.problems) == (1, []), done
-    mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"tick_s": spent, "peak_mb": mb}))
+    print(json.dumps({"tick_s": spent, "peak_mb": peak_mb()}))
 
 
 def main() -> None:

@@ -1,14 +1,18 @@
 """Old things are kept smaller, or not at all, and what is merged from them still says the same."""
 
+import contextlib
+import zlib
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from watchkeeper.capture.journal import journals
 from watchkeeper.capture.recorder import Recorder
 from watchkeeper.domain.window import Window
 from watchkeeper.loop.forget import forget
+from watchkeeper.loop.labelling import label_next, requests
 from watchkeeper.loop.profiling import baseline, load_baseline, save_baseline
 from watchkeeper.loop.retention import maintain
 from watchkeeper.testing.clock import FakeClock
@@ -35,7 +39,7 @@ def table(n, seed, days=3, prefix="r"):
 @pytest.fixture
 def watch(tmp_path):
     (tmp_path / "watchkeeper.toml").write_text(
-        '[models.m]\ntask = "binary"\nbaseline = "m.wkb"\n[models.m.retention]\nrows = "100d"\nfull_profiles = "10d"\n'
+        '[models.m]\ntask = "binary"\nbaseline = "m.wkb"\nsegments = ["plan"]\n[models.m.retention]\nrows = "100d"\nfull_profiles = "10d"\n'
         'measurements = "200d"\n'
     )
     save_baseline(baseline(table(3000, 1, prefix="r"), roles={"at": "time"}), tmp_path / "m.wkb")
@@ -111,31 +115,95 @@ def test_upkeep_is_done_at_most_every_ten_minutes(watch):
     assert watch.ledger.facts.document("upkeep", "m").updated_at > first
 
 
+def texts_in(path):
+    """Everything that a file says: its bytes, and what is packed in them."""
+    yield path.read_bytes()
+    if path.suffix == ".parquet":
+        yield str(pq.ParquetFile(path).read().to_pydict()).encode()
+    if path.suffix == ".db":
+        raw = path.read_bytes()
+        for at in [i for i in range(len(raw) - 2) if raw[i : i + 2] == b"\x78\x01"]:  # where zlib may begin
+            with contextlib.suppress(zlib.error):
+                yield zlib.decompressobj().decompress(raw[at:])
+
+
+def traces(folder, *words):
+    return sorted(
+        {
+            (path.relative_to(folder).parts[-1], word)
+            for path in folder.rglob("*")
+            if path.is_file()
+            for text in texts_in(path)
+            for word in words
+            if word.encode() in text
+        }
+    )
+
+
+SECRET, GONE = "find-me-nowhere", "gone-1"
+
+
 def test_what_is_forgotten_is_in_no_file_and_in_no_number(watch, tmp_path):
+    """Also not in free pages of journals, logs of databases, packed blobs, statistics of files, or names of segments."""
     with Recorder("m", "1", path=watch.data) as recorder:
-        recorder.record({"x": 3.0, "secret": "find-me-nowhere"}, 1, score=0.9, id="gone-1", at=T0 + HOUR)
-        recorder.record({"x": 3.0}, 1, score=0.9, id="stays-1", at=T0 + HOUR)
-        recorder.outcome("gone-1", 1)
+        for i in range(200):  # enough that a flush is packed
+            recorder.record({"x": 1.0, "plan": "basic"}, 1, score=0.5, id=f"stays-{i}", at=T0 + HOUR)
+        recorder.record({"x": 3.0, "plan": SECRET}, 1, score=0.9, id=GONE, at=T0 + HOUR)
+        recorder.outcome(GONE, 1)
+    assert traces(watch.data, SECRET, GONE) == [("journal-000.db", SECRET), ("journal-000.db", GONE)]
     watch.tick()
+    assert ("journal-000.db", GONE) not in traces(watch.data, GONE), "drained, and wiped from its free pages"
     with Recorder("m", "1", path=watch.data) as recorder:
-        recorder.record({"x": 3.0, "secret": "find-me-nowhere"}, 1, score=0.9, id="gone-1", at=T0 + 2 * HOUR)
+        recorder.record({"x": 3.0, "plan": SECRET}, 1, score=0.9, id=GONE, at=T0 + 2 * HOUR)
+    assert label_next(watch, "m", budget=150).ids.count(GONE) in (0, 1)
+    watch.clock.advance(timedelta(minutes=1))
     sample = load_baseline(tmp_path / "m.wkb").sample
-    assert sample is not None
-    done = forget(watch, "m", ids=["gone-1", "r7"], actor="test")
+    segments = set(watch.measurements("m")["segment"].to_pylist())
+    assert {"plan=basic", f"plan={SECRET}"} <= segments
+    assert {place for place, _ in traces(watch.data, SECRET)} & {"ledger.db", "ledger.db-wal"}
+
+    done = forget(watch, "m", ids=[GONE, "r7"], actor="test")
+
     assert (done.predictions, done.outcomes, done.baseline_rows) == (2, 2, 1)
-    assert done.problems == []
-    assert done.not_rebuildable == []
-    assert merged(watch).rows == 2000
+    assert (done.problems, done.not_rebuildable) == ([], [])
+    assert traces(watch.data, SECRET, GONE) == []
+    assert merged(watch).rows == 2000 + 201 - 2
+    assert set(watch.measurements("m")["segment"].to_pylist()) == segments - {f"plan={SECRET}"}
     assert load_baseline(tmp_path / "m.wkb").sample.size == sample.size - 1
     assert len(journals(watch.data, "m")) >= 1
-    for path in watch.data.rglob("*"):
-        if path.is_file():
-            raw = path.read_bytes()
-            assert b"find-me-nowhere" not in raw, path
-            assert b"gone-1" not in raw, path
     facts = watch.ledger.facts.facts(kinds=["rows.forgotten"])
     assert [f.body["predictions"] for f in facts] == [2]
-    assert "gone-1" not in str(facts)
+    assert GONE not in str(facts)
+
+
+def test_a_request_for_labels_keeps_nothing_of_who_is_forgotten(watch):
+    with Recorder("m", "1", path=watch.data) as recorder:
+        for i in range(30):
+            recorder.record({"x": 1.0}, 1, score=0.5, id=f"open-{i}", at=T0 + 50 * HOUR)
+    watch.tick()
+    asked = label_next(watch, "m", budget=10)
+    assert forget(watch, "m", ids=[asked.ids[3]], actor="test").label_rows == 1
+    (kept,) = requests(watch, "m")
+    assert [i for i in asked.ids if i not in kept.ids] == [asked.ids[3]]
+    assert (kept.ids[3], kept.predictions[3], kept.scores[3]) == ("", None, None)
+    assert kept.probabilities == asked.probabilities
+    assert traces(watch.data, asked.ids[3]) == []
+
+
+@pytest.mark.parametrize("step", ["_hours_of", "_clean"])
+def test_forgetting_that_was_cut_short_is_finished_by_forgetting_again(watch, monkeypatch, step):
+    monkeypatch.setattr(type(watch.lake), step, broken)
+    with pytest.raises(RuntimeError, match="the power went"):
+        forget(watch, "m", ids=["r7"], actor="test")
+    monkeypatch.undo()
+    done = forget(watch, "m", ids=["r7"], actor="test")
+    assert done.rebuilt_windows, "its window was marked before the rows went"
+    assert merged(watch).rows == 1999
+    assert traces(watch.data / "lake", "r7'") == []
+
+
+def broken(*_, **__):
+    raise RuntimeError("the power went")
 
 
 def test_a_window_whose_rows_have_expired_says_that_it_cannot_be_rebuilt(watch):

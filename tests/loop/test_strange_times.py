@@ -75,6 +75,9 @@ def test_a_clock_that_is_behind_opens_a_window_that_was_measured(tmp_path):
         ("America/New_York", datetime(2026, 11, 1, 18, tzinfo=UTC), 25),
         ("UTC", datetime(2026, 3, 29, 12, tzinfo=UTC), 24),
         ("Asia/Kolkata", datetime(2026, 3, 29, 12, tzinfo=UTC), 24),
+        ("Asia/Kathmandu", datetime(2026, 3, 29, 12, tzinfo=UTC), 24),
+        ("Australia/Lord_Howe", datetime(2026, 4, 5, 2, tzinfo=UTC), 24.5),
+        ("Australia/Lord_Howe", datetime(2026, 10, 4, 2, tzinfo=UTC), 23.5),
     ],
 )
 def test_every_row_of_a_local_day_is_in_its_window_and_no_other(tmp_path, zone, day, hours):
@@ -82,7 +85,7 @@ def test_every_row_of_a_local_day_is_in_its_window_and_no_other(tmp_path, zone, 
 
     A zone whose days do not begin on the hour needs windows that divide its offset.
     """
-    cadence = "30m" if zone == "Asia/Kolkata" else "1h"
+    cadence = {"Asia/Kolkata": "30m", "Australia/Lord_Howe": "30m", "Asia/Kathmandu": "15m"}.get(zone, "1h")
     text = f'[models.m]\ntimezone = "{zone}"\ncadence = "{cadence}"\n'
     with project(tmp_path, text, day + 3 * DAY) as watch:
         start = floor_to(day, DAY) - DAY

@@ -143,6 +143,25 @@ def test_a_window_says_how_many_outcomes_it_has_and_matures(project):
     assert values(watch, "outcome_coverage") == [1.0]
 
 
+def test_a_window_whose_outcomes_never_come_is_judged_when_its_time_is_over(project):
+    watch, clock = project
+    rows, heard = frame(1000), []
+    watch.judges = (lambda _w, _m, key, _s, _p, mature, _l: heard.append((key.window.length, mature)),)
+    record(watch, rows)
+    tell(watch, rows[:500])
+    clock.advance(DAY)
+    watch.tick()
+    clock.advance(2 * DAY)
+    watch.tick()
+    assert heard == [(DAY, False)]
+    clock.advance(DAY)  # three days after the end of the window, and nothing came in
+    done = watch.tick()
+    assert (done.stored_windows, done.judged_windows) == (0, 1), "no rows are read again"
+    assert heard == [(DAY, False), (DAY, True)]
+    assert all(s.mature for s in watch.ledger.windows.windows("m"))
+    assert watch.tick().judged_windows == 0, "once"
+
+
 def test_versions_are_measured_apart_and_together(project):
     watch, clock = project
     old, new = frame(400, seed=3), frame(600, seed=4)

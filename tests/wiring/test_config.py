@@ -19,6 +19,9 @@ FAULTS = {
     '[[routes]]\nchannels = []\ngrup_wait = "1s"': "line 3, routes.0.grup_wait: there is no such key. Did you mean 'group_wait'?",
     '[models."a b"]\ntask = "binary"': "the model name 'a b' must be letters",
     '[models.a]\ncadence = "7h"': "a whole number of windows must make a day",
+    '[models.a]\ntimezone = "Asia/Kolkata"': 'days of Asia/Kolkata are merges of windows of UTC, so its windows must be shorter: cadence = "30m"',
+    '[models.a]\ntimezone = "Asia/Kathmandu"\ncadence = "30m"': 'cadence = "15m"',
+    '[models.a]\ntimezone = "Europe/Berlin"\ncadence = "1d"': 'cadence = "1h"',
     "[models.a\n": "is not valid TOML",
 }
 

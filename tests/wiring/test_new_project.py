@@ -2,6 +2,7 @@
 
 import re
 import typing
+from datetime import timedelta
 from pathlib import Path
 from types import UnionType
 
@@ -16,6 +17,12 @@ from watchkeeper.wiring.new_project import config_text, make_project
 def uncommented(text: str) -> str:
     line = re.compile(r'# (?=\[|"?[a-z_:]+"? = )')
     return "\n".join(line.sub("", part, count=1) if line.match(part) else part for part in text.splitlines())
+
+
+@pytest.mark.parametrize(("zone", "cadence"), [("Europe/Berlin", 60), ("Asia/Kolkata", 30), ("Asia/Kathmandu", 15)])
+def test_its_windows_fit_the_days_of_its_zone(zone, cadence):
+    config = parse_config(config_text(project="p", model="m", timezone=zone))
+    assert config.models["m"].cadence == timedelta(minutes=cadence)
 
 
 @pytest.mark.parametrize(

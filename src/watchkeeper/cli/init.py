@@ -40,7 +40,7 @@ a first check."""
 @click.option("--role", "roles", multiple=True, metavar="COLUMN=ROLE", help="What part a column plays.")
 @click.option("--segments", help="Columns to measure by, separated by commas; a+b crosses two.")
 @click.option("--timezone", default="UTC", show_default=True, help="Days are days of this zone.")
-@click.option("--cadence", default="1h", show_default=True, help="Length of a stored window.")
+@click.option("--cadence", help="Length of a stored window (1h, or shorter where the zone needs it).")
 @click.option("--replace", is_flag=True, help="Overwrite the project file that is there.")
 @json_option
 def init(
@@ -52,7 +52,7 @@ def init(
     roles: tuple[str, ...],
     segments: str | None,
     timezone: str,
-    cadence: str,
+    cadence: str | None,
     replace: bool,
     as_json: bool,
 ) -> None:

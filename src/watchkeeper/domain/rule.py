@@ -200,6 +200,19 @@ def duration_of(text: object) -> timedelta:
     return timedelta(seconds=float(found[1]) * _UNITS[found[2]])
 
 
+def duration_text(length: timedelta) -> str:
+    """Write a duration so that `duration_of` reads it.
+
+    >>> duration_text(timedelta(minutes=90)), duration_text(timedelta(days=14))
+    ('90m', '2w')
+    """
+    seconds = length.total_seconds()
+    for unit, size in sorted(_UNITS.items(), key=lambda pair: -pair[1]):
+        if seconds and seconds % size == 0:
+            return f"{seconds / size:g}{unit}"
+    return f"{seconds:g}s"
+
+
 def duration_words(length: timedelta) -> str:
     """Say a duration as a person would.
 

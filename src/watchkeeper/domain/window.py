@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
-from watchkeeper.errors import BadInput
+from watchkeeper.errors import BadInput, nearest
 
-__all__ = ["Window", "day_of", "floor_to"]
+__all__ = ["Window", "day_of", "day_step", "floor_to"]
+
+_ZONE_YEARS = range(2010, 2038)
+"""Years whose days a zone's windows must fit: those of which anybody still has rows, and those to come."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -74,3 +78,24 @@ def day_of(at: datetime, timezone: str) -> Window:
     day = at.astimezone(zone).date()
     start, end = (datetime.combine(d, time.min, tzinfo=zone) for d in (day, day + timedelta(days=1)))
     return Window(start, end)
+
+
+def day_step(timezone: str) -> timedelta:
+    """The longest window of UTC of which every day of *timezone* is a whole number.
+
+    >>> day_step("Europe/Berlin"), day_step("Asia/Kolkata"), day_step("UTC")
+    (datetime.timedelta(seconds=3600), datetime.timedelta(seconds=1800), datetime.timedelta(days=1))
+
+    Raises
+    ------
+    BadInput
+        there is no such zone.
+    """
+    try:
+        zone = ZoneInfo(timezone)
+    except (KeyError, ValueError, OSError):
+        hint = nearest(timezone, available_timezones())
+        raise BadInput(f"There is no time zone {timezone!r}.{hint}", 'Write it as "Europe/Berlin".') from None
+    moments = (datetime(year, month, 1, tzinfo=UTC) for year in _ZONE_YEARS for month in range(1, 13))
+    offsets = {int((at.astimezone(zone).utcoffset() or timedelta()).total_seconds()) for at in moments}
+    return timedelta(seconds=math.gcd(86_400, *offsets))

@@ -1,7 +1,7 @@
 """Forgetting rows for good: journals, tables, old file versions, the baseline's sample, and profiles made of them.
 
-The order makes a crash harmless: windows are marked first, and the predictions, by which the rest is found, go last,
-so forgetting again finishes what was begun.
+The order makes a crash harmless: windows are marked first, outcomes go before the predictions by which a condition
+finds them, and the index of ids goes last, so forgetting again finishes what was begun.
 
 Aggregates that a row once went into are made anew from the rows that stay. Where those have expired that cannot be
 done, and it is said, window by window.
@@ -118,9 +118,9 @@ def forget(
         watch.ledger.facts.append([fact], lease=lease)
     finally:
         watch.ledger.leases.release(lease)
+    began = watch.clock()
+    done.problems += tick(watch, models=[name], judges=watch.judges).problems
     if keys:
-        began = watch.clock()
-        done.problems += tick(watch, models=[name], judges=watch.judges).problems
         _rebuilt(watch, model, keys, done)
         measured = [k.window for k in keys if k.window.label in done.rebuilt_windows]
         judged = {judged_window(model, w) for w in measured} if not model.rows_per_window else set()

@@ -25,8 +25,10 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from watchkeeper.domain.rule import duration_text
 from watchkeeper.domain.schema import Kind, Role, Task
 from watchkeeper.domain.watched import Maturity, Retention, TableColumns, TableSource, WatchedModel
+from watchkeeper.domain.window import day_step
 from watchkeeper.errors import BadConfig, BadInput, nearest
 
 if TYPE_CHECKING:
@@ -210,6 +212,13 @@ class ModelTable(_Table):
             )
         if self.judge_every % self.cadence:
             raise PydanticCustomError("cadence", "judge_every must be a whole number of cadence windows")
+        step = day_step(self.timezone)
+        if self.judge_every == timedelta(days=1) and step % self.cadence:
+            raise PydanticCustomError(
+                "cadence",
+                'days of {zone} are merges of windows of UTC, so its windows must be shorter: cadence = "{step}"',
+                {"zone": self.timezone, "step": duration_text(step)},
+            )
         return self
 
     def watched(self, name: str) -> WatchedModel:

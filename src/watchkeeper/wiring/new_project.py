@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 
+from watchkeeper.domain.rule import duration_text
+from watchkeeper.domain.window import day_step
 from watchkeeper.errors import Conflict
 from watchkeeper.wiring.config import FILE_NAME, json_schema, parse_config
 
@@ -48,7 +51,7 @@ def config_text(
     task: str | None = None,
     positive: str | None = None,
     baseline: str | None = None,
-    cadence: str = "1h",
+    cadence: str | None = None,
     timezone: str = "UTC",
     segments: Sequence[Sequence[str]] = (),
 ) -> str:
@@ -58,6 +61,7 @@ def config_text(
     task = "binary"
     """
     name = model or "churn"
+    cadence = cadence or duration_text(min(timedelta(hours=1), day_step(timezone)))
     off = "" if model else "# "
     listed = ", ".join(_word(s[0]) if len(s) == 1 else f"[{', '.join(map(_word, s))}]" for s in segments)
     lines = [

@@ -356,7 +356,6 @@ class DeltaLake:
             ids = list(dict.fromkeys([*ids, *(self._ids_where(model, where) if where else ())]))
             hours = sorted(self._hours_of(model, ids))
             counts: dict[str, int] = {}
-            self._forget_places(model, ids)
             for table in ("outcomes", "predictions"):  # a condition finds its rows by the predictions
                 handle = self._handle(model, table)
                 if handle is None:
@@ -366,6 +365,7 @@ class DeltaLake:
                     result = handle.delete(f"wk_id IN ({', '.join(map(_text, chunk))})")
                     counts[table] += int(result.get("num_deleted_rows") or 0)
                 self._clean(handle)
+            self._forget_places(model, ids)  # last: it tells which windows ids belong to, should this be done again
             return {"ids": ids, "hours": hours, **counts}
 
     def matching(self, model: str, *, ids: Sequence[str] = (), where: str | None = None) -> list[str]:

@@ -572,8 +572,14 @@ class SqlMeasurements:
             ).where(*where)
             if buckets is None:
                 return _series_table(connection.execute(plain.order_by(m.c.start_us)).all(), False, length_us)
+            # Each of these ends early by the key; together in one SELECT they would read the whole series.
+            some = select(m.c.start_us).where(*where).limit(buckets + 1).subquery()
             first, last, count = connection.execute(
-                select(func.min(m.c.start_us), func.max(m.c.start_us), func.count()).where(*where)
+                select(
+                    select(func.min(m.c.start_us)).where(*where).scalar_subquery(),
+                    select(func.max(m.c.start_us)).where(*where).scalar_subquery(),
+                    select(func.count()).select_from(some).scalar_subquery(),
+                )
             ).one()
             if not count:
                 return _series_table([], True, length_us)

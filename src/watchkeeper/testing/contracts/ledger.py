@@ -207,6 +207,25 @@ class LedgerContract:
         assert ledger.measurements.delete("m", before=T0 + 24 * HOUR) == 24
         assert ledger.measurements.series("m", "psi", subject="age")["value"].to_pylist()[0] == 24.0
 
+    def test_what_a_window_said_before_it_was_measured_again_can_be_dropped_with_its_name(self, ledger):
+        rows = [_placed(h, float(h), segment=s) for h in range(2) for s in ("plan=a", "plan=secret")]
+        rows += [_placed(1, 7.0, segment="plan=once")]
+        ledger.measurements.write(rows, at=T0)
+        ledger.measurements.write([_placed(1, 9.0, segment="plan=a")], at=T0 + HOUR)
+        window = _key(1).window
+        assert ledger.measurements.drop_stale("m", [window], before=T0 + HOUR) == 2
+        ledger.scrub()
+        table = ledger.measurements.table("m").to_pylist()
+        assert {(r["segment"], r["value"]) for r in table} == {
+            ("plan=a", 0.0), ("plan=a", 9.0), ("plan=secret", 0.0),
+        }  # fmt: skip
+        latest = {r["segment"]: r["value"] for r in ledger.measurements.latest(model="m").to_pylist()}
+        assert latest == {"plan=a": 9.0, "plan=secret": 0.0}, "the value before it is the latest now"
+        ledger.measurements.write([_placed(2, 5.0, segment="plan=once")], at=T0 + 2 * HOUR)
+        assert ledger.measurements.series("m", "psi", subject="age", segment="plan=once")[
+            "value"
+        ].to_pylist() == [5.0]
+
     # ---- windows ----
 
     def test_a_dirty_window_is_clean_once_it_is_done(self, ledger):
@@ -241,6 +260,14 @@ class LedgerContract:
         assert len(ledger.windows.dirty(before=T0 + 3 * HOUR)) == 3
         assert len(ledger.windows.dirty(limit=2)) == 2
         assert len(ledger.windows.windows("m", start=T0 + HOUR, end=T0 + 3 * HOUR)) == 2
+
+    def test_measured_windows_that_are_not_mature_are_found_by_their_end(self, ledger):
+        states = [
+            WindowState(key=_key(h), rows=1, mature=h == 0, generation=0 if h == 1 else 1) for h in range(5)
+        ]
+        ledger.windows.done(states)
+        found = ledger.windows.windows("m", immature_at=T0 + 4 * HOUR)
+        assert [s.key for s in found] == [_key(2), _key(3)]
 
     # ---- leases ----
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from starlette.requests import Request
 
+from watchkeeper.domain.rule import duration_text
 from watchkeeper.errors import BadInput, WatchkeeperError
 from watchkeeper.web.dashboard.filters import pager
 from watchkeeper.web.dashboard.frame import Page, Room
@@ -96,7 +97,7 @@ def _keys(table: Any) -> list[dict[str, Any]]:
 
 def _said(name: str, value: Any) -> str:
     if isinstance(value, timedelta):
-        return _duration(value)
+        return duration_text(value)
     if value is None or value == "":
         return "not set"
     if isinstance(value, bool):
@@ -108,14 +109,6 @@ def _said(name: str, value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return ", ".join(_said(name, v) for v in value) or "none"
     return _safe(name, str(getattr(value, "value", value)))
-
-
-def _duration(value: timedelta) -> str:
-    seconds = value.total_seconds()
-    for size, unit in ((604800, "w"), (86400, "d"), (3600, "h"), (60, "m")):
-        if seconds and seconds % size == 0:
-            return f"{seconds / size:g}{unit}"
-    return f"{seconds:g}s"
 
 
 def _safe(key: str, text: str) -> str:
