@@ -19,7 +19,9 @@ def uncommented(text: str) -> str:
     return "\n".join(line.sub("", part, count=1) if line.match(part) else part for part in text.splitlines())
 
 
-@pytest.mark.parametrize(("zone", "cadence"), [("Europe/Berlin", 60), ("Asia/Kolkata", 30), ("Asia/Kathmandu", 15)])
+@pytest.mark.parametrize(
+    ("zone", "cadence"), [("Europe/Berlin", 60), ("Asia/Kolkata", 30), ("Asia/Kathmandu", 15)]
+)
 def test_its_windows_fit_the_days_of_its_zone(zone, cadence):
     config = parse_config(config_text(project="p", model="m", timezone=zone))
     assert config.models["m"].cadence == timedelta(minutes=cadence)

@@ -1,16 +1,21 @@
 """The lake keeps what it acknowledged, once, in types that hold it, and forgets for good when asked."""
 
+import io
 import uuid
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from watchkeeper.adapters.lakes.delta import open_lake
 from watchkeeper.adapters.lakes.fitting import fit
+from watchkeeper.capture.recorder import Recorder
 from watchkeeper.domain.window import Window
 from watchkeeper.errors import BadInput, StoreUnavailable
+from watchkeeper.loop.forget import forget
+from watchkeeper.testing.clock import FakeClock
+from watchkeeper.wiring import open_project
 
 T0 = datetime(2026, 3, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -54,9 +59,59 @@ def rows_of(lake, window=DAY, **rest):
     return sorted(pa.Table.from_batches(batches).to_pylist(), key=lambda r: r["wk_id"]) if batches else []
 
 
+def said(name, raw):
+    """What a file says: its bytes, and what is packed in them."""
+    text = raw.decode("latin-1")
+    return text + str(pq.read_table(io.BytesIO(raw)).to_pydict()) if name.endswith(".parquet") else text
+
+
+class Folder:
+    """A lake in a folder."""
+
+    def __init__(self, path):
+        self.path = path / "lake"
+
+    def lake(self):
+        return open_lake(self.path)
+
+    def files(self):
+        return {str(f.relative_to(self.path)): f.read_bytes() for f in self.path.rglob("*") if f.is_file()}
+
+
+class Bucket:
+    """A lake in an object store that speaks S3."""
+
+    def __init__(self, server):
+        self.server, self.bucket = server, server.new_bucket()
+
+    @property
+    def options(self):
+        return {
+            "aws_endpoint_url": self.server.url,
+            "aws_access_key_id": self.server.access_key,
+            "aws_secret_access_key": self.server.secret_key,
+            "aws_region": self.server.region,
+            "aws_allow_http": "true",
+        }
+
+    def lake(self):
+        return open_lake(f"s3://{self.bucket}/lake", options=self.options)
+
+    def files(self):
+        client = self.server.client()
+        pages = client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket)
+        keys = [found["Key"] for page in pages for found in page.get("Contents", ())]
+        return {key: client.get_object(Bucket=self.bucket, Key=key)["Body"].read() for key in keys}
+
+
+@pytest.fixture(params=["folder", pytest.param("s3", marks=pytest.mark.server)])
+def place(request, tmp_path):
+    return Folder(tmp_path) if request.param == "folder" else Bucket(request.getfixturevalue("s3_server"))
+
+
 @pytest.fixture
-def lake(tmp_path):
-    return open_lake(tmp_path / "lake")
+def lake(place):
+    return place.lake()
 
 
 class TestExactlyOnce:
@@ -67,8 +122,8 @@ class TestExactlyOnce:
         assert lake.drained("m", "predictions", "j1") == 7
         assert len(rows_of(lake)) == 4
 
-    def test_a_fresh_handle_knows_what_another_one_wrote(self, lake, tmp_path):
-        other = open_lake(tmp_path / "lake")
+    def test_a_fresh_handle_knows_what_another_one_wrote(self, lake, place):
+        other = place.lake()
         assert other.append("m", "predictions", predictions(), source="j1", sequence=1) == 4
         assert lake.append("m", "predictions", predictions(), source="j1", sequence=1) == 0
         assert other.append("m", "predictions", predictions(start=4), source="j1", sequence=2) == 4
@@ -217,15 +272,15 @@ class TestProfiles:
 
 
 class TestUpkeep:
-    def test_compaction_keeps_every_row_and_leaves_few_files(self, lake, tmp_path):
+    def test_compaction_keeps_every_row_and_leaves_few_files(self, lake, place):
         for i in range(20):
             lake.append("m", "predictions", predictions(3, start=3 * i), source="j", sequence=i + 1)
         before = rows_of(lake)
         lake.maintain("m", T0)
         assert rows_of(lake) == before
-        assert len(list(Path(tmp_path).rglob("predictions/wk_day=*/*.parquet"))) == 1
+        assert sum("predictions/wk_day=" in name for name in place.files()) == 1
         assert lake.drained("m", "predictions", "j") == 20
-        assert open_lake(tmp_path / "lake").drained("m", "predictions", "j") == 20
+        assert place.lake().drained("m", "predictions", "j") == 20
 
     def test_rows_past_their_time_go_by_whole_days(self, lake):
         lake.append("m", "predictions", predictions(2), source="j", sequence=1)
@@ -233,16 +288,16 @@ class TestUpkeep:
         lake.maintain("m", T0 + 241 * HOUR, keep=timedelta(days=5))
         assert lake.days("m") == ["2026-03-11"]
 
-    def test_what_is_forgotten_is_nowhere_in_the_files(self, lake, tmp_path):
+    def test_what_is_forgotten_is_nowhere_in_the_files(self, lake, place):
         rows = predictions(3, secret=["keep me", "forget-this-value", "keep me"])
         lake.append("m", "predictions", rows, source="j", sequence=1)
         lake.append("m", "outcomes", outcomes(["p1"], [1.0]), source="j", sequence=1)
         told = lake.forget("m", ids=["p1"])
         assert (told["predictions"], told["outcomes"], told["hours"]) == (1, 1, [T0])
         assert [r["wk_id"] for r in rows_of(lake)] == ["p0", "p2"]
-        left = b"".join(f.read_bytes() for f in Path(tmp_path).rglob("*") if f.is_file())
-        assert b"forget-this-value" not in left
-        assert b"keep me" in left, "the search would have found it"
+        left = "".join(said(name, raw) for name, raw in place.files().items())
+        assert "forget-this-value" not in left
+        assert "keep me" in left, "the search would have found it"
 
     def test_rows_can_be_forgotten_by_a_condition(self, lake):
         lake.append("m", "predictions", predictions(6), source="j", sequence=1)
@@ -261,23 +316,35 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path):
 
 
 @pytest.mark.server
-def test_the_same_tables_in_an_object_store(s3_server):
-    bucket = s3_server.new_bucket()
-    options = {
-        "aws_endpoint_url": s3_server.url,
-        "aws_access_key_id": s3_server.access_key,
-        "aws_secret_access_key": s3_server.secret_key,
-        "aws_region": s3_server.region,
-        "aws_allow_http": "true",
-    }
-    lake = open_lake(f"s3://{bucket}/lake", options=options)
-    lake.append("m", "predictions", predictions(12), source="j", sequence=1)
-    assert lake.append("m", "predictions", predictions(12), source="j", sequence=1) == 0
-    lake.append("m", "outcomes", outcomes(["p1", "p3"], [1.0, 0.0]), source="j", sequence=1)
-    rows = rows_of(lake, Window(T0, T0 + HOUR))
-    assert [r["wk_actual"] for r in rows] == [None, 1.0, None, 0.0, None, None]
-    assert lake.forget("m", ids=["p1"])["predictions"] == 1
-    assert len(rows_of(lake)) == 11
+def test_a_project_whose_lake_is_in_an_object_store(s3_server, tmp_path, monkeypatch):
+    """Recorded, drained, measured, compacted and forgotten there; nothing of it lies in the project's folder."""
+    store = Bucket(s3_server)
+    monkeypatch.setenv("WK_TEST_S3_SECRET", s3_server.secret_key)
+    options = store.options | {"aws_secret_access_key": "env:WK_TEST_S3_SECRET"}
+    listed = "\n".join(f'{name} = "{value}"' for name, value in options.items())
+    (tmp_path / "watchkeeper.toml").write_text(
+        f'[lake]\npath = "s3://{store.bucket}/watch"\n[lake.options]\n{listed}\n[models.m]\ntask = "binary"\n'
+    )
+    with open_project(tmp_path, clock=FakeClock(T0 + timedelta(days=2))) as watch:
+        for hour in range(20):
+            with Recorder("m", "1", path=watch.data) as recorder:
+                at = T0 + hour * HOUR
+                recorder.record({"x": 1.0, "name": f"secret-{hour}"}, 1, score=0.8, id=f"p{hour}", at=at)
+                recorder.outcome(f"p{hour}", hour % 4 != 0)
+            assert watch.tick().to_dict()["problems"] == []
+            watch.clock.advance(timedelta(minutes=11))  # upkeep is due each time
+        day = {"start": T0, "end": T0 + HOUR, "length": timedelta(days=1)}
+        assert watch.ledger.measurements.series("m", "accuracy", **day)["value"].to_pylist() == [0.75]
+        assert len(watch.windows("m", DAY)) == 20
+        predictions = [n for n in store.files() if "m/predictions/wk_day=" in n]
+        assert len(predictions) < 16, "compacted"
+        done = forget(watch, "m", where="\"x\" = 1 AND wk_id = 'p7'")
+        assert (done.predictions, done.outcomes, len(done.rebuilt_windows)) == (1, 1, 1)
+        assert watch.ledger.measurements.series("m", "row_count", **day)["value"].to_pylist() == [19]
+    left = "".join(said(name, raw) for name, raw in store.files().items())
+    assert "secret-7" not in left
+    assert "secret-8" in left, "the search would have found it"
+    assert not (watch.data / "lake").exists()
 
 
 @pytest.mark.parametrize("name", ["a folder", "100%", "über+so"])

@@ -365,7 +365,9 @@ class DeltaLake:
                     result = handle.delete(f"wk_id IN ({', '.join(map(_text, chunk))})")
                     counts[table] += int(result.get("num_deleted_rows") or 0)
                 self._clean(handle)
-            self._forget_places(model, ids)  # last: it tells which windows ids belong to, should this be done again
+            self._forget_places(
+                model, ids
+            )  # last: it tells which windows ids belong to, should this be done again
             return {"ids": ids, "hours": hours, **counts}
 
     def matching(self, model: str, *, ids: Sequence[str] = (), where: str | None = None) -> list[str]:

@@ -702,7 +702,6 @@ class SqlMeasurements:
                 )
             ).rowcount
 
-
     def drop_stale(self, model: str, windows: Sequence[Window], *, before: datetime) -> int:
         """See `watchkeeper.ports.MeasurementStore`."""
         from sqlalchemy import delete, exists, select
@@ -737,7 +736,9 @@ class SqlMeasurements:
             self._newest_again(connection, {series_id for series_id, _ in touched})
             ids = [series_id for series_id in {s for s, _ in touched}]
             for chunk in _chunks(ids, CHUNK):
-                left = [~exists().where(t.c.series_id == series.c.id) for t in (measurements, latest, rollups)]
+                left = [
+                    ~exists().where(t.c.series_id == series.c.id) for t in (measurements, latest, rollups)
+                ]
                 connection.execute(delete(series).where(series.c.id.in_(chunk), *left))
         return dropped
 
