@@ -26,7 +26,7 @@ from watchkeeper.errors import BadInput, Conflict
 from watchkeeper.loop.labelling import forget_in_requests
 from watchkeeper.loop.profiling import save_baseline
 from watchkeeper.loop.retention import coarsen_day
-from watchkeeper.loop.tick import LEASE, LEASE_FOR, judged_window, tick
+from watchkeeper.loop.tick import LEASE, LEASE_FOR, tick
 
 if TYPE_CHECKING:
     from watchkeeper.loop.watch import Watch
@@ -122,9 +122,11 @@ def forget(
     done.problems += tick(watch, models=[name], judges=watch.judges).problems
     if keys:
         _rebuilt(watch, model, keys, done)
-        measured = [k.window for k in keys if k.window.label in done.rebuilt_windows]
-        judged = {judged_window(model, w) for w in measured} if not model.rows_per_window else set()
-        watch.ledger.measurements.drop_stale(name, sorted({*measured, *judged}), before=began)
+        states = watch.ledger.windows.windows(
+            name, start=keys[0].window.start, end=keys[-1].window.end, limit=1_000_000
+        )
+        anew = {s.key.window for s in states if s.measured_at is not None and s.measured_at >= began}
+        watch.ledger.measurements.drop_stale(name, sorted(anew), before=began)
     watch.ledger.scrub()
     return done
 

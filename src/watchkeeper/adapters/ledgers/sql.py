@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -146,18 +146,15 @@ class SqlLedger:
 
     def scrub(self) -> None:
         """See `watchkeeper.ports.Ledger`."""
-        from contextlib import closing
-
-        with self._told(), closing(self.engine.raw_connection()) as connection:
+        with self._told():
             if self.is_sqlite:
                 # Pages are wiped when they become free (secure_delete); the log still has them as they were.
-                connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                with closing(self.engine.raw_connection()) as raw:
+                    raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
                 return
-            connection.driver_connection.autocommit = True
-            try:
-                connection.cursor().execute("VACUUM measurements, latest, rollups, series, documents")
-            finally:
-                connection.driver_connection.autocommit = False
+            engine = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+            with engine.connect() as connection:
+                connection.exec_driver_sql("VACUUM measurements, latest, rollups, series, documents")
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -734,8 +731,7 @@ class SqlMeasurements:
                 )
             self._roll_up(connection, touched)
             self._newest_again(connection, {series_id for series_id, _ in touched})
-            ids = [series_id for series_id in {s for s, _ in touched}]
-            for chunk in _chunks(ids, CHUNK):
+            for chunk in _chunks(sorted({series_id for series_id, _ in touched}), CHUNK):
                 left = [
                     ~exists().where(t.c.series_id == series.c.id) for t in (measurements, latest, rollups)
                 ]
