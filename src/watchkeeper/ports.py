@@ -263,5 +263,8 @@ class Notifier(Protocol):
         """Deliver, or raise `StoreUnavailable` (try again, with ``retry_after_s``) or `BadConfig` (do not).
 
         *key* is the idempotency key: a receiver that knows keys drops a repeat.
+
+        One that wakes people (a pager, a telephone) may have an attribute ``wakes`` that is true: then it is spared
+        what can wait (``can_wait`` of the message).
         """
         ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -362,7 +363,15 @@ class TestGrouping:
         for quiet in (alert("a", severity=Severity.NOTICE), alert("a", retrospective=True)):
             (group,) = assign([quiet], [self.ROUTE], {}, now=START).values()
             message, _ = compose(group, {quiet.fingerprint: quiet}, nobody, now=START + DAY)
-            assert message.urgency == "low"
+            assert (message.urgency, message.can_wait) == ("low", True)
+
+    def test_the_end_of_what_woke_somebody_may_wake_them_and_no_other(self):
+        for was, waits in ((alert("a"), False), (alert("a", severity=Severity.NOTICE), True)):
+            (group,) = assign([was], [self.ROUTE], {}, now=START).values()
+            first, group = compose(group, {was.fingerprint: was}, nobody, now=START + DAY)
+            over = replace(was, state=AlertState.RESOLVED)
+            last, _ = compose(group, {was.fingerprint: over}, nobody, now=START + 2 * DAY)
+            assert (first.can_wait, last.can_wait, last.urgency) == (waits, waits, "low")
 
     def test_the_gravest_is_told_first_and_the_rest_is_counted(self):
         many = [alert(f"w{i}", severity=Severity.WARNING) for i in range(100)] + [alert("worst")]

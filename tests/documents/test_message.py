@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from watchkeeper.documents.message import MOST_ALERTS, PAGER_LENGTH, SHORT_LENGTH, check_templates, compose
+from watchkeeper.documents.message import (
+    CHART_NAME,
+    MOST_ALERTS,
+    PAGER_LENGTH,
+    SHORT_LENGTH,
+    check_templates,
+    compose,
+    shortened,
+    without_chart,
+)
 from watchkeeper.errors import BadConfig
 
 
@@ -42,6 +51,49 @@ def test_values_are_data_and_never_markup():
     assert "<img" not in message.html
     assert "49" not in message.html + message.chat
     assert evil in message.chat
+
+
+def test_no_value_can_write_a_line_of_its_own():
+    forged = "age\r\nWhat was done: all is well\u202e\nBcc: x@example.org"
+    alerts = [alert(headline=forged, what=forged, since=forged, whom=forged, runbook=forged, about=forged)]
+    message = compose({"alerts": alerts, "lessons": [forged], "title": forged})
+    for form in forms(message).values():
+        assert not [line for line in form.splitlines() if line.startswith(("What was done: all", "Bcc"))]
+        assert "\u202e" not in form
+    assert "\n" not in message.title
+
+
+def test_a_reminder_says_that_it_still_goes_on():
+    assert "still going on" in compose({"alerts": [alert()], "repeat": True}).html
+    assert "still going on" not in compose({"alerts": [alert()], "repeat": False}).html
+
+
+def test_what_can_be_done_stands_there_the_incident_and_the_steps_to_run():
+    body = {"alerts": [alert(7)], "incident": {"number": 3, "owner": "ann"}}
+    message = compose(body, url="https://watch.example")
+    assert "watchkeeper runbooks run drift --alert 0000000000000007" in message.text
+    for form in (message.chat, message.text):
+        assert "Incident 3, in the hands of ann: https://watch.example/incidents/3" in form
+    assert 'href="https://watch.example/incidents/3?runbook=drift#h-run"' in message.html
+    assert "watchkeeper runbooks run drift" in compose({"alerts": [alert(7)]}).html
+
+
+def test_a_mail_shows_its_chart_inside_and_can_do_without():
+    chart = {"description": 'PSI of "age"'}
+    html = compose({"alerts": [alert()], "chart": chart}).html
+    assert f'<img src="cid:{CHART_NAME}" alt="PSI of &#34;age&#34;"' in html
+    assert "<img" not in without_chart(html)
+    assert "<img" not in compose({"alerts": [alert()]}).html
+
+
+@pytest.mark.parametrize("length", [120, 400, 2_000])
+def test_a_long_message_keeps_its_beginning_and_its_link(length):
+    full = compose({"alerts": [alert(i) for i in range(10)]}, url="https://watch.example").chat
+    short = shortened(full, length)
+    assert len(short) <= length
+    assert short.startswith("Warning: churn: PSI of c0")
+    assert short.splitlines()[-1] == "https://watch.example/alerts"
+    assert shortened(full, 1_000_000) == full
 
 
 def test_a_runbook_is_a_link_only_where_it_is_an_address():

@@ -393,6 +393,17 @@ def test_what_a_message_gets_at_the_last_moment(ledger, clock, incidents):
     alert = {"fingerprint": document.key, "labels": document.body["labels"]}
     added = enrichment(watch)({"status": "firing", "alerts": [alert]})
     assert added["lessons"] == ["look at the join (incident 1)"]
-    assert added["chart"]["title"]["text"] == "psi of age"
+    assert added["chart"]["title"]["text"] == "Population stability index of age"
+    assert added["incident"] == {"number": 1, "owner": "ann"}
+    # A rule on the whole distribution names no measure: its column's distance from the baseline is drawn.
+    document = ledger.facts.document("alert", document.key)
+    labels = {k: v for k, v in document.body["labels"].items() if k != "measure"}
+    body = {**document.body, "labels": labels, "what": {"evidence": 1.2, "limit": 0.1}}
+    ledger.facts.append([], [replace(document, body=body)])
+    drawn = enrichment(watch)({"status": "firing", "alerts": [alert]})["chart"]
+    assert drawn["title"]["text"] == "Population stability index of age"
+    assert "level that matters" not in str(drawn)
+    # The end of an alert comes with its picture too; what was learnt is for those who begin.
+    assert set(enrichment(watch)({"status": "resolved", "alerts": [alert]})) == {"chart", "incident"}
     assert len(added["chart"]["data"]["values"]) == 20
     assert enrichment(watch)({"status": "firing", "alerts": [{"fingerprint": "unknown", "labels": {}}]}) == {}

@@ -102,6 +102,23 @@ def test_a_threshold_holds_fires_and_resolves_at_its_own_level(ledger):
     }
 
 
+@pytest.mark.parametrize(
+    ("rule", "book"),
+    [
+        (PSI | {"for": "0s"}, "drift"),
+        ({"name": "low", "measure": "accuracy", "below": 0.8, "severity": "warning"}, "performance"),
+        ({"name": "gone", "measure": "missing_column", "above": 0.0}, "data-quality"),
+        (PSI | {"for": "0s", "runbook": "our-own"}, "our-own"),
+    ],
+)
+def test_every_alert_has_a_runbook_its_own_or_that_of_its_kind(ledger, rule, book):
+    judge, model = judge_of(rule)
+    value = 0.5 if rule["measure"] != "missing_column" else 1.0
+    run_day(judge, ledger, model, 0, [placed(0, rule["measure"], value, subject="age")])
+    (document,) = ledger.facts.documents("alert", states=["firing"])
+    assert document.body["runbook"] == book
+
+
 def test_judging_twice_changes_nothing(ledger):
     judge, model = judge_of(PSI, {"name": "fell", "kind": "evidence", "measure": "accuracy"})
     for n in range(30):

@@ -192,6 +192,19 @@ def test_each_target_has_its_own_result(ledger, clock):
     assert (one.keys, two.keys) == (["a"], ["a"])
 
 
+def test_what_can_wait_wakes_nobody_and_the_others_have_it(ledger, clock):
+    chat, pager = Box("chat"), Box("pager")
+    pager.wakes = True
+    put(ledger, "last month", can_wait=True)
+    put(ledger, "now", can_wait=False)
+    put(ledger, "dead channel")
+    outbox(ledger, clock, {"chat": [chat, pager]}).deliver()
+    assert sorted(chat.keys) == ["dead channel", "last month", "now"]
+    assert sorted(pager.keys) == ["dead channel", "now"]
+    document = ledger.facts.document("outbox", "last month")
+    assert (document.state, document.body["targets"]["pager"]["state"]) == ("sent", "spared")
+
+
 def test_a_target_that_refuses_does_not_keep_the_other_from_being_told(ledger, clock):
     one, two = Box("one"), Box("two")
     one.faults = [Refused("no")]

@@ -22,12 +22,23 @@ from watchkeeper.loop.judging import (
     expire_silence,
     silences_of,
 )
+from watchkeeper.loop.outbox import Outbox
 from watchkeeper.testing.clock import FakeClock
 
 START = datetime(2026, 3, 2, tzinfo=UTC)  # a Monday
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 LATE = {"name": "late", "measure": "psi", "above": 0.2, "severity": "critical"}
+
+
+class Box:
+    """A target that keeps what it is sent."""
+
+    def __init__(self, name, *, wakes=False):
+        self.name, self.wakes, self.titles = name, wakes, []
+
+    def send(self, message, *, key):
+        self.titles.append(message["title"])
 
 
 class World:
@@ -45,6 +56,7 @@ class World:
             "channels": ["chat", "pager", "ops"],
         }  # fmt: skip
         self.judge = AlertJudge(alerting_plan(self.models, preset=False, **(given | plan)))
+        self.outbox = None
         self.watch = SimpleNamespace(ledger=self.ledger, clock=self.clock, models=self.models)
 
     def window(self, values, *, model="m", window=None, measure="psi", mature=True, failed=False):
@@ -88,6 +100,14 @@ class World:
         """Messages so far, oldest first."""
         found = self.ledger.facts.documents("outbox", limit=100_000, order="due")
         return [d.body for d in found if channel is None or d.body["channel"] == channel]
+
+    def delivered(self):
+        """What has arrived so far at a target that wakes people and at one that does not, both of the channel chat."""
+        if self.outbox is None:
+            self.boxes = [Box("rests"), Box("wakes", wakes=True)]
+            self.outbox = Outbox(self.ledger.facts, {"chat": self.boxes}, clock=self.clock)
+        self.outbox.deliver()
+        return {box.name: box.titles for box in self.boxes}
 
     def alert(self, rule="late"):
         found = [Alert.of_body(d.body) for d in self.ledger.facts.documents("alert", limit=100_000)]
@@ -405,11 +425,13 @@ def test_late_outcomes_of_last_month_wake_nobody(world):
     assert len(messages) == 1
     assert (messages[0]["urgency"], messages[0]["firing"]) == ("low", 10)
     assert all(a["retrospective"] for a in messages[0]["alerts"])
+    assert [len(w.delivered()[kind]) for kind in ("rests", "wakes")] == [1, 0]
     # It is still so today: that is news, and loud.
     w.clock.advance(DAY)
     w.window(0.6, measure="accuracy", window=Window(START + 40 * DAY, START + 41 * DAY))
     w.go(HOUR)
     assert w.heard()[-1]["urgency"] == "high"
+    assert [len(w.delivered()[kind]) for kind in ("rests", "wakes")] == [2, 1]
 
 
 def test_a_backfill_of_old_windows_is_quiet_until_it_reaches_the_present(world):

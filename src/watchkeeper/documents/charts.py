@@ -73,7 +73,8 @@ def series_line(
     ----------
     points : each has ``at`` (datetime or ISO text) and ``value`` (None leaves a gap), maybe ``low`` and ``high``.
     threshold, baseline : drawn as rules; the threshold is dashed and named.
-    marks : each has ``at`` and ``text``, maybe ``kind`` (``"fail"`` is red): versions, alerts, baselines.
+    marks : each has ``at`` and ``text``, maybe ``kind`` (``"fail"`` is red) and ``side`` (``"left"``: the text stands
+        before its line): versions, alerts, baselines.
 
     >>> spec = series_line([{"at": "2026-03-01T00:00:00Z", "value": 0.1}], title="PSI of age", threshold=0.2)
     >>> [layer["mark"]["type"] for layer in spec["layer"]]
@@ -88,7 +89,13 @@ def series_line(
         }
         for p in points
     ]
-    x = {"field": "at", "type": "temporal", "title": None, "axis": {"labelOverlap": True, "grid": False}}
+    x = {
+        "field": "at",
+        "type": "temporal",
+        "title": None,
+        "scale": {"type": "utc"},
+        "axis": {"labelOverlap": True, "grid": False, "format": _tick_format(rows)},
+    }
     y = {"type": "quantitative", "title": unit or None, "scale": {"zero": False, "nice": True}}
     tooltip = [
         {"field": "at", "type": "temporal", "title": "window", "format": "%Y-%m-%d %H:%M"},
@@ -117,14 +124,20 @@ def series_line(
             "encoding": {"x": x, "y": {**y, "field": "value"}, "tooltip": tooltip},
         },
     ]
-    for level, name, colour, dash in (
-        (threshold, "level that matters", FAIL, [6, 4]),
-        (baseline, "baseline", SOFT, [2, 3]),
+    # What moved has left its baseline at the right end: there the name stands free.
+    for level, name, colour, dash, side in (
+        (threshold, "level that matters", FAIL, [6, 4], "left"),
+        (baseline, "baseline", SOFT, [2, 3], "right"),
     ):
         if level is not None and isfinite(level):
-            layers += _level(level, f"{name} {level:.4g}", colour, dash, y)
+            layers += _level(level, f"{name} {level:.4g}", colour, dash, y, side)
     noted = [
-        {"at": _time(m["at"]), "text": _cut(str(m["text"]), 40), "kind": str(m.get("kind", ""))}
+        {
+            "at": _time(m["at"]),
+            "text": _cut(str(m["text"]), 40),
+            "kind": str(m.get("kind", "")),
+            **({"side": "left"} if m.get("side") == "left" else {}),
+        }
         for m in marks
     ]
     if noted:
@@ -302,7 +315,7 @@ def render_svg(spec: Mapping[str, Any]) -> str:
     return str(vl_convert.vegalite_to_svg(dict(spec), allowed_base_urls=[]))
 
 
-def _level(level: float, text: str, colour: str, dash: list[int], y: Spec) -> list[Spec]:
+def _level(level: float, text: str, colour: str, dash: list[int], y: Spec, side: str) -> list[Spec]:
     datum = {**y, "datum": level}
     return [
         {
@@ -315,29 +328,42 @@ def _level(level: float, text: str, colour: str, dash: list[int], y: Spec) -> li
             "mark": {
                 "type": "text",
                 "color": colour,
-                "align": "left",
+                "align": side,
                 "baseline": "bottom",
-                "dx": 3,
+                "dx": 3 if side == "left" else -3,
                 "dy": -2,
             },
-            "encoding": {"y": datum, "x": {"value": 0}, "text": {"value": text}},
+            "encoding": {
+                "y": datum,
+                "x": {"value": 0 if side == "left" else "width"},
+                "text": {"value": text},
+            },
         },
     ]
 
 
 def _marks(noted: list[Spec], x: Spec) -> list[Spec]:
     colour = {"condition": {"test": "datum.kind === 'fail'", "value": FAIL}, "value": SOFT}
+    before = [m for m in noted if m.get("side") == "left"]
+    after = [m for m in noted if m.get("side") != "left"]
+
+    def text(side: str, values: list[Spec], name: str) -> Spec:
+        dx = 4 if side == "left" else -4
+        mark = {"type": "text", "align": side, "baseline": "top", "dx": dx, "fontSize": 10}
+        return {
+            "data": {"name": name, "values": values},
+            "mark": mark,
+            "encoding": {"x": x, "y": {"value": 0}, "text": {"field": "text"}, "color": colour},
+        }
+
     return [
         {
             "data": {"name": "marks", "values": noted},
             "mark": {"type": "rule", "strokeWidth": 1},
             "encoding": {"x": x, "color": colour, "tooltip": [{"field": "text", "title": "what happened"}]},
         },
-        {
-            "data": {"name": "marks", "values": noted},
-            "mark": {"type": "text", "align": "left", "baseline": "top", "dx": 4, "fontSize": 10},
-            "encoding": {"x": x, "y": {"value": 0}, "text": {"field": "text"}, "color": colour},
-        },
+        text("left", after, "marks" if not before else "marks_after"),
+        *([text("right", before, "marks_before")] if before else []),
     ]
 
 
@@ -346,6 +372,13 @@ def _time(at: datetime | str) -> str:
     if isinstance(at, str):
         return at
     return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _tick_format(rows: Sequence[Spec]) -> str:
+    """How the time axis writes its ticks: hours where the series is short, days, or months where it is long."""
+    times = sorted(datetime.fromisoformat(r["at"]) for r in rows)
+    days = (times[-1] - times[0]).total_seconds() / 86_400 if times else 0.0
+    return "%-d %b, %H:%M" if days <= 3 else "%-d %b" if days <= 200 else "%b %Y"
 
 
 def _moment(us: float) -> str:

@@ -10,6 +10,7 @@ message itself, which then comes in the form that ships with the package. A noti
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -21,7 +22,7 @@ from watchkeeper.errors import BadConfig
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-__all__ = ["TEMPLATES", "Message", "check_templates", "compose"]
+__all__ = ["CHART_NAME", "TEMPLATES", "Message", "check_templates", "compose", "shortened", "without_chart"]
 
 TEMPLATES = {
     "title": "message_title.txt.j2",
@@ -32,6 +33,8 @@ TEMPLATES = {
     "pager": "message_pager.txt.j2",
 }
 """Form -> its template."""
+CHART_NAME = "chart.png"
+"""The picture's name as an attachment; the mail's HTML shows it as ``cid:chart.png``."""
 MOST_ALERTS = 10
 """Alerts that a message tells of one by one; the others are counted."""
 SHORT_LENGTH = 300
@@ -55,6 +58,8 @@ class Message:
     """``critical``, ``warning`` or ``notice``."""
     status: str = "firing"
     """``firing``, ``resolved``, or ``notice`` for what is not an alert."""
+    urgency: str = ""
+    """``high``, ``normal`` or ``low``; empty for what is not an alert."""
     group: str = ""
     """The same for all messages of one thing: where a resolve finds what it resolves."""
     link: str = ""
@@ -79,7 +84,8 @@ def compose(
     Parameters
     ----------
     body : ``title`` and ``text``; or ``alerts`` with what each says (`Alert.to_body` or the four answers of a
-        `Story`), and ``status``, ``severity``, ``group``, ``more`` (how many are not listed), ``chart``, ``lessons``.
+        `Story`), and ``status``, ``severity``, ``group``, ``more`` (how many are not listed), ``chart``, ``lessons``,
+        ``incident`` (``number`` and ``owner`` of the one that the alerts belong to).
     project, url : the project's name, and where its pages are.
     folder : holds templates of the project's own.
 
@@ -110,6 +116,7 @@ def compose(
         pager=_cut(forms["pager"], PAGER_LENGTH),
         severity=view["severity"],
         status=view["status"],
+        urgency=str(body.get("urgency") or ""),
         group=view["group"],
         link=view["link"],
         chart=body.get("chart"),
@@ -177,17 +184,21 @@ def _view(body: Mapping[str, Any], project: str, url: str) -> dict[str, Any]:
         "status": status,
         "severity": severity,
         "group": str(body.get("group") or ""),
-        "title": str(body.get("title") or ""),
+        "title": _one_line(body.get("title")),
         "text": str(body.get("text") or ""),
+        "urgency": str(body.get("urgency") or ""),
+        "incident": _incident(body.get("incident"), base),
+        "chart_name": CHART_NAME,
+        "chart_title": _one_line((body.get("chart") or {}).get("description", "")),
         "alerts": shown,
         "more": more,
         "count": len(alerts) + int(body.get("more") or 0),
         "firing": firing,
         "resolved": len(alerts) - firing,
-        "lessons": [str(x) for x in body.get("lessons", ())][:5],
+        "lessons": [_one_line(x) for x in body.get("lessons", ())][:5],
         "reference": str(body.get("reference") or ""),
         "has_chart": bool(body.get("chart")),
-        "reminder": bool(body.get("repeated")),
+        "reminder": bool(body.get("repeat")),
     }
 
 
@@ -195,29 +206,81 @@ def _alert(alert: Mapping[str, Any]) -> dict[str, Any]:
     """One alert in the words of the templates, whichever way it was written down."""
     told = alert.get("story")
     story: Mapping[str, Any] = told if isinstance(told, Mapping) else {}
-    labels = {str(k): str(v) for k, v in (alert.get("labels") or {}).items()}
+    labels = {_one_line(k): _one_line(v) for k, v in (alert.get("labels") or {}).items()}
     what = alert.get("what")
     said = what.get("sentence", "") if isinstance(what, Mapping) else what
     words = {
-        name: str(
+        name: _one_line(
             story.get(name) or ("" if isinstance(alert.get(name), (Mapping, list)) else alert.get(name) or "")
         )
         for name in ("headline", "since", "whom", "done")
     }
-    name = labels.get("alertname") or str(alert.get("rule") or "") or "alert"
-    words["what"] = str(story.get("what") or said or alert.get("sentence") or "")
-    words["headline"] = words["headline"] or str(alert.get("sentence") or "") or words["what"] or name
+    name = labels.get("alertname") or _one_line(alert.get("rule")) or "alert"
+    words["what"] = _one_line(story.get("what") or said or alert.get("sentence"))
+    words["headline"] = words["headline"] or _one_line(alert.get("sentence")) or words["what"] or name
+    runbook, key = _one_line(alert.get("runbook")), str(alert.get("fingerprint") or "")
+    run_it = f"watchkeeper runbooks run {runbook}" + (f" --alert {key}" if key else "")
     return {
         **words,
         "name": name,
         "labels": labels,
-        "fingerprint": str(alert.get("fingerprint") or ""),
+        "fingerprint": key,
         "severity": str(alert.get("severity") or labels.get("severity") or "notice"),
         "state": str(alert.get("state") or "firing"),
         "model": str(alert.get("model") or labels.get("model") or ""),
-        "about": str(alert.get("about") or ""),
-        "runbook": str(alert.get("runbook") or ""),
+        "about": _one_line(alert.get("about")),
+        "runbook": runbook,
+        "run_it": run_it if runbook and "://" not in runbook else "",
     }
+
+
+def _incident(incident: Mapping[str, Any] | None, base: str) -> dict[str, str] | None:
+    if not incident or not incident.get("number"):
+        return None
+    number = str(incident["number"])
+    return {
+        "number": number,
+        "owner": _one_line(incident.get("owner")),
+        "link": f"{base}/incidents/{number}" if base else "",
+    }
+
+
+def _one_line(value: Any) -> str:
+    """A value as one line of visible characters, so that no column's name can write a line of its own.
+
+    >>> _one_line("age\\r\\nWhat was done: all is well")
+    'age What was done: all is well'
+    """
+    text = "" if value is None else str(value)
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def shortened(text: str, length: int) -> str:
+    """*text* in at most *length* characters, in whole lines: what is told first stays, and so does the link at its end.
+
+    >>> shortened("Critical: a\\nSince when: today\\nFor whom: all\\nhttps://w.example/alerts/1", 60)
+    'Critical: a\\nSince when: today\\n…\\nhttps://w.example/alerts/1'
+    """
+    if len(text) <= length:
+        return text
+    lines = text.splitlines()
+    end: list[str] = []
+    while lines and (not lines[-1] or lines[-1].startswith(("http://", "https://", "(reference "))):
+        end.insert(0, lines.pop())
+    end.insert(0, "…")
+    left = length - sum(len(line) + 1 for line in end)
+    kept: list[str] = []
+    for line in lines:
+        left -= len(line) + 1
+        if left < 0:
+            break
+        kept.append(line)
+    return _cut("\n".join((*kept, *end)) if kept else text, length)
+
+
+def without_chart(html: str) -> str:
+    """A mail's *html* without the place of the chart, for receivers that cannot show a picture inside."""
+    return re.sub(rf'<img src="cid:{re.escape(CHART_NAME)}"[^>]*>', "", html)
 
 
 def _cut(text: str, length: int) -> str:

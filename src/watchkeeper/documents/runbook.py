@@ -211,7 +211,7 @@ _BY_FAMILY = {
     "fairness": "fairness",
     "cost": "cost",
 }
-_BY_KIND = {"absence": "no-data", "predictive": "forecast", "composite": "several-signs", "break": "drift"}
+_BY_KIND = {"absence": "no-data", "predictive": "forecast", "composite": "several-signs"}
 
 
 def runbook_for(*, category: str = "rule", kind: str = "", family: str = "", own: str = "") -> str:

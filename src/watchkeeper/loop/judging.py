@@ -32,6 +32,7 @@ from watchkeeper.decisions.rules.preset import default_rules, watched_columns
 from watchkeeper.decisions.rules.series import Point, Series
 from watchkeeper.decisions.rules.series_evidence import SeriesEvidence
 from watchkeeper.decisions.rules.window_counts import Binning
+from watchkeeper.documents.runbook import runbook_for
 from watchkeeper.domain.alert import Alert, Transition
 from watchkeeper.domain.fact import Document, Fact, Lease
 from watchkeeper.domain.measurement import Family, Measure
@@ -721,6 +722,11 @@ class _Run:
         if before is None and not fails:
             return
         whom = self._whom(evaluation) if fails else None
+        if fails and not rule.runbook:
+            described = self.measures.get(evaluation.measure)
+            family = described.family.value if described is not None else ""
+            name_of_book = runbook_for(category=evaluation.category.value, kind=rule.kind, family=family)
+            rule = replace(rule, runbook=name_of_book)
         # A quiet rule may speak of any window; nobody is woken by it.
         after, found = step(
             before,

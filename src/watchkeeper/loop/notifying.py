@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from watchkeeper.decisions.alerting.grouping import Group, compose
+from watchkeeper.decisions.alerting.grouping import Group, Message, compose
 from watchkeeper.decisions.alerting.silences import Muting
 from watchkeeper.decisions.alerting.state_machine import with_log
 from watchkeeper.domain.alert import Alert
@@ -69,6 +69,7 @@ def notify(ledger: Any, plan: AlertingPlan, *, now: datetime, lease: Lease | Non
                 "channels": list(message.channels),
                 "status": message.status,
                 "urgency": message.urgency,
+                "can_wait": message.can_wait,
                 "firing": message.firing,
                 "resolved": message.resolved,
                 "alerts": [a["fingerprint"] for a in message.alerts],
@@ -84,7 +85,7 @@ def notify(ledger: Any, plan: AlertingPlan, *, now: datetime, lease: Lease | Non
                 )
             )
             written += len(message.channels)
-            written_down += _told(held, message.new[:100], message.channels, now)
+            written_down += _told(held, message, now)
         try:
             ledger.facts.append(facts, written_down, lease=lease)
         except Conflict as conflict:
@@ -113,14 +114,13 @@ def _alerts_by_name(facts: FactStore, names: set[str]) -> dict[str, tuple[Alert,
     return {d.key: (Alert.of_body(d.body), d.revision) for d in found}
 
 
-def _told(
-    held: dict[str, tuple[Alert, int]], names: Sequence[str], channels: Sequence[str], now: datetime
-) -> list[Document]:
+def _told(held: dict[str, tuple[Alert, int]], message: Message, now: datetime) -> list[Document]:
     """The alerts with a line that says who was told."""
     out = []
-    for name in names:
+    how = " (it can wait, so nobody is woken)" if message.can_wait else ""
+    for name in message.new[:100]:
         alert, revision = held[name]
-        told = with_log(alert, now, _ACTOR, f"Told {', '.join(channels)}.")
+        told = with_log(alert, now, _ACTOR, f"Told {', '.join(message.channels)}{how}.")
         held[name] = (told, revision + 1)
         out.append(document_of(told, revision, now))
     return out

@@ -8,6 +8,8 @@ Promises
 - *Bounded.* Queues hold ``queue_size`` entries, the ledger holds the rest. Tries are limited; then the entry is
   ``dead``, another channel is told of it once an hour, and `retry` sends it again.
 - *Each target has its own result.* A channel may be several targets; only those that failed are tried again.
+- *Nobody is woken for what can wait.* A target that wakes people (``wakes``: pagers, telephones) is ``spared`` a message
+  about windows of long ago or notices; the other targets and channels have it.
 
 States of an entry: ``waiting`` (due at ``due``), ``sending`` (claimed until ``due``: a claim that ran out belongs to
 a process that died, and is taken over), ``sent``, ``dead``.
@@ -35,6 +37,8 @@ __all__ = ["Outbox", "RetryPolicy", "outbox_entry"]
 
 KIND = "outbox"
 ACTOR = "watchkeeper"
+TAKEN = ("sent", "spared")
+"""States of a target that need no further try."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -247,7 +251,10 @@ class Outbox:
         pending = refused = False
         for target in self._channels[channel]:
             state = results.setdefault(target.name, {"state": "waiting"})
-            if state["state"] == "sent":
+            if state["state"] in TAKEN:
+                continue
+            if body.get("can_wait") and getattr(target, "wakes", False):
+                state.update(state="spared", at=now.isoformat())
                 continue
             state["tries"] = int(state.get("tries") or 0) + 1
             try:
@@ -394,7 +401,7 @@ class Outbox:
         for document in found:
             rounds = int(document.body.get("rounds") or 0) + 1
             targets = {
-                name: r if r["state"] == "sent" else {"state": "waiting"}
+                name: r if r["state"] in TAKEN else {"state": "waiting"}
                 for name, r in (document.body.get("targets") or {}).items()
             }
             body = {

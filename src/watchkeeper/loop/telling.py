@@ -1,4 +1,4 @@
-"""What joins alerts, incidents and messages at each tick: incidents follow alerts, messages get charts and lessons."""
+"""What joins alerts, incidents and messages: incidents follow alerts, messages get charts, incidents and lessons."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from watchkeeper.documents.charts import points_of, series_line
 from watchkeeper.domain.alert import Alert
 from watchkeeper.domain.fact import Lease
 from watchkeeper.loop.incidents import Incidents
+from watchkeeper.measures.catalogue import described_measures
 
 __all__ = ["IncidentFollower", "alert_chart", "enrichment"]
 
@@ -42,23 +43,38 @@ def incidents_of(watch: Any, policy: IncidentPolicy | None = None) -> Incidents:
 
 
 def enrichment(watch: Any) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
-    """What an outbox adds when it sends: the chart of the gravest alert, and what was learnt last time."""
+    """What an outbox adds when it sends: the chart of the first alert, its incident, and what was learnt last time.
+
+    Each that cannot be had is logged and left out; the others are still there.
+    """
     incidents = incidents_of(watch)
 
     def add(body: Mapping[str, Any]) -> dict[str, Any]:
         alerts = body.get("alerts") or ()
-        if not alerts or body.get("status") == "resolved":
+        if not alerts:
             return {}
-        out: dict[str, Any] = {}
         lead = alerts[0]
-        try:
-            if lessons := incidents.lessons(lead.get("labels") or {}):
-                out["lessons"] = lessons
-        except Exception as fault:
-            _log.warning("no lessons for a message: %s", type(fault).__name__)
-        document = watch.ledger.facts.document("alert", str(lead.get("fingerprint") or ""))
-        if document is not None and (chart := alert_chart(watch, Alert.of_body(document.body))) is not None:
-            out["chart"] = chart
+        name = str(lead.get("fingerprint") or "")
+        over = body.get("status") == "resolved"
+
+        def incident() -> dict[str, Any] | None:
+            found = incidents.of_alert(name)
+            return None if found is None else {"number": found.number, "owner": found.owner}
+
+        def chart() -> dict[str, Any] | None:
+            document = watch.ledger.facts.document("alert", name)
+            return None if document is None else alert_chart(watch, Alert.of_body(document.body))
+
+        parts: dict[str, Callable[[], Any]] = {"incident": incident, "chart": chart}
+        if not over:
+            parts["lessons"] = lambda: incidents.lessons(lead.get("labels") or {})
+        out: dict[str, Any] = {}
+        for part, made in parts.items():
+            try:
+                if value := made():
+                    out[part] = value
+            except Exception as fault:
+                _log.warning("a message goes out without its %s: %s", part, type(fault).__name__)
         return out
 
     return add
@@ -67,7 +83,11 @@ def enrichment(watch: Any) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
 def alert_chart(watch: Any, alert: Alert) -> dict[str, Any] | None:
     """The series that an alert is about, with its level, its baseline, and when it began and fired; None without one."""
     what = alert.what
+    column = alert.labels.get("column", "")
     measure = str(what.get("measure") or alert.labels.get("measure") or "")
+    named = bool(measure)
+    if not measure and column:
+        measure = "psi"  # rules on whole distributions name no measure; the distance from the baseline shows the same
     if not measure or not alert.model:
         return None
     end = alert.window_end
@@ -76,7 +96,7 @@ def alert_chart(watch: Any, alert: Alert) -> dict[str, Any] | None:
     table = watch.ledger.measurements.series(
         alert.model,
         measure,
-        subject=str(what.get("subject") or alert.labels.get("column") or ""),
+        subject=str(what.get("subject") or column),
         segment=alert.labels.get("segment", ""),
         version=alert.labels.get("version", ""),
         start=start,
@@ -88,16 +108,18 @@ def alert_chart(watch: Any, alert: Alert) -> dict[str, Any] | None:
         return None
     marks = []
     if alert.since is not None:
-        marks.append({"at": alert.since, "text": "it began"})
+        marks.append({"at": alert.since, "text": "it began", "side": "left"})
     if alert.fired_at is not None and length is not None:
         marks.append({"at": alert.fired_at - length, "text": "fired", "kind": "fail"})
-    subject = str(what.get("subject") or "")
+    subject = str(what.get("subject") or column)
+    described = described_measures().get(measure)
+    title = described.title if described is not None else measure
     return series_line(
         points,
-        title=f"{measure} of {subject}" if subject else measure,
+        title=f"{title} of {subject}" if subject else title,
         subtitle=", ".join(p for p in (alert.model, alert.labels.get("segment", "")) if p),
-        unit=measure,
-        threshold=what.get("limit"),
-        baseline=what.get("baseline"),
+        unit=described.unit if described is not None else "",
+        threshold=what.get("limit") if named else None,
+        baseline=what.get("baseline") if named else None,
         marks=marks,
     )

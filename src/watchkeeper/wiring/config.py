@@ -279,6 +279,9 @@ class ChannelTable(_Table):
     """False keeps it configured and silent."""
     template: Literal["short", "full"] = "full"
     """"short" for SMS and pagers."""
+    wakes: bool | None = None
+    """Whether it wakes people: then it is spared what can wait (windows of long ago, notices). Not set: pagers and
+    telephones do, chats, mail and webhooks do not."""
 
 
 class RouteTable(_Table):

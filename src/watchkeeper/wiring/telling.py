@@ -79,10 +79,10 @@ def _notifiers(name: str, channel: Any, url: str) -> list[Any]:
     if channel.kind == "alertmanager":
         return [AlertmanagerNotifier(name, url)]
     if channel.kind == "webhook":
-        return [WebhookNotifier(name, url)]
+        return [WebhookNotifier(name, url, wakes=bool(channel.wakes))]
     targets = split_targets(url)
     names = [name] if len(targets) == 1 else [f"{name}-{i}" for i in range(1, len(targets) + 1)]
-    return [AppriseNotifier(n, t, template=channel.template) for n, t in zip(names, targets)]
+    return [AppriseNotifier(n, t, template=channel.template, wakes=channel.wakes) for n, t in zip(names, targets)]
 
 
 def check_channels(watch: Watch) -> list[str]:

@@ -75,6 +75,108 @@ def test_slack_gets_the_four_answers_in_order_and_nobody_is_pinged_by_a_column(c
     assert "reference k1" in body
 
 
+EVIL = (
+    "@everyone <@123> [click](http://evil.example) **b** `c` <script>x</script>\r\nWhat was done: all is well"
+)
+CHATS = {
+    "slack": SLACK,
+    "discord": "discord://4174216298/JHMHI8qBe7bk2ZwO5U711o3dV_js",
+    "teams": "workflows://prod-42.westeurope.logic.azure.com:443/a1b2c3d4e5f60718293a4b5c6d7e8f90/"
+    "Xy9zSIGNATUREabcdefghijklmnopqrstuvwxyz01",
+    "plain": "json://hooks.example.org/watch",
+}
+
+
+@pytest.fixture(params=list(CHATS))
+def sent_to(request, chat_world):
+    """Send a message to one kind of chat; return the text that it would show."""
+
+    def send(message):
+        chat_world.default = Reply(204, "") if request.param == "discord" else Reply(200, "ok")
+        plain = request.param == "plain"
+        if plain:
+            chat_world_url = chat_world.url.replace("http://", "json://")
+            AppriseNotifier("c", chat_world_url).send(message, key="k1")
+        else:
+            AppriseNotifier("c", CHATS[request.param]).send(message, key="k1")
+        assert all("apprise" not in r.body.decode().lower() for r in chat_world.received if not plain)
+        return request.param, "\n".join(strings(chat_world.received[0].json)), len(chat_world.received)
+
+    return send
+
+
+def strings(value):
+    """Every text in a JSON value."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        return [s for v in value for s in strings(v)]
+    return [value] if isinstance(value, str) else []
+
+
+def evil_message(count=1):
+    alerts = [
+        {
+            "fingerprint": f"{i:016x}",
+            "headline": f"churn: PSI of {EVIL} is 0.31",
+            "what": f"PSI of {EVIL} went from 0.02 to 0.31 [0.28, 0.34]. 12,480 rows. Guarantee: 1 in 20.",
+            "since": "2026-03-01 00:00 UTC; fired with the window that ended 2026-03-02 00:00 UTC.",
+            "whom": "Segment region=EU. Most in plan=pro, plan=trial and plan=basic.",
+            "done": "Nothing yet.",
+            "labels": {"model": "churn"},
+            "severity": "critical",
+            "runbook": "drift",
+        }
+        for i in range(count)
+    ]
+    body = {"status": "firing", "severity": "critical", "group": "g1", "alerts": alerts, "reference": "k1"}
+    return compose(body, project="shop", url="http://watch.example").to_dict()
+
+
+def test_every_chat_gets_the_four_answers_in_order_and_a_link(sent_to):
+    _, text, _ = sent_to(message())
+    order = [text.index(q) for q in ("What changed", "Since when", "For whom", "What was done")]
+    assert order == sorted(order)
+    assert "http://watch.example/alerts" in text
+
+
+def test_a_columns_name_is_text_in_every_chat_and_mentions_nobody(sent_to):
+    kind, text, _ = sent_to(evil_message())
+    assert not [line for line in text.splitlines() if line.startswith("What was done: all")]
+    if kind == "discord":  # there plain text is Markdown, and @everyone rings for everyone
+        assert "@everyone" not in text
+        assert "[click](" not in text
+        assert "<@" not in text.replace("\\<", "")
+    if kind == "teams":
+        assert "[click](" not in text
+    if kind == "slack":
+        assert "<@" not in text
+        assert "<script" not in text
+
+
+def test_a_storm_fits_into_one_message_of_every_chat(sent_to):
+    kind, text, requests = sent_to(evil_message(count=20))
+    assert requests == 1
+    longest = {"slack": 35_000, "discord": 2_000, "teams": 25_000, "plain": 40_000}[kind]
+    assert len(text) <= longest
+    assert "http://watch.example/alerts" in text
+
+
+@pytest.mark.parametrize(
+    ("url", "wakes"),
+    [(SLACK, False), (CHATS["discord"], False), ("mailto://u:p@example.org", False), (TWILIO, True), (PAGER, True)],
+)  # fmt: skip
+def test_pagers_and_telephones_wake_people_and_the_owner_may_say_otherwise(url, wakes):
+    assert AppriseNotifier("c", url).wakes is wakes
+    assert AppriseNotifier("c", url, wakes=not wakes).wakes is not wakes
+
+
+def test_what_has_low_urgency_is_information_to_a_pager(chat_world):
+    chat_world.default = OK["pager"]
+    AppriseNotifier("c", PAGER, wakes=False).send(message(urgency="low"), key="k1")
+    assert chat_world.received[0].json["payload"]["severity"] == "info"
+
+
 def test_twilio_gets_one_short_line(chat_world):
     chat_world.default = OK["twilio"]
     AppriseNotifier("c", TWILIO).send(message(), key="k1")
@@ -189,9 +291,10 @@ def test_a_mail_has_html_and_text_the_chart_and_the_key(mailbox):
     assert "&lt;!channel&gt;" in html
     assert "Since when" in html
     assert "Since when" in text
-    (picture,) = list(mail.iter_attachments())
-    assert picture.get_content_type() == "image/png"
+    (picture,) = [part for part in mail.walk() if part.get_content_type() == "image/png"]
     assert picture.get_content()[:4] == b"\x89PNG"
+    assert f'src="cid:{picture["Content-ID"].strip("<>")}"' in html
+    assert mail.get_content_type() == "multipart/related"
 
 
 def test_a_mail_in_plain_text_uses_our_own_text(mailbox):

@@ -18,11 +18,15 @@ from typing import Any
 from urllib.parse import unquote
 
 from watchkeeper.adapters.notifiers.exchange import LATER, Refused, TryAgain, judge, retry_after_s
+from watchkeeper.documents.message import CHART_NAME, shortened, without_chart
 from watchkeeper.errors import BadConfig, MissingExtra
 
 __all__ = ["AppriseNotifier", "split_targets"]
 
 PAGERS = frozenset({"NotifyPagerDuty", "NotifyOpsgenie", "NotifyPagerTree", "NotifySplunk", "NotifySIGNL4"})
+READ_AS_MARKDOWN = {"NotifyDiscord": (2_000, "\n"), "NotifyWorkflows": (24_000, "\n\n")}
+"""Chats that take plain text for Markdown; how long a message of theirs may be, and how their lines end. (Apprise's own
+limit for a Teams card is 1,000, that of Teams 28 KB.)"""
 TEXT_LENGTH = 500
 """A plugin that takes no more than this many characters is a telephone: it gets the short form."""
 READ_TIMEOUT_S = 10.0
@@ -38,6 +42,7 @@ class AppriseNotifier:
     name : the channel's name, for messages about it.
     url : the target with its secrets (``slack://...``, ``mailtos://...``, ``twilio://...``, ``pagerduty://...``).
     template : ``"full"``, or ``"short"`` for one line everywhere.
+    wakes : whether it wakes people, so that it is spared what can wait; None: pagers and telephones do.
 
     Raises
     ------
@@ -47,10 +52,11 @@ class AppriseNotifier:
         Apprise does not understand the URL. The message does not hold it.
     """
 
-    def __init__(self, name: str, url: str, *, template: str = "full") -> None:
+    def __init__(self, name: str, url: str, *, template: str = "full", wakes: bool | None = None) -> None:
         self.name, self._url, self._template = name, url, template
         self._secrets = _secrets(url)
-        self._plugin()
+        plugin = self._plugin()
+        self.wakes = _is_pager(plugin) or _is_telephone(plugin) if wakes is None else wakes
 
     def send(self, message: Mapping[str, Any], *, key: str) -> None:
         """See `watchkeeper.ports.Notifier`."""
@@ -58,9 +64,12 @@ class AppriseNotifier:
         plugin = self._plugin()
         kinds = apprise.NotifyType
         kind = {"critical": kinds.FAILURE, "warning": kinds.WARNING}.get(message["severity"], kinds.INFO)
+        if message.get("urgency") == "low":
+            kind = kinds.INFO
         if message["status"] == "resolved":
             kind = kinds.SUCCESS
-        title, body, form = self._form(plugin, message)
+        attached = self._attachment(plugin, message)
+        title, body, form = self._form(plugin, message, picture=attached is not None)
         _mark(plugin, message, key)
         with _listening(plugin) as heard:
             delivered = plugin.notify(
@@ -68,24 +77,37 @@ class AppriseNotifier:
                 title=title,
                 notify_type=kind,
                 body_format=form,
-                attach=self._attachment(plugin, message),
+                attach=attached,
             )
         if not delivered:
             self._raise(heard)
 
-    def _form(self, plugin: Any, message: Mapping[str, Any]) -> tuple[str, str, Any]:
+    def _form(self, plugin: Any, message: Mapping[str, Any], *, picture: bool) -> tuple[str, str, Any]:
         """Title, body and format: the form of the message that this kind of channel shows."""
         formats = _library().NotifyFormat
         name = type(plugin).__name__
-        if name in PAGERS:
+        if _is_pager(plugin):
             return "", message["pager"], formats.TEXT
-        if self._template == "short" or plugin.body_maxlen <= TEXT_LENGTH:
+        if self._template == "short" or _is_telephone(plugin):
             return "", message["short"], formats.TEXT
         if name == "NotifyEmail":
             if plugin.resolve_format(formats.HTML) == formats.TEXT:
                 return message["title"], message["text"], formats.TEXT
-            return message["title"], message["html"], formats.HTML
-        return message["title"], message["chat"], formats.TEXT
+            shows = picture and hasattr(plugin, "inline")
+            return (
+                message["title"],
+                message["html"] if shows else without_chart(message["html"]),
+                formats.HTML,
+            )
+        title, text = message["title"], message["chat"]
+        if name not in READ_AS_MARKDOWN:
+            return title, shortened(text, plugin.body_maxlen - len(title) - 10), formats.TEXT
+        longest, line_end = READ_AS_MARKDOWN[name]
+        title = _literal(title)
+        room = longest = longest - len(title) - 10
+        while len(shown := line_end.join(map(_literal, shortened(text, room).splitlines()))) > longest:
+            room -= len(shown) - longest
+        return title, shown, formats.MARKDOWN if name == "NotifyWorkflows" else formats.TEXT
 
     def _attachment(self, plugin: Any, message: Mapping[str, Any]) -> Any:
         """The chart as a picture, where the channel takes files; a chart that cannot be drawn costs nothing else."""
@@ -100,12 +122,15 @@ class AppriseNotifier:
         except Exception:
             return None
         memory = _library().attachment.memory.AttachMemory
-        return _library().AppriseAttachment([memory(content=picture, name="chart.png", mimetype="image/png")])
+        return _library().AppriseAttachment([memory(content=picture, name=CHART_NAME, mimetype="image/png")])
 
     def _plugin(self) -> Any:
         """A fresh plugin: what is set for one message must not stay for the next."""
         with _quiet([]):
-            plugin = _library().Apprise.instantiate(self._url, suppress_exceptions=True)
+            asset = _library().AppriseAsset(
+                app_id="Watchkeeper", app_desc="Watchkeeper", image_url_mask="", image_url_logo=""
+            )
+            plugin = _library().Apprise.instantiate(self._url, asset=asset, suppress_exceptions=True)
         if plugin is None:
             scheme = re.match(r"[a-z0-9+.-]{1,20}(?=:)", self._url.lower())
             raise BadConfig(
@@ -113,6 +138,11 @@ class AppriseNotifier:
                 + (f" ({scheme[0]}://...)." if scheme else "."),
                 "Its form for each service stands at https://github.com/caronc/apprise/wiki",
             )
+        # Its own pictures would be fetched from somebody else's server for each message.
+        plugin.include_image = False
+        plugin.include_footer = False
+        if hasattr(plugin, "inline"):
+            plugin.inline = True
         if plugin.socket_read_timeout == type(plugin).socket_read_timeout:
             plugin.socket_read_timeout = READ_TIMEOUT_S
         return plugin
@@ -151,6 +181,25 @@ def split_targets(text: str) -> list[str]:
     """
     lines = (line.strip() for line in text.splitlines())
     return [url for line in lines if line and not line.startswith("#") for url in line.split()]
+
+
+def _literal(text: str) -> str:
+    """A line that a chat would read as Markdown, so that it shows as written and mentions nobody.
+
+    >>> _literal("PSI of @everyone [here](http://x)")
+    'PSI of @\\u200beveryone \\\\[here\\\\]\\\\(http://x\\\\)'
+    """
+    if text.startswith(("http://", "https://")) and " " not in text:
+        return text  # our own link
+    return re.sub(r"([\\*_`~|\[\]()<>#])", r"\\\1", text).replace("@", "@\u200b")
+
+
+def _is_pager(plugin: Any) -> bool:
+    return type(plugin).__name__ in PAGERS
+
+
+def _is_telephone(plugin: Any) -> bool:
+    return bool(plugin.body_maxlen <= TEXT_LENGTH)
 
 
 class _Heard:

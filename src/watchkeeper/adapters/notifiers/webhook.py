@@ -16,10 +16,13 @@ __all__ = ["WebhookNotifier"]
 
 
 class WebhookNotifier:
-    """Posts JSON to one address; ``user:password@`` in it becomes basic authentication."""
+    """Posts JSON to one address; ``user:password@`` in it becomes basic authentication.
 
-    def __init__(self, name: str, url: str, *, timeout_s: float = TIMEOUT_S) -> None:
-        self.name = name
+    With *wakes*, whatever stands behind it wakes people, and it is spared what can wait.
+    """
+
+    def __init__(self, name: str, url: str, *, timeout_s: float = TIMEOUT_S, wakes: bool = False) -> None:
+        self.name, self.wakes = name, wakes
         self._url, self._headers = _split(url)
         self._timeout_s = timeout_s
 

@@ -98,6 +98,8 @@ class Message:
     """Fingerprints that are told for the first time."""
     alerts: tuple[Mapping[str, Any], ...]
     repeated: bool = False
+    can_wait: bool = False
+    """Nothing in it is worth waking anybody for: windows of long ago, notices, what somebody has in hand."""
 
     def to_body(self) -> dict[str, Any]:
         """Plain JSON values for the outbox."""
@@ -113,6 +115,7 @@ class Message:
             "alerts": [dict(a) for a in self.alerts],
             "more": max(0, self.firing + self.resolved - len(self.alerts)),
             "repeat": self.repeated,
+            "can_wait": self.can_wait,
         }
 
 
@@ -222,15 +225,10 @@ def _next(group: Group, now: datetime, held: bool) -> datetime | None:
 def _message(
     group: Group, new: list[Alert], firing: list[Alert], resolved: list[Alert], repeated: bool
 ) -> Message:
-    loud = firing if repeated else new
+    loud = [a for a in (firing if repeated else new) if _is_loud(a)]
     urgency = "low"
-    for alert in loud:
-        if alert.retrospective or alert.severity is Severity.NOTICE or alert.acknowledged_by:
-            continue
-        if alert.severity is Severity.CRITICAL:
-            urgency = "high"
-            break
-        urgency = "normal"
+    if loud:
+        urgency = "high" if any(a.severity is Severity.CRITICAL for a in loud) else "normal"
     by_weight = sorted(firing, key=_weight)
     first = {a.fingerprint for a in new}
     told = (
@@ -253,7 +251,12 @@ def _message(
         new=tuple(a.fingerprint for a in new),
         alerts=tuple(_entry(a, new=a.fingerprint in first) for a in (*told, *ended)),
         repeated=repeated,
+        can_wait=not loud and not any(map(_is_loud, resolved)),
     )
+
+
+def _is_loud(alert: Alert) -> bool:
+    return not (alert.retrospective or alert.severity is Severity.NOTICE or alert.acknowledged_by)
 
 
 def _weight(alert: Alert) -> tuple[int, float, str]:

@@ -188,6 +188,8 @@ def _failed(
         "severity": severity,
         "labels": labels if labels is not None else {**alert.labels, "severity": severity.value},
         "what": evaluation.to_dict(),
+        "about": rule.about,
+        "runbook": rule.runbook,
         "last_failed": at,
         "since": min(first, evaluation.since) if evaluation.since is not None else first,
     }
