@@ -91,7 +91,7 @@ def test_an_incident_from_its_opening_to_its_post_mortem(run, tmp_path):
     shown = json.loads(run("incidents", "show", "1", "--json")[1])
     assert shown["phase"] == "closed"
     assert shown["durations"]["to_detect_s"] == pytest.approx(7200, abs=60)
-    assert "of 1 incidents" in run("incidents", "list", "--figures")[1]
+    assert "of 1 incident" in run("incidents", "list", "--figures")[1]
 
 
 def test_a_wrong_step_and_an_unknown_number_are_told(run):
@@ -150,7 +150,7 @@ def test_what_waits_is_sent_what_cannot_be_is_dead_and_is_sent_again(run, receiv
     assert "refused it with 403" in out
     # The other channel was told that this one is dead.
     assert any("The channel hook could not be told" in r.body.decode() for r in receiver.received)
-    assert run("outbox", "retry", "--all")[1] == "1 wait to be sent again.\n"
+    assert run("outbox", "retry", "--all")[1] == "1 waits to be sent again.\n"
     assert run("outbox", "send")[0] == 0
     assert run("outbox", "dead")[:2] == (0, "There are none.\n")
     assert run("outbox", "retry")[0] == 2

@@ -10,27 +10,16 @@ from typing import Any
 import click
 
 from watchkeeper.cli.project import opened, project_option
-from watchkeeper.cli.terminal import json_option, print_json, print_table
+from watchkeeper.cli.terminal import json_option, print_json, print_table, print_wrapped
 
 __all__ = ["alerts", "moment"]
 
 
-def moment(text: str) -> datetime:
-    """Read a time: ISO 8601 (UTC unless it says otherwise), or how long ago, such as ``30d``."""
-    from watchkeeper.domain.rule import duration_of
-    from watchkeeper.errors import BadInput
+def moment(text: str, *, ahead: bool = False) -> datetime:
+    """Read a time: ISO 8601 (UTC unless it says otherwise), or how long ago (*ahead*: from now), such as ``30d``."""
+    from watchkeeper.domain.rule import moment_of
 
-    try:
-        return datetime.now(UTC) - duration_of(text)
-    except BadInput:
-        pass
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        raise BadInput(
-            f"{text!r} is not a time.", 'Write "2026-01-31", "2026-01-31T22:00Z" or "30d" ago.'
-        ) from None
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at
+    return moment_of(text, datetime.now(UTC), ahead=ahead)
 
 
 @click.group()
@@ -78,7 +67,7 @@ def list_alerts(model: str | None, states: tuple[str, ...], limit: int, project:
         state = alert.state.value + (f", seen by {alert.acknowledged_by}" if alert.acknowledged_by else "")
         since = f"{alert.since:%Y-%m-%d %H:%M}" if alert.since else ""
         rows.append((d.key, state, alert.severity.value, since, alert_story(alert).headline))
-    print_table(("alert", "state", "severity", "since (UTC)", "what"), rows)
+    print_table(("alert", "state", "severity", "since (UTC)", "what"), rows, below=4)
     if total > len(documents):
         click.echo(f"{total - len(documents):,} more; see --limit.")
     return int(firing)
@@ -107,19 +96,27 @@ def show_alert(alert: str, project: Path, as_json: bool) -> None:
         return
     found = Alert.of_body(document.body)
     story = alert_story(found)
-    click.echo(f"{story.headline}\n")
+    print_wrapped(story.headline)
+    click.echo()
     for line in story.lines():
-        click.echo(line)
+        print_wrapped(line)
     if found.about:
-        click.echo(f"\n{found.about}")
+        click.echo()
+        print_wrapped(found.about)
     if found.runbook:
-        click.echo(f"Runbook: {found.runbook}")
-    click.echo("\nLabels: " + ", ".join(f"{k}={v}" for k, v in found.labels.items()))
+        run_it = (
+            ""
+            if "://" in found.runbook
+            else f"  (watchkeeper runbooks run {found.runbook} --alert {document.key})"
+        )
+        click.echo(f"\nRunbook: {found.runbook}{run_it}")
+    click.echo()
+    print_wrapped("Labels: " + ", ".join(f"{k}={v}" for k, v in found.labels.items()))
     click.echo("\nHistory:")
     for fact in facts:
-        click.echo(
-            f"  {fact.at:%Y-%m-%d %H:%M} {fact.kind.removeprefix('alert.')} by {fact.actor} {fact.body.get('text') or fact.body.get('note') or ''}"
-        )
+        said = fact.body.get("text") or fact.body.get("note") or ""
+        what = f"{fact.kind.removeprefix('alert.')} by {fact.actor}" + (f": {said}" if said else "")
+        print_wrapped(what, indent="  ", hang=f"{fact.at:%Y-%m-%d %H:%M}  ")
 
 
 @alerts.command("ack")
@@ -128,7 +125,8 @@ def show_alert(alert: str, project: Path, as_json: bool) -> None:
 @click.option("--as", "actor", default="", help="Your name (default: the login name).")
 @click.option("--undo", is_flag=True, help="Take the acknowledgement back.")
 @project_option
-def ack(alert: str, note: str, actor: str, undo: bool, project: Path) -> None:
+@json_option
+def ack(alert: str, note: str, actor: str, undo: bool, project: Path, as_json: bool) -> None:
     """Say that you have seen ALERT: repeats stop until it resolves."""
     from watchkeeper.loop.alert_actions import acknowledge_alert
 
@@ -141,6 +139,9 @@ def ack(alert: str, note: str, actor: str, undo: bool, project: Path) -> None:
             note=note,
             back=undo,
         )
+    if as_json:
+        print_json(after.to_body())
+        return
     click.echo(
         f"{after.fingerprint} {'is not acknowledged any more' if undo else f'acknowledged by {after.acknowledged_by}'}."
     )
@@ -214,7 +215,7 @@ def test_rule(rule: str, model: str | None, start: str, end: str, project: Path,
             )
             for e in done.episodes[:50]
         ]
-        print_table(("fired (UTC)", "resolved", "where", "what"), rows)
+        print_table(("fired (UTC)", "resolved", "where", "what"), rows, below=3)
         if len(done.episodes) > 50:
             click.echo(f"{len(done.episodes) - 50:,} more; see --json.")
     return int(bool(done.episodes))
@@ -223,7 +224,8 @@ def test_rule(rule: str, model: str | None, start: str, end: str, project: Path,
 @alerts.command("check")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @project_option
-def check(files: tuple[Path, ...], project: Path) -> int:
+@json_option
+def check(files: tuple[Path, ...], project: Path, as_json: bool) -> int:
     """Run the rule tests in FILES (TOML or YAML). Exit status 1: one failed.
 
     Each test gives made-up series and the state that the alert must have after a window.
@@ -246,6 +248,7 @@ def check(files: tuple[Path, ...], project: Path) -> int:
     for model in models.values():
         rules |= {r.name: r for r in judge.rules_of(model)}
     failed = passed = 0
+    told: list[dict[str, Any]] = []
     for file in files:
         try:
             results = check_file(_read(file), rules=list(rules.values()), measures=described_measures())
@@ -253,9 +256,13 @@ def check(files: tuple[Path, ...], project: Path) -> int:
             raise BadInput(f"{file}: {cause.what}", *cause.next_steps) from None
         for result in results:
             passed, failed = passed + result.ok, failed + (not result.ok)
-            if not result.ok:
+            told.append({"file": str(file), "test": result.test, "ok": result.ok, "found": result.sentence})
+            if not result.ok and not as_json:
                 click.echo(f"FAILED  {file}, {result.test}: {result.sentence}")
-    click.echo(f"{passed} held, {failed} failed.")
+    if as_json:
+        print_json({"held": passed, "failed": failed, "expectations": told})
+    else:
+        click.echo(f"{passed} held, {failed} failed.")
     return int(failed > 0)
 
 

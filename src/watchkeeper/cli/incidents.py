@@ -11,7 +11,7 @@ import click
 
 from watchkeeper.cli.alerts import moment
 from watchkeeper.cli.project import opened, project_option
-from watchkeeper.cli.terminal import json_option, print_json, print_table
+from watchkeeper.cli.terminal import json_option, print_json, print_table, print_wrapped
 
 if TYPE_CHECKING:
     from watchkeeper.domain.incident import Incident, Phase
@@ -68,8 +68,10 @@ def list_incidents(
                 print_json(found)
             else:
                 for name, word in (("mttd", "detect"), ("mtta", "acknowledge"), ("mttr", "resolve")):
-                    said = duration_said(found[f"{name}_s"])
-                    click.echo(f"Mean time to {word:<12}{said:>14}   of {found[f'{name}_of']} incidents")
+                    said, count = duration_said(found[f"{name}_s"]), found[f"{name}_of"]
+                    click.echo(
+                        f"Mean time to {word:<12}{said:>14}   of {count} incident{'s' if count != 1 else ''}"
+                    )
             return 0
         if follow_ups:
             left = held.follow_ups()
@@ -88,10 +90,16 @@ def list_incidents(
                 )
             elif left:
                 rows = [
-                    (f"{i.number}.{t.number}", t.text, t.owner, f"{t.due:%Y-%m-%d}" if t.due else "", i.title)
+                    (
+                        f"{i.number}.{t.number}",
+                        t.owner,
+                        f"{t.due:%Y-%m-%d}" if t.due else "",
+                        i.number,
+                        t.text,
+                    )
                     for i, t in left
                 ]
-                print_table(("follow-up", "to do", "owner", "due", "incident"), rows)
+                print_table(("follow-up", "owner", "due", "incident", "to do"), rows, below=4)
             else:
                 click.echo("There are none.")
             return 1 if left else 0
@@ -118,6 +126,7 @@ def list_incidents(
             ("no.", "severity", "phase", "model", "owner", "detected (UTC)", "alerts", "title"),
             table,
             right=(0, 6),
+            below=7,
         )
     return 1 if any(i.phase.is_open for i in listed) else 0
 
@@ -139,7 +148,7 @@ def show(number: str, pinned: bool, project: Path, as_json: bool) -> None:
     if as_json:
         print_json(view)
         return
-    click.echo(f"Incident {view['number']}: {view['title']}")
+    print_wrapped(f"Incident {view['number']}: {view['title']}")
     parts = (
         view["severity"],
         view["phase"],
@@ -147,7 +156,7 @@ def show(number: str, pinned: bool, project: Path, as_json: bool) -> None:
         view["owner"] and f"owner {view['owner']}",
     )
     click.echo(", ".join(p for p in parts if p))
-    click.echo(
+    print_wrapped(
         f"Began {view['started_at']}, detected {view['detected_at']}; "
         f"to acknowledge: {view['to_acknowledge']}, to resolve: {view['to_resolve']}"
     )
@@ -157,25 +166,25 @@ def show(number: str, pinned: bool, project: Path, as_json: bool) -> None:
         if lines:
             click.echo(f"\n{title}")
             for line in lines:
-                click.echo(f"  {line}")
+                print_wrapped(line, indent="  ")
     click.echo("\nTimeline")
     for e in view["timeline"]:
         if e["pinned"] or not pinned:
-            click.echo(
-                f"  {e['number']:>3}{'*' if e['pinned'] else ' '} {e['at']}  {e['actor']}: {e['text']}"
-            )
+            hang = f"{e['number']:>3}{'*' if e['pinned'] else ' '} {e['at']}  "
+            print_wrapped(f"{e['actor']}: {e['text']}", indent="  ", hang=hang)
     for title, tasks in (("Tasks", view["tasks"]), ("Follow-ups", view["follow_ups"])):
         if tasks:
             click.echo(f"\n{title}")
             for t in tasks:
                 owner = f" ({t['owner']})" if t["owner"] else ""
-                click.echo(f"  [{'x' if t['done'] else ' '}] {t['number']}. {t['text']}{owner}")
+                hang = f"[{'x' if t['done'] else ' '}] {t['number']}. "
+                print_wrapped(f"{t['text']}{owner}", indent="  ", hang=hang)
     if view["similar"]:
         click.echo("\nSimilar incidents")
         for s in view["similar"]:
-            click.echo(
-                f"  {s['number']}: {s['title']} ({s['likeness']:.0%} alike)"
-                + (f"; {s['cause']}" if s["cause"] else "")
+            cause = f"; {s['cause']}" if s["cause"] else ""
+            print_wrapped(
+                f"{s['title']} ({s['likeness']:.0%} alike){cause}", indent="  ", hang=f"{s['number']}: "
             )
 
 
@@ -370,7 +379,7 @@ def task(
         if done is not None:
             made = held.finish_task(number, done, actor=who)
         else:
-            until = None if due is None else moment(due)
+            until = None if due is None else moment(due, ahead=True)
             made = held.change(
                 number,
                 lambda i: task_added(
@@ -408,8 +417,9 @@ def merge(into: str, other: str, actor: str, project: Path, as_json: bool) -> No
 @click.option("--begin", is_flag=True, help="Begin the post-mortem of a resolved incident.")
 @actor_option
 @project_option
+@json_option
 def postmortem(
-    number: str, html: Path | None, md: Path | None, begin: bool, actor: str, project: Path
+    number: str, html: Path | None, md: Path | None, begin: bool, actor: str, project: Path, as_json: bool
 ) -> None:
     """Write the post-mortem of incident NUMBER from its timeline: Markdown on stdout, or files."""
     from watchkeeper.documents.postmortem import postmortem_html, postmortem_markdown
@@ -426,7 +436,11 @@ def postmortem(
         html.write_text(postmortem_html(incident, project=name, similar=similar), encoding="utf-8")
     if md is not None:
         md.write_text(postmortem_markdown(incident, project=name, similar=similar), encoding="utf-8")
-    if html is None and md is None:
+    if as_json:
+        from watchkeeper.documents.incident_page import incident_view
+
+        print_json(incident_view(incident, similar))
+    elif html is None and md is None:
         click.echo(postmortem_markdown(incident, project=name, similar=similar), nl=False)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import getpass
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -23,7 +25,7 @@ def outbox() -> None:
     "--state",
     "states",
     multiple=True,
-    type=click.Choice(["waiting", "sending", "sent", "dead"]),
+    type=click.Choice(["waiting", "sending", "sent", "dead", "dropped"]),
     help="Which states (default: all).",
 )
 @click.option(
@@ -52,30 +54,58 @@ def dead(limit: int, project: Path, as_json: bool) -> int:
 @click.option("--all", "everything", is_flag=True, help="All dead letters.")
 @click.option("--as", "actor", default="", help="Your name (default: the login name).")
 @project_option
-def retry(keys: tuple[str, ...], everything: bool, actor: str, project: Path) -> None:
+@json_option
+def retry(keys: tuple[str, ...], everything: bool, actor: str, project: Path, as_json: bool) -> None:
     """Send the dead letters KEYS again, or all of them. Targets that have one already are left out."""
     from watchkeeper.wiring.telling import watching_outbox
 
     if bool(keys) == everything:
         raise click.UsageError("Name the letters to send again, or say --all.")
     with opened(project) as watch:
-        count = watching_outbox(watch, {}).retry(*keys, actor=actor or getpass.getuser())
-    click.echo(f"{count} wait to be sent again.")
+        count = watching_outbox(watch).retry(*keys, actor=actor or getpass.getuser())
+    if as_json:
+        print_json({"waiting": count})
+    else:
+        click.echo(f"{count} {'waits' if count == 1 else 'wait'} to be sent again.")
+
+
+@outbox.command()
+@click.argument("keys", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="All dead letters.")
+@click.option("--as", "actor", default="", help="Your name (default: the login name).")
+@project_option
+@json_option
+def drop(keys: tuple[str, ...], everything: bool, actor: str, project: Path, as_json: bool) -> None:
+    """Give the dead letters KEYS up, or all of them: they are kept, and no problem any more."""
+    from watchkeeper.wiring.telling import watching_outbox
+
+    if bool(keys) == everything:
+        raise click.UsageError("Name the letters to give up, or say --all.")
+    with opened(project) as watch:
+        count = watching_outbox(watch).drop(*keys, actor=actor or getpass.getuser())
+    if as_json:
+        print_json({"dropped": count})
+    else:
+        click.echo(f"{count} given up.")
 
 
 @outbox.command()
 @click.option("--timeout", default=60.0, show_default=True, help="Seconds to wait for slow channels.")
 @project_option
-def send(timeout: float, project: Path) -> int:
+@json_option
+def send(timeout: float, project: Path, as_json: bool) -> int:
     """Send what is due now, for those who run no server. Exit status 1: something is dead."""
-    from watchkeeper.wiring.telling import watching_outbox
+    from watchkeeper.wiring import outbox_of
 
     with opened(project) as watch:
-        sender = watching_outbox(watch)
-        count = sender.deliver(timeout_s=timeout)
+        sender = outbox_of(watch)
+        count = sender.deliver(timeout_s=timeout) if sender is not None else 0
         letters = watch.ledger.facts.count("outbox", states=["dead"])
         waiting = watch.ledger.facts.count("outbox", states=["waiting", "sending"])
-    click.echo(f"{count} handed to their channels; {waiting} wait, {letters} are dead.")
+    if as_json:
+        print_json({"handed": count, "waiting": waiting, "dead": letters})
+    else:
+        click.echo(f"{count} handed to their channels; {waiting} wait, {letters} are dead.")
     return 1 if letters else 0
 
 
@@ -83,29 +113,42 @@ def send(timeout: float, project: Path) -> int:
 @click.argument("channel")
 @click.option("--as", "actor", default="", help="Your name (default: the login name).")
 @project_option
-def try_one(channel: str, actor: str, project: Path) -> None:
+@json_option
+def try_one(channel: str, actor: str, project: Path, as_json: bool) -> None:
     """Send a test message through one CHANNEL now."""
     from watchkeeper.wiring.telling import try_channel
 
     with opened(project) as watch:
         try_channel(watch, channel, actor=actor or getpass.getuser())
-    click.echo(f"{channel} took it.")
+    if as_json:
+        print_json({"channel": channel, "sent": True})
+    else:
+        click.echo(f"{channel} took it.")
 
 
 @outbox.command()
 @project_option
-def check(project: Path) -> int:
+@json_option
+def check(project: Path, as_json: bool) -> int:
     """Check channels, secrets, templates and runbooks, without telling anybody. Exit status 1: faults."""
     from watchkeeper.wiring.telling import check_channels
 
     with opened(project) as watch:
         faults = check_channels(watch)
         count = len(watch.config.channels)
+    if as_json:
+        print_json({"channels": count, "faults": faults})
+        return 1 if faults else 0
     for fault in faults:
         click.echo(fault, err=True)
     if not faults:
         click.echo(f"{count} channels, and the templates and runbooks: nothing wrong.")
     return 1 if faults else 0
+
+
+def _about(body: Mapping[str, Any]) -> str:
+    title, error = str(body.get("title") or ""), str(body.get("last_error") or "")
+    return title + (f" [{error.splitlines()[0]}]" if error else "")
 
 
 def _list(project: Path, states: tuple[str, ...], limit: int, as_json: bool) -> int:
@@ -128,10 +171,11 @@ def _list(project: Path, states: tuple[str, ...], limit: int, as_json: bool) -> 
                 d.body.get("channel", ""),
                 d.state,
                 d.body.get("tries", 0),
-                str(d.body.get("title") or "")[:60],
-                str(d.body.get("last_error") or "").splitlines()[0] if d.body.get("last_error") else "",
+                _about(d.body),
             )
             for d in found
         ]
-        print_table(("key", "channel", "state", "tries", "about", "why"), rows, right=(3,))
+        print_table(
+            ("key", "channel", "state", "tries", "about, and why it failed"), rows, right=(3,), below=4
+        )
     return len(found)

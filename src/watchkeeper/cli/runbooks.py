@@ -75,13 +75,17 @@ def show(name: str, project: Path, as_json: bool) -> None:
 @click.argument("name")
 @click.option("--like", default="drift", show_default=True, help="Begin with a copy of this one.")
 @project_option
-def new(name: str, like: str, project: Path) -> None:
+@json_option
+def new(name: str, like: str, project: Path, as_json: bool) -> None:
     """Write a runbook of your own, NAME, into the folder runbooks/ of the project."""
     from watchkeeper.wiring.telling import runbooks_of
 
     with opened(project) as watch:
         file = runbooks_of(watch).new(name, like=like)
-    click.echo(f"{file} is yours to change.")
+    if as_json:
+        print_json({"name": name, "file": str(file)})
+    else:
+        click.echo(f"{file} is yours to change.")
 
 
 @runbooks.command()
@@ -153,10 +157,17 @@ def runs(limit: int, project: Path, as_json: bool) -> None:
         click.echo("There are none.")
         return
     rows = [
-        (r.key, r.body["runbook"], r.state, r.body["actor"], r.body["started_at"][:16], r.body["incident"])
+        (
+            r.key,
+            r.body["runbook"],
+            r.state,
+            r.body["incident"],
+            r.body["started_at"][:16].replace("T", " "),
+            r.body["actor"],
+        )
         for r in records
     ]
-    print_table(("run", "runbook", "state", "by", "started (UTC)", "incident"), rows)
+    print_table(("run", "runbook", "state", "incident", "started (UTC)", "by"), rows)
 
 
 def _confirm(yes: bool):  # type: ignore[no-untyped-def]

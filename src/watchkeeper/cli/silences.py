@@ -44,10 +44,15 @@ def list_silences(everything: bool, project: Path, as_json: bool) -> None:
         click.echo("There are none.")
         return
     rows = [
-        (s.id, " ".join(map(str, s.matchers)), f"{s.ends_at:%Y-%m-%d %H:%M}", s.author, s.reason)
+        (
+            s.id,
+            f"{s.ends_at:%Y-%m-%d %H:%M}",
+            s.author,
+            f"{' '.join(map(str, s.matchers))}: {s.reason}",
+        )
         for s in found
     ]
-    print_table(("silence", "mutes", "until (UTC)", "author", "reason"), rows)
+    print_table(("silence", "until (UTC)", "author", "mutes, and why"), rows, below=3)
 
 
 @silences.command("add")
@@ -84,8 +89,8 @@ def add(
             reason=reason,
             now=watch.clock(),
             lasts=None if lasts is None else duration_of(lasts),
-            starts_at=None if start is None else moment(start),
-            ends_at=None if until is None else moment(until),
+            starts_at=None if start is None else moment(start, ahead=True),
+            ends_at=None if until is None else moment(until, ahead=True),
         )
         found = _preview(watch, matchers)
     if as_json:
@@ -99,13 +104,19 @@ def add(
 @click.argument("silence")
 @click.option("--as", "actor", default="", help="Your name (default: the login name).")
 @project_option
-def expire(silence: str, actor: str, project: Path) -> None:
+@json_option
+def expire(silence: str, actor: str, project: Path, as_json: bool) -> None:
     """End SILENCE now: alerts that it muted and that still fire are told."""
     from watchkeeper.loop.alert_actions import expire_silence
 
     with opened(project) as watch:
-        expire_silence(watch.ledger.facts, silence, actor=actor or getpass.getuser(), now=watch.clock())
-    click.echo(f"Silence {silence} has ended.")
+        ended = expire_silence(
+            watch.ledger.facts, silence, actor=actor or getpass.getuser(), now=watch.clock()
+        )
+    if as_json:
+        print_json({"id": ended.id, **ended.to_body()})
+    else:
+        click.echo(f"Silence {silence} has ended.")
 
 
 @silences.command("preview")

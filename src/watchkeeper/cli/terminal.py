@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +19,7 @@ __all__ = [
     "pairs",
     "print_json",
     "print_table",
+    "print_wrapped",
     "progress_bar",
     "schema_of",
     "segments_of",
@@ -128,9 +131,20 @@ def print_json(value: Any) -> None:
 
 
 def print_table(
-    headers: Sequence[str], rows: Sequence[Sequence[Any]], *, title: str = "", right: Sequence[int] = ()
+    headers: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    *,
+    title: str = "",
+    right: Sequence[int] = (),
+    below: int | None = None,
 ) -> None:
-    """A table as wide as the terminal allows; in a pipe, as wide as it needs."""
+    """A table as wide as the terminal allows; in a pipe, as wide as it needs.
+
+    *below* is a column of whole sentences: in a narrow terminal each stands under its row, and the table stays one.
+    """
+    if below is not None and (width := _width()) < _ROOMY:
+        _print_with_sentences(headers, rows, right, below, width)
+        return
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -143,6 +157,50 @@ def print_table(
     for row in rows:
         table.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
     console.print(table)
+
+
+_ROOMY = 120
+
+
+def _width() -> int:
+    """Characters of a line: those of the terminal; in a pipe there is no end to them."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 10_000
+
+
+def _print_with_sentences(
+    headers: Sequence[str], rows: Sequence[Sequence[Any]], right: Sequence[int], below: int, width: int
+) -> None:
+    short = [i for i in range(len(headers)) if i != below]
+    cells = [[" ".join(str(row[i]).split()) for i in short] for row in rows]
+    heads = [headers[i] for i in short]
+    sizes = [max(len(row[n]) for row in (heads, *cells)) for n in range(len(short))]
+
+    def line(row: Sequence[str]) -> str:
+        told = [v.rjust(s) if i in right else v.ljust(s) for v, s, i in zip(row, sizes, short)]
+        return "  ".join(told).rstrip()
+
+    click.echo(click.style(line(heads), bold=True))
+    for row, values in zip(rows, cells):
+        click.echo(line(values))
+        print_wrapped(str(row[below]), indent="  ", width=width)
+
+
+def print_wrapped(text: str, *, indent: str = "", hang: str = "", width: int | None = None) -> None:
+    """A paragraph in lines as wide as the terminal, behind *indent*; *hang* stands before its first line only.
+
+    In a pipe it is one line.
+    """
+    room = (_width() if width is None else width) - 1
+    after = indent + " " * len(hang)
+    lines = textwrap.wrap(
+        " ".join(text.split()),
+        width=max(room, len(after) + 20),
+        initial_indent=indent + hang,
+        subsequent_indent=after,
+        break_on_hyphens=False,
+    )
+    for line in lines or [(indent + hang).rstrip()]:
+        click.echo(line)
 
 
 def pairs(words: Sequence[str], what: str) -> dict[str, str]:

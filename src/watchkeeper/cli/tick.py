@@ -29,9 +29,13 @@ Running it twice changes nothing. Exit status: 0, or 1 when something was in the
 @project_option
 @json_option
 def tick(models: tuple[str, ...], project: Path, as_json: bool) -> int:
-    """Bring in what was recorded, and measure every window that is due or got new outcomes."""
+    """Bring in what was recorded, measure every window that is due or got new outcomes, and tell who must know."""
+    from watchkeeper.wiring.telling import tell
+
     with opened(project) as watch, window_progress() as progress:
         done = watch.tick(models=models or None, progress=progress)
+        if not done.held_by_another:
+            done.problems.extend(tell(watch))
     return told(done, as_json)
 
 

@@ -35,8 +35,22 @@ HIGHER_IS_BETTER = frozenset(
         "balanced_accuracy",
     }
 )
+FIRST_NAMED = (
+    "roc_auc",
+    "accuracy",
+    "mae",
+    "rmse",
+    "f1",
+    "average_precision",
+    "recall",
+    "precision",
+    "brier",
+)
+"""Measures of performance in the order in which people ask for them, where none has moved more than another."""
 SUSPECT_WITHIN = timedelta(days=14)
 MOST = 5
+MOST_SAID = 4
+"""Measures of performance that the words name; all of them are in ``performance``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,7 +181,8 @@ def _columns(rows: list[Row], split: datetime, named: Sequence[str]) -> tuple[Ma
     for r in rows:
         if r["measure"] not in DRIFT or not r["subject"] or r["segment"] or r["version"]:
             continue
-        if r["start"] >= split and r["value"] is not None and r["value"] > max(r.get("margin") or 0.0, 0.02):
+        moved = r["value"] is not None and r["value"] > max(r.get("margin") or 0.0, 0.02)
+        if r["start"] >= split and (moved or (r["subject"] in named and r["value"] is not None)):
             known = worst.get(r["subject"])
             if known is None or r["value"] > known["value"]:
                 worst[r["subject"]] = r
@@ -176,8 +191,8 @@ def _columns(rows: list[Row], split: datetime, named: Sequence[str]) -> tuple[Ma
         {"column": r["subject"], "measure": r["measure"], "value": r["value"], "start": r["start"]}
         for r in order
     ]
-    found += [{"column": c, "measure": "", "value": None, "start": None} for c in named if c not in worst]
-    return tuple(found[:MOST])
+    unmeasured = [{"column": c, "measure": "", "value": None, "start": None} for c in named if c not in worst]
+    return tuple((*unmeasured, *found)[:MOST])
 
 
 def _segments(rows: list[Row], split: datetime, named: Sequence[str]) -> tuple[Mapping[str, Any], ...]:
@@ -326,13 +341,15 @@ def _words(a: Assessment) -> tuple[str, ...]:
         out.append("Segments: none stands out.")
     if a.change is not None:
         out.append(f"Before it, on {a.change['at']:%Y-%m-%d %H:%M} UTC: {a.change['text']}.")
-    for p in a.performance:
-        if p["realised"] is None and p["estimated"] is None:
-            continue
+    known = [p for p in a.performance if p["realised"] is not None or p["estimated"] is not None]
+    known.sort(key=_loudness)
+    for p in known[:MOST_SAID]:
         out.append(
             f"{p['measure']}: estimated without labels {_step(p['estimated_before'], p['estimated'])}, "
             f"realised {_step(p['realised_before'], p['realised'])}."
         )
+    if len(known) > MOST_SAID:
+        out.append(f"{len(known) - MOST_SAID} more measures of performance moved less.")
     if a.cost is not None:
         unit = f" {a.cost['currency']}" if a.cost["currency"] else ""
         if a.cost["excess"] is None:
@@ -343,6 +360,18 @@ def _words(a: Assessment) -> tuple[str, ...]:
                 f"{a.cost['excess']:+,.0f}{unit} against the rate before."
             )
     return (*out, *a.unknown)
+
+
+def _loudness(p: Mapping[str, Any]) -> tuple[float, int]:
+    """What moved most comes first, realised before estimated; then the order in which people ask."""
+    moved = 0.0
+    for side in ("realised", "estimated"):
+        before, after = p[f"{side}_before"], p[side]
+        if before is not None and after is not None:
+            moved = abs(after - before) / max(abs(before), 1e-9)
+            break
+    name = p["measure"]
+    return -round(moved, 3), FIRST_NAMED.index(name) if name in FIRST_NAMED else len(FIRST_NAMED)
 
 
 def _step(before: float | None, after: float | None) -> str:

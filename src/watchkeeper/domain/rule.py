@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Any
@@ -24,6 +24,7 @@ __all__ = [
     "Severity",
     "duration_of",
     "duration_words",
+    "moment_of",
 ]
 
 NO_GUARANTEE = "no bound on false alarms"
@@ -211,6 +212,41 @@ def duration_text(length: timedelta) -> str:
         if seconds and seconds % size == 0:
             return f"{seconds / size:g}{unit}"
     return f"{seconds:g}s"
+
+
+def moment_of(text: str, now: datetime, *, ahead: bool = False) -> datetime:
+    """Read a time as people write it: ISO 8601 (UTC unless it says otherwise), ``now``, or how long before *now*.
+
+    With *ahead*, a length of time is after *now*: for what will end or is due.
+
+    Raises
+    ------
+    BadInput
+        it is neither.
+
+    >>> noon = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    >>> f"{moment_of('2h', noon):%H:%M} {moment_of('2h', noon, ahead=True):%H:%M} {moment_of('2026-02-28', noon):%d %b}"
+    '10:00 14:00 28 Feb'
+    """
+    if text == "now":
+        return now
+    try:
+        length = duration_of(text)
+    except BadInput:
+        pass
+    else:
+        try:
+            return now + length if ahead else now - length
+        except OverflowError:
+            raise BadInput(f"{text!r} is too long.") from None
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        when = "from now" if ahead else "ago"
+        raise BadInput(
+            f"{text!r} is not a time.", f'Write "2026-01-31", "2026-01-31T22:00Z" or "30d" ({when}).'
+        ) from None
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
 
 
 def duration_words(length: timedelta) -> str:

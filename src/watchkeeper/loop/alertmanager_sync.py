@@ -1,8 +1,10 @@
 """In step with Alertmanager: firing alerts sent again and again, ends told, silences mirrored both ways.
 
 Alertmanager forgets an alert that is not sent again, so this runs at every tick beside the outbox. A silence made on
-one side appears on the other; ended on one, it ends on the other. Which belongs to which is kept in the silence
-(``details.alertmanager``), so that nothing is made twice, and none is sent back to where it came from.
+one side appears on the other; ended on one, it ends on the other; given another end there, it gets it here (and in
+other Alertmanagers); lost there (a restart without its data), it is made there again. Which belongs to which is kept
+in the silence (``details.alertmanager``, and the end seen there in ``details.until``), so that nothing is made twice, and
+none is sent back to where it came from.
 """
 
 from __future__ import annotations
@@ -138,14 +140,19 @@ class AlertmanagerSync:
                 linked.add(other)
             live_here = document.state in LIVES and silence.ends_at > now
             there = theirs.get(other) if other else None
-            if live_here and not other:
-                name = self._client.put_silence(silence)
-                linked.add(name)
-                self._write(document, {**silence.details, "alertmanager": {self._client.name: name}}, now)
+            if live_here and there is None:
+                linked.add(self._push(document, silence, "", now))
                 pushed += 1
             elif live_here and there is not None and there[1] == "expired":
                 self._end_here(document, now)
                 ended += 1
+            elif live_here and there is not None:
+                seen = (silence.details.get("until") or {}).get(self._client.name)
+                if seen is None or _differ(there[0].ends_at, datetime.fromisoformat(seen)):
+                    pulled += self._take_end(document, silence, there[0].ends_at, now)
+                elif _differ(there[0].ends_at, silence.ends_at):
+                    linked.add(self._push(document, silence, other, now))
+                    pushed += 1
             elif not live_here and there is not None and there[1] in LIVES:
                 self._client.expire_silence(other)
                 ended += 1
@@ -158,8 +165,10 @@ class AlertmanagerSync:
         details = document.body.get("details") or {}
         return str((details.get("alertmanager") or {}).get(self._client.name, ""))
 
-    def _write(self, document: Document, details: Mapping[str, Any], now: datetime) -> None:
-        body = {**document.body, "details": dict(details)}
+    def _push(self, document: Document, silence: Silence, other: str, now: datetime) -> str:
+        """Make it there, or give it our end; return its name there."""
+        name = self._client.put_silence(silence, id=other)
+        body = {**document.body, "details": self._linked(silence, name, silence.ends_at)}
         fact = Fact(
             kind="silence.mirrored",
             at=now,
@@ -168,6 +177,26 @@ class AlertmanagerSync:
             body={"to": self._client.name},
         )
         self._facts.append([fact], [replace(document, body=body, updated_at=now)])
+        return name
+
+    def _take_end(self, document: Document, silence: Silence, end: datetime, now: datetime) -> bool:
+        """It was given another *end* there (or we see that end for the first time)."""
+        name = silence.details["alertmanager"][self._client.name]
+        body = {**document.body, "details": self._linked(silence, name, end)}
+        if not _differ(end, silence.ends_at):
+            self._facts.append([], [replace(document, body=body, updated_at=now)])
+            return False
+        body["ends_at"] = end.isoformat()
+        said = {"from": silence.ends_at.isoformat(), "to": end.isoformat()}
+        fact = Fact(kind="silence.changed", at=now, actor=ACTOR, subject=document.key, body=said)
+        self._facts.append([fact], [replace(document, body=body, due=end, updated_at=now)])
+        return True
+
+    def _linked(self, silence: Silence, name: str, end: datetime) -> dict[str, Any]:
+        details = dict(silence.details)
+        details["alertmanager"] = {**(details.get("alertmanager") or {}), self._client.name: name}
+        details["until"] = {**(details.get("until") or {}), self._client.name: end.isoformat()}
+        return details
 
     def _end_here(self, document: Document, now: datetime) -> None:
         body = {**document.body, "ends_at": now.isoformat()}
@@ -182,7 +211,11 @@ class AlertmanagerSync:
 
     def _take(self, silence: Silence, now: datetime) -> bool:
         key = f"am-{silence.id}"[:60]
-        details = {"from": "alertmanager", "alertmanager": {self._client.name: silence.id}}
+        details = {
+            "from": "alertmanager",
+            "alertmanager": {self._client.name: silence.id},
+            "until": {self._client.name: silence.ends_at.isoformat()},
+        }
         mirrored = replace(silence, id=key, details=details, created_at=now)
         fact = Fact(kind="silence.created", at=now, actor=ACTOR, subject=key, body=mirrored.to_body())
         document = Document(
@@ -198,3 +231,8 @@ class AlertmanagerSync:
         except Conflict:
             return False
         return True
+
+
+def _differ(one: datetime, other: datetime) -> bool:
+    """Whether two ends are not the same; Alertmanager rounds to milliseconds."""
+    return abs(one - other) >= timedelta(seconds=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from watchkeeper.decisions.alerting.grouping import Group, Message, compose
@@ -23,10 +23,20 @@ _ACTOR = "watchkeeper"
 _ALL = 1_000_000
 
 
-def notify(ledger: Any, plan: AlertingPlan, *, now: datetime, lease: Lease | None = None) -> int:
-    """Queue the messages of every group that is due; return how many outbox entries were written."""
+def notify(
+    ledger: Any,
+    plan: AlertingPlan,
+    *,
+    now: datetime,
+    lease: Lease | None = None,
+    ahead: timedelta = timedelta(0),
+) -> int:
+    """Queue the messages of every group that is due; return how many outbox entries were written.
+
+    *ahead*: those that are due within this time are queued now as well, by one who will not be back so soon.
+    """
     expire_silences(ledger.facts, now=now, lease=lease)
-    due = ledger.facts.documents("group", due_before=now, limit=_ALL, order="key")
+    due = ledger.facts.documents("group", due_before=now + ahead, limit=_ALL, order="key")
     if not due:
         return 0
     groups = {d.key: Group.of_body(d.key, d.body) for d in due}

@@ -12,7 +12,7 @@ Promises
   about windows of long ago or notices; the other targets and channels have it.
 
 States of an entry: ``waiting`` (due at ``due``), ``sending`` (claimed until ``due``: a claim that ran out belongs to
-a process that died, and is taken over), ``sent``, ``dead``.
+a process that died, and is taken over), ``sent``, ``dead``, ``dropped`` (dead, and given up by somebody).
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -33,10 +33,11 @@ from watchkeeper.domain.fact import Document, Fact
 from watchkeeper.errors import BadInput, Conflict, NotFound, StoreUnavailable, WatchkeeperError, nearest
 from watchkeeper.ports import FactStore, Notifier
 
-__all__ = ["Outbox", "RetryPolicy", "outbox_entry"]
+__all__ = ["Outbox", "RetryPolicy", "outbox_entry", "outbox_problems"]
 
 KIND = "outbox"
 ACTOR = "watchkeeper"
+_NEVER = datetime.min.replace(tzinfo=UTC)
 TAKEN = ("sent", "spared")
 """States of a target that need no further try."""
 
@@ -86,6 +87,24 @@ def outbox_entry(
     )
 
 
+def outbox_problems(facts: FactStore) -> list[str]:
+    """One sentence for each channel whose newest message could not be told: the alerting itself needs somebody."""
+    newest: dict[str, Document] = {}
+    dead: Counter[str] = Counter()
+    for document in facts.documents(KIND, states=("dead", "sent", "dropped"), limit=1000):
+        channel = str(document.body.get("channel", ""))
+        dead[channel] += document.state == "dead"
+        known = newest.get(channel)
+        if known is None or (document.updated_at or _NEVER) > (known.updated_at or _NEVER):
+            newest[channel] = document
+    return [
+        f"The channel {channel} could not be told ({dead[channel]:,} dead letters): "
+        f"{str(document.body.get('last_error') or 'unknown').splitlines()[0]} See:  watchkeeper outbox dead"
+        for channel, document in sorted(newest.items())
+        if document.state == "dead"
+    ]
+
+
 class Outbox:
     """Sends what waits in the ledger, one worker a channel.
 
@@ -93,6 +112,8 @@ class Outbox:
     ----------
     facts : the ledger's store of facts and documents.
     channels : by name, the notifiers of its targets.
+    unusable : configured channels that cannot be used, and why: what is for them is dead, with that reason.
+    silent : channels that are switched off: what is for them is left out.
     enrich : adds to a body what is only known when it is sent (``chart``, ``lessons``); its failure costs nothing else.
     claim_for : how long a send may take before another process believes that this one died.
     """
@@ -108,6 +129,8 @@ class Outbox:
         url: str = "",
         templates: str | None = None,
         enrich: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None,
+        unusable: Mapping[str, str] | None = None,
+        silent: Collection[str] = (),
         claim_for: timedelta = timedelta(minutes=2),
         queue_size: int = 100,
         draw: Callable[[], float] = random.random,
@@ -115,6 +138,7 @@ class Outbox:
         self._facts, self._clock, self._policy = facts, clock, policy or RetryPolicy()
         self._channels = {name: tuple(targets) for name, targets in channels.items()}
         self._project, self._url, self._templates, self._enrich = project, url, templates, enrich
+        self._unusable, self._silent = dict(unusable or {}), frozenset(silent)
         self._claim_for, self._queue_size, self._draw = claim_for, queue_size, draw
         self._queues: dict[str, Queue[Document]] = {}
         self._workers: dict[str, threading.Thread] = {}
@@ -186,7 +210,10 @@ class Outbox:
                 if channel in full or self._until.get(channel, now) > now:
                     continue
                 if channel not in self._channels:
-                    self._bury_unknown(document, channel, now)
+                    if channel in self._silent:
+                        self._leave_out(document, now)
+                    else:
+                        self._bury(document, channel, now)
                     continue
                 with self._lock:
                     if document.key in self._busy[channel]:
@@ -198,7 +225,7 @@ class Outbox:
                         continue
                     self._busy[channel].add(document.key)
                     handed += 1
-            if len(due) < page or len(full) == len(self._channels):
+            if len(due) < page or len(full) == max(1, len(self._channels)):
                 break
             offset += page
         return handed
@@ -330,8 +357,17 @@ class Outbox:
         if state == "dead":
             self._tell_of_dead(channel, body, now)
 
-    def _bury_unknown(self, document: Document, channel: str, now: datetime) -> None:
-        said = f"There is no channel {channel!r}.{nearest(channel, self._channels)}"
+    def _leave_out(self, document: Document, now: datetime) -> None:
+        body = {**document.body, "last_error": "The channel is switched off."}
+        with suppress(Conflict):
+            self._facts.append([], [replace(document, state="sent", body=body, due=None, updated_at=now)])
+
+    def _bury(self, document: Document, channel: str, now: datetime) -> None:
+        """There is nothing that could send it: the channel is not configured, or cannot be used."""
+        if channel in self._unusable:
+            said = f"The channel {channel!r} cannot be used. {self._unusable[channel]}"
+        else:
+            said = f"There is no channel {channel!r}.{nearest(channel, self._channels)}"
         body = {**document.body, "last_error": said}
         fact = Fact(
             kind="outbox.dead",
@@ -387,16 +423,7 @@ class Outbox:
         BadInput
             it is not dead.
         """
-        found = []
-        for key in keys:
-            document = self._facts.document(KIND, key)
-            if document is None:
-                raise NotFound(f"There is no notification {key!r}.", "List them:  watchkeeper outbox list")
-            if document.state != "dead":
-                raise BadInput(f"The notification {key!r} is not dead but {document.state}.")
-            found.append(document)
-        if not keys:
-            found = self._facts.documents(KIND, states=("dead",), limit=100_000)
+        found = self._dead_letters(keys)
         now = self._clock()
         for document in found:
             rounds = int(document.body.get("rounds") or 0) + 1
@@ -418,6 +445,32 @@ class Outbox:
                 [fact], [replace(document, state="waiting", body=body, due=now, updated_at=now)]
             )
         return len(found)
+
+    def drop(self, *keys: str, actor: str) -> int:
+        """Give dead letters up for good (all of them without *keys*): they are kept, and nobody is told of them any more.
+
+        Raises
+        ------
+        NotFound, BadInput
+            as for `retry`.
+        """
+        found = self._dead_letters(keys)
+        now = self._clock()
+        for document in found:
+            fact = Fact(kind="outbox.dropped", at=now, actor=actor, subject=document.key)
+            self._facts.append([fact], [replace(document, state="dropped", due=None, updated_at=now)])
+        return len(found)
+
+    def _dead_letters(self, keys: Sequence[str]) -> list[Document]:
+        found = []
+        for key in keys:
+            document = self._facts.document(KIND, key)
+            if document is None:
+                raise NotFound(f"There is no notification {key!r}.", "List them:  watchkeeper outbox list")
+            if document.state != "dead":
+                raise BadInput(f"The notification {key!r} is not dead but {document.state}.")
+            found.append(document)
+        return found if keys else self._facts.documents(KIND, states=("dead",), limit=100_000)
 
     def prune(self, *, older_than: timedelta = timedelta(days=30)) -> int:
         """Delete entries that were sent long ago; facts of them stay."""

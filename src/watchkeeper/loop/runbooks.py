@@ -23,7 +23,7 @@ from watchkeeper.documents.runbook import (
 )
 from watchkeeper.domain.alert import Alert, fingerprint
 from watchkeeper.domain.fact import Document, Fact
-from watchkeeper.domain.rule import duration_of
+from watchkeeper.domain.rule import duration_of, moment_of
 from watchkeeper.errors import BadInput, BadTransition, Conflict, NotFound, WatchkeeperError
 from watchkeeper.loop.incidents import Incidents
 from watchkeeper.loop.judging import acknowledge_alert, add_silence, alert_document
@@ -398,7 +398,7 @@ class Runbooks:
             )
         if len(rest) != 1 or "from" not in options or "to" not in options:
             raise BadInput(f"{verb} needs a model, --from and --to.")
-        start, end = _moment(options["from"], self._clock()), _moment(options["to"], self._clock())
+        start, end = moment_of(options["from"], self._clock()), moment_of(options["to"], self._clock())
         if verb == "rebaseline":
             made = self._watch.rebaseline(rest[0], start, end, actor=actor)
             return f"a new baseline of {rest[0]} from {made.profile.rows:,} rows"
@@ -448,18 +448,3 @@ def _read(verb: str, words: Sequence[str]) -> tuple[dict[str, str], list[str]]:
         else:
             rest.append(word)
     return options, rest
-
-
-def _moment(text: str, now: datetime) -> datetime:
-    """A time, or how long ago."""
-    try:
-        return now - duration_of(text)
-    except BadInput:
-        pass
-    if text == "now":
-        return now
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        raise BadInput(f"{text!r} is not a time.", 'Write "2026-01-31", "now" or "30d" ago.') from None
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at

@@ -10,6 +10,7 @@ from watchkeeper.decisions.alerting.story import alert_story
 from watchkeeper.domain.alert import Alert
 from watchkeeper.domain.watched import WatchedModel
 from watchkeeper.errors import WatchkeeperError
+from watchkeeper.loop.outbox import outbox_problems
 
 if TYPE_CHECKING:
     from watchkeeper.loop.watch import Watch
@@ -41,6 +42,7 @@ def status(watch: Watch) -> dict[str, Any]:
         age = now - datetime.fromisoformat(last.body["at"])
         if age > WAITING_TOO_LONG and any(m["waiting_windows"] for m in models):
             problems.append(f"The last tick was {_age(age)} ago. Run:  watchkeeper serve")
+    problems += outbox_problems(watch.ledger.facts)
     return {
         "project": watch.config.project.name if watch.config is not None else "",
         "path": str(watch.path),

@@ -36,7 +36,10 @@ class IncidentFollower:
 
 
 def incidents_of(watch: Any, policy: IncidentPolicy | None = None) -> Incidents:
-    """The incidents of an open project."""
+    """The incidents of an open project; *policy* is that of its configuration where it is not given."""
+    config = getattr(watch, "config", None)
+    if policy is None and config is not None:
+        policy = config.incidents.policy()
     return Incidents(
         watch.ledger.facts, watch.ledger.measurements, models=watch.models, policy=policy, clock=watch.clock
     )

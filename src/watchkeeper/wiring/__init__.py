@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +13,6 @@ if TYPE_CHECKING:
 
 __all__ = ["open_project", "outbox_of"]
 
-_log = logging.getLogger("watchkeeper.wiring")
 
 
 def open_project(path: str | Path = ".", *, clock: Callable[[], datetime] | None = None) -> Watch:
@@ -57,7 +55,7 @@ def open_project(path: str | Path = ".", *, clock: Callable[[], datetime] | None
         lake=open_lake(config.lake.path or data / "lake", options=options),
         config=config,
         clock=clock,
-        judges=(AlertJudge(config.alerting()), IncidentFollower()),
+        judges=(AlertJudge(config.alerting()), IncidentFollower(config.incidents.policy())),
         table_reader=lambda model: open_table(
             model, folder, location=secret(model.table.location) if model.table else None
         ),
@@ -65,17 +63,10 @@ def open_project(path: str | Path = ".", *, clock: Callable[[], datetime] | None
 
 
 def outbox_of(watch: Watch) -> Outbox | None:
-    """What brings messages to the configured channels; None where there is no channel.
+    """What brings messages to the configured channels; None where there is no channel."""
+    from watchkeeper.wiring.telling import outbox_of as made
 
-    A channel whose secret cannot be read is left out of it, so that the others are served; what waits for it stays
-    in the ledger.
-    """
-    from watchkeeper.wiring.telling import notifiers_of, watching_outbox
-
-    channels = notifiers_of(
-        watch, lambda name, problem: _log.warning("the channel %s is out of use: %s", name, problem)
-    )
-    return watching_outbox(watch, channels) if channels else None
+    return made(watch)
 
 
 open = open_project  # the front door's name for it

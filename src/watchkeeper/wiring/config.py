@@ -32,6 +32,7 @@ from watchkeeper.domain.window import day_step
 from watchkeeper.errors import BadConfig, BadInput, nearest
 
 if TYPE_CHECKING:
+    from watchkeeper.decisions.incidents import IncidentPolicy
     from watchkeeper.loop.judging import AlertingPlan
 
 __all__ = ["Config", "find_project", "json_schema", "load_config", "parse_config", "secret"]
@@ -284,6 +285,43 @@ class ChannelTable(_Table):
     telephones do, chats, mail and webhooks do not."""
 
 
+class IncidentsTable(_Table):
+    """When alerts become an incident, and which of them belong to the same."""
+
+    open_after: int = Field(default=1, ge=1)
+    """Alerts of one group, all firing within `within`, that it takes."""
+    within: Duration = timedelta(hours=24)
+    """How far apart they may have begun to fire."""
+    least: Literal["notice", "warning", "critical"] = "warning"
+    """Quieter alerts open nothing, but join what is open."""
+    group_by: list[str] = Field(default_factory=lambda: ["model"], min_length=1)
+    """Alerts with the same values of these labels belong to one incident."""
+    resolve_with_alerts: bool = False
+    """Whether the end of its last alert resolves an incident that nobody has touched."""
+
+    def policy(self) -> IncidentPolicy:
+        """The decisions' word for it."""
+        from watchkeeper.decisions.incidents import IncidentPolicy
+        from watchkeeper.domain.rule import Severity
+
+        return IncidentPolicy(
+            open_after=self.open_after,
+            within=self.within,
+            least=Severity(self.least),
+            group_by=tuple(self.group_by),
+            resolve_with_alerts=self.resolve_with_alerts,
+        )
+
+
+class DeadMansSwitchTable(_Table):
+    """A service that raises the alarm when it is not pinged (healthchecks.io, a push monitor): it watches the watch."""
+
+    url: str
+    """Fetched after a tick that did its work; it is a secret, so write "env:NAME" or "file:/run/secrets/name"."""
+    every: Duration = timedelta(minutes=1)
+    """At most this often."""
+
+
 class RouteTable(_Table):
     """Which alerts go to which channels; the first route that matches wins, unless it says to continue."""
 
@@ -313,6 +351,8 @@ class Config(_Table):
     models: dict[str, ModelTable] = Field(default_factory=dict)
     channels: dict[str, ChannelTable] = Field(default_factory=dict)
     routes: list[RouteTable] = Field(default_factory=list)
+    incidents: IncidentsTable = Field(default_factory=IncidentsTable)
+    dead_mans_switch: DeadMansSwitchTable | None = None
     maintenance: list[dict[str, Any]] = Field(default_factory=list)
     """Maintenance windows: name, start, end or cron and duration, match."""
     inhibit: list[dict[str, Any]] = Field(default_factory=list)

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from watchkeeper.errors import BadConfig, NotFound, nearest
 
 if TYPE_CHECKING:
+    from watchkeeper.adapters.notifiers.dead_man import DeadMansSwitch
     from watchkeeper.loop.alertmanager_sync import AlertmanagerSync
     from watchkeeper.loop.incidents import Incidents
     from watchkeeper.loop.outbox import Outbox
     from watchkeeper.loop.runbooks import Runbooks
     from watchkeeper.loop.watch import Watch
 
-__all__ = ["check_channels", "incidents_of", "runbooks_of", "syncs_of", "try_channel", "watching_outbox"]
+__all__ = [
+    "check_channels",
+    "dead_mans_switch_of",
+    "incidents_of",
+    "outbox_of",
+    "runbooks_of",
+    "syncs_of",
+    "tell",
+    "try_channel",
+    "watching_outbox",
+]
+
+_log = logging.getLogger("watchkeeper.wiring")
 
 
 def incidents_of(watch: Watch) -> Incidents:
@@ -38,7 +53,12 @@ def runbooks_of(watch: Watch) -> Runbooks:
     )
 
 
-def watching_outbox(watch: Watch, channels: dict[str, Sequence[Any]] | None = None) -> Outbox:
+def watching_outbox(
+    watch: Watch,
+    channels: dict[str, Sequence[Any]] | None = None,
+    *,
+    unusable: Mapping[str, str] | None = None,
+) -> Outbox:
     """The outbox with charts and lessons, also where no channel is configured (to look at what waits)."""
     from watchkeeper.loop.outbox import Outbox
     from watchkeeper.loop.telling import enrichment
@@ -47,13 +67,30 @@ def watching_outbox(watch: Watch, channels: dict[str, Sequence[Any]] | None = No
     templates = watch.path / "templates"
     return Outbox(
         watch.ledger.facts,
-        channels if channels is not None else notifiers_of(watch, lambda name, problem: None),
+        channels or {},
+        unusable=unusable,
+        silent=[name for name, channel in watch.config.channels.items() if not channel.enabled],
         clock=watch.clock,
         project=project.name,
         url=project.url,
         templates=str(templates) if templates.is_dir() else None,
         enrich=enrichment(watch),
     )
+
+
+def outbox_of(watch: Watch) -> Outbox | None:
+    """What brings messages to the configured channels; None where there is no channel.
+
+    A channel that cannot be used (its secret cannot be read) does not keep the others from being served: what is for
+    it becomes a dead letter with the reason, of which the others are told.
+    """
+    if watch.config is None or not watch.config.channels:
+        return None
+    unusable: dict[str, str] = {}
+    channels = notifiers_of(watch, unusable.__setitem__)
+    for name, problem in unusable.items():
+        _log.warning("the channel %s is out of use: %s", name, problem)
+    return watching_outbox(watch, channels, unusable=unusable)
 
 
 def notifiers_of(watch: Watch, problem: Callable[[str, str], None]) -> dict[str, Sequence[Any]]:
@@ -85,6 +122,50 @@ def _notifiers(name: str, channel: Any, url: str) -> list[Any]:
     return [AppriseNotifier(n, t, template=channel.template, wakes=channel.wakes) for n, t in zip(names, targets)]
 
 
+def dead_mans_switch_of(watch: Watch) -> DeadMansSwitch | None:
+    """What is pinged while the watch does its work; None where none is configured.
+
+    Raises
+    ------
+    BadConfig
+        its secret cannot be read.
+    """
+    from watchkeeper.adapters.notifiers.dead_man import DeadMansSwitch
+    from watchkeeper.wiring.config import secret
+
+    table = watch.config.dead_mans_switch
+    if table is None:
+        return None
+    return DeadMansSwitch(secret(table.url), every=table.every, clock=watch.clock)
+
+
+def tell(watch: Watch, *, timeout_s: float = 60.0) -> list[str]:
+    """Everything that a server does after a tick, once: for those who tick without one (cron). Returns what went wrong.
+
+    Groups that would still gather (``group_wait``) are sent at once: nobody comes back so soon.
+    """
+    from watchkeeper.errors import WatchkeeperError
+    from watchkeeper.loop.notifying import notify
+
+    plan = watch.config.alerting()
+    problems: list[str] = []
+    wait = max((r.group_wait for r in plan.routes), default=timedelta(0))
+    notify(watch.ledger, plan, now=watch.clock(), ahead=wait)
+    if (sender := outbox_of(watch)) is not None:
+        sender.deliver(timeout_s=timeout_s)
+        sender.stop(timeout_s=1.0)
+    for sync in syncs_of(watch):
+        if problem := sync().problem:
+            problems.append(f"Alertmanager could not be kept in step: {problem}")
+    try:
+        switch = dead_mans_switch_of(watch)
+        if switch is not None and not switch.ping():
+            problems.append(f"The dead man's switch was not pinged: {switch.last_error}")
+    except WatchkeeperError as fault:
+        problems.append(f"The dead man's switch cannot be used: {fault}")
+    return problems
+
+
 def check_channels(watch: Watch) -> list[str]:
     """What is wrong with channels, templates and runbooks, found before anybody must be told; empty: nothing."""
     from watchkeeper.documents.message import check_templates
@@ -92,7 +173,11 @@ def check_channels(watch: Watch) -> list[str]:
 
     faults: list[str] = []
     notifiers_of(watch, lambda name, said: faults.append(f"channel {name}: {said}"))
-    for check in (lambda: check_templates(watch.path / "templates"), lambda: runbooks_of(watch).own()):
+    for check in (
+        lambda: check_templates(watch.path / "templates"),
+        lambda: runbooks_of(watch).own(),
+        lambda: dead_mans_switch_of(watch),
+    ):
         try:
             check()
         except WatchkeeperError as fault:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -196,6 +197,44 @@ def test_silences_are_mirrored_both_ways_and_end_both_ways(alertmanager, ledger)
     client.expire_silence(name)
     assert sync().ended == 1
     assert silences_of(ledger.facts) == []
+
+
+@pytest.mark.server
+def test_a_silence_that_gets_another_end_there_gets_it_here_and_in_every_alertmanager(alertmanager, ledger):
+    first = AlertmanagerNotifier("first", alertmanager().url)
+    second = AlertmanagerNotifier("second", alertmanager().url)
+    syncs = [AlertmanagerSync(ledger.facts, client) for client in (first, second)]
+    ours = add_silence(
+        ledger.facts, ["column=age"], author="ann", reason="load", now=now(), lasts=timedelta(hours=1)
+    )
+    assert [sync().pushed for sync in syncs] == [1, 1]
+    assert [(s.pushed, s.pulled) for s in (sync() for sync in syncs)] == [(0, 0), (0, 0)]
+
+    longer = now() + timedelta(hours=5)
+    ((there, _),) = first.silences()
+    first.put_silence(replace(there, ends_at=longer), id=there.id)
+    assert syncs[0]().pulled == 1
+    assert syncs[1]().pushed == 1
+    (here,) = silences_of(ledger.facts)
+    assert here.id == ours.id
+    for end in (here.ends_at, *(s.ends_at for s, state in second.silences() if state == "active")):
+        assert abs(end - longer) < timedelta(seconds=1)
+    assert [(s.pushed, s.pulled, s.ended) for s in (sync() for sync in syncs)] == [(0, 0, 0), (0, 0, 0)]
+    (changed,) = ledger.facts.facts(kinds=["silence.changed"])
+    assert (changed.actor, changed.subject) == ("alertmanager", ours.id)
+
+
+@pytest.mark.server
+def test_a_silence_that_alertmanager_has_lost_is_made_there_again(alertmanager, ledger):
+    add_silence(
+        ledger.facts, ["column=age"], author="ann", reason="load", now=now(), lasts=timedelta(hours=1)
+    )
+    assert AlertmanagerSync(ledger.facts, AlertmanagerNotifier("am", alertmanager().url))().pushed == 1
+    fresh = AlertmanagerNotifier("am", alertmanager().url)  # the same name, and none of its data
+    sync = AlertmanagerSync(ledger.facts, fresh)
+    assert (sync().pushed, sync().pushed) == (1, 0)
+    assert [(s.reason, state) for s, state in fresh.silences()] == [("load", "active")]
+    assert len(silences_of(ledger.facts)) == 1
 
 
 @pytest.mark.server

@@ -39,6 +39,7 @@ class DeadMansSwitch:
         """Ping if it is time; return whether a ping went out."""
         now = self._clock()
         if self.pinged_at is not None and now - self.pinged_at < self._every:
+            self.last_error = ""
             return False
         if not self._is_well():
             self.last_error = "not pinged: the watch does no work"

@@ -43,6 +43,8 @@ PATHS = ("/v1/", "/healthz", "/readyz", "/metrics", "/openapi.json")
 """What the API answers; every other path is the dashboard's."""
 NDJSON = ("application/x-ndjson", "application/ndjson", "application/jsonlines", "application/x-jsonlines")
 MOST_ROWS = 100_000
+MOST_ACTION_BYTES = 8 << 20
+"""A body that is no rows: a note, a silence, the webhook of another system."""
 
 _STATUS: tuple[tuple[type[WatchkeeperError], int], ...] = (
     (NotFound, 404),
@@ -98,6 +100,37 @@ class _TooLarge(WatchkeeperError):
     """The body is larger than this server takes."""
 
 
+class _Actions:
+    """ASGI, before what is not rows: nobody's body is read, and none of more than `MOST_ACTION_BYTES`."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """See the ASGI specification."""
+        rows = scope.get("path") in ("/v1/predictions", "/v1/outcomes")
+        if scope["type"] != "http" or rows or scope["method"] in ("GET", "HEAD", "OPTIONS"):
+            await self.app(scope, receive, send)
+            return
+        status, said = 0, ""
+        if scope.get("state", {}).get("who") is None:
+            status, said = 401, "Nobody is signed in."
+        elif not await self._fits(Request(scope)):
+            status, said = 413, f"The body must say its length, of at most {MOST_ACTION_BYTES >> 20} MiB."
+        if not status:
+            await self.app(scope, receive, send)
+            return
+        headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
+        content = _encode({"error": said, "next": []})
+        await Response(content, status, headers, "application/json")(scope, receive, send)
+
+    async def _fits(self, request: Request) -> bool:
+        if "transfer-encoding" in request.headers:
+            return False
+        length = request.headers.get("content-length", "0")
+        return length.isdigit() and int(length) <= MOST_ACTION_BYTES
+
+
 def guarded_api(watch: Watch, *, intake: Intake, ticker: Ticker | None = None, metrics: Any = None,
                 authenticate: Authenticate | None = None) -> Any:  # fmt: skip
     """The API behind the guard: tokens of the ledger, or, while there is none, only this machine."""
@@ -113,7 +146,7 @@ def create_api(watch: Watch, *, intake: Intake, ticker: Ticker | None = None, me
     app = FastAPI(
         title="Watchkeeper",
         version=__version__,
-        description="Predictions and outcomes in, measurements out.",
+        description="Predictions and outcomes in; measurements, alerts and incidents out.",
         docs_url=None,  # its pages fetch scripts from outside
         redoc_url=None,
     )
@@ -311,6 +344,15 @@ def create_api(watch: Watch, *, intake: Intake, ticker: Ticker | None = None, me
         from watchkeeper.loop.explain import explain
 
         return answer(explain(watch, model, window, subject=column))
+
+    # ---- alerts, incidents, runbooks -----------------------------------------------------------------
+
+    from watchkeeper.web.api.alerts import alert_routes
+    from watchkeeper.web.api.incidents import incident_routes
+
+    app.add_middleware(_Actions)
+    app.include_router(alert_routes(watch))
+    app.include_router(incident_routes(watch))
 
     # ---- about this process --------------------------------------------------------------------------
 

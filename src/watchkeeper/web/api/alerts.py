@@ -1,0 +1,164 @@
+"""Alerts and silences over HTTP: what fires, who has it, and what is muted until when."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from watchkeeper.decisions.alerting.silences import preview
+from watchkeeper.decisions.alerting.story import alert_story
+from watchkeeper.domain.alert import Alert, AlertState
+from watchkeeper.domain.rule import duration_of, moment_of
+from watchkeeper.domain.silence import Silence, parse_matchers
+from watchkeeper.loop.alert_actions import (
+    acknowledge_alert,
+    add_silence,
+    alert_document,
+    expire_silence,
+    silences_of,
+)
+from watchkeeper.web.security import Role, require
+
+if TYPE_CHECKING:
+    from watchkeeper.domain.fact import Document
+    from watchkeeper.loop.watch import Watch
+
+__all__ = ["Body", "alert_routes", "who"]
+
+State = Annotated[list[AlertState], Query(description="Only these states; pending and firing otherwise.")]
+
+
+class Body(BaseModel):
+    """A body of JSON; an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+
+class Acknowledgement(Body):
+    note: str = Field(default="", max_length=2000)
+    """What you are doing about it."""
+
+
+class Matched(Body):
+    matchers: dict[str, str] | list[str]
+    """What it mutes: ``{"model": "churn"}``, or ``["model=churn", "column=~age.*"]``; all must match."""
+
+
+class NewSilence(Matched):
+    reason: str = Field(max_length=2000)
+    """Why; whoever finds it later will want to know."""
+    lasts: str | None = None
+    """How long, such as "4h"; or say `until`."""
+    until: str | None = None
+    """When it ends: a time, or how long from now."""
+    start: str | None = None
+    """When it begins: a time, or how long from now; now otherwise."""
+
+
+def who(request: Request, needed: Role) -> str:
+    """The name of who asks, where they may."""
+    return require(getattr(request.state, "who", None), needed).name
+
+
+def alert_routes(watch: Watch) -> APIRouter:
+    """The routes over the alerts and silences of an open project."""
+    router = APIRouter(prefix="/v1", tags=["alerts"])
+    facts = watch.ledger.facts
+
+    @router.get("/alerts", summary="Alerts, the gravest first")
+    def alerts(
+        request: Request,
+        state: State = [AlertState.PENDING, AlertState.FIRING],  # noqa: B006 - never changed
+        model: str | None = None,
+        limit: int = Query(default=100, ge=1, le=1000),
+        offset: int = Query(default=0, ge=0),
+    ) -> dict[str, Any]:
+        who(request, Role.VIEWER)
+        wanted = [s.value for s in state]
+        found = facts.documents(
+            "alert", states=wanted, model=model, limit=limit, offset=offset, order="-rank"
+        )
+        return {
+            "alerts": [_shown(d) for d in found],
+            "total": facts.count("alert", states=wanted, model=model),
+        }
+
+    @router.get("/alerts/{alert}", summary="One alert: its story, its log, its history")
+    def alert(request: Request, alert: str) -> dict[str, Any]:
+        who(request, Role.VIEWER)
+        document = alert_document(facts, alert)
+        history = facts.facts(subject=document.key, limit=1000)
+        return {
+            **_shown(document),
+            "history": [{"at": f.at, "kind": f.kind, "actor": f.actor, **f.body} for f in history],
+        }
+
+    @router.post(
+        "/alerts/{alert}/acknowledge", summary="Say that you have it: repeats stop until it resolves"
+    )
+    def acknowledge(request: Request, alert: str, body: Acknowledgement | None = None) -> dict[str, Any]:
+        actor = who(request, Role.OPERATOR)
+        note = body.note if body is not None else ""
+        after = acknowledge_alert(facts, alert, actor=actor, now=watch.clock(), note=note)
+        return _shown(alert_document(facts, after.fingerprint))
+
+    @router.delete("/alerts/{alert}/acknowledge", summary="Take an acknowledgement back")
+    def unacknowledge(request: Request, alert: str) -> dict[str, Any]:
+        actor = who(request, Role.OPERATOR)
+        after = acknowledge_alert(facts, alert, actor=actor, now=watch.clock(), back=True)
+        return _shown(alert_document(facts, after.fingerprint))
+
+    @router.get("/silences", summary="Silences, those that end first on top")
+    def silences(request: Request, ended: bool = Query(default=False, description="Also those that have ended.")) -> dict[str, Any]:  # fmt: skip
+        who(request, Role.VIEWER)
+        now = watch.clock()
+        found = silences_of(facts, states=("active", "expired") if ended else ("active",))
+        shown = sorted((s for s in found if ended or s.ends_at > now), key=lambda s: s.ends_at)
+        return {"silences": [_silence(s, now) for s in shown]}
+
+    @router.post("/silences", status_code=201, summary="Mute what matches, for a while")
+    def silence(request: Request, body: NewSilence) -> dict[str, Any]:
+        actor, now = who(request, Role.OPERATOR), watch.clock()
+        made = add_silence(
+            facts,
+            body.matchers,
+            author=actor,
+            reason=body.reason,
+            now=now,
+            lasts=None if body.lasts is None else duration_of(body.lasts),
+            starts_at=None if body.start is None else moment_of(body.start, now, ahead=True),
+            ends_at=None if body.until is None else moment_of(body.until, now, ahead=True),
+        )
+        return _silence(made, now)
+
+    @router.post("/silences/preview", summary="What a silence would mute now, without adding it")
+    def silence_preview(request: Request, body: Matched) -> dict[str, Any]:
+        who(request, Role.VIEWER)
+        documents = facts.documents("alert", limit=1_000_000, order="-rank")
+        found = preview(parse_matchers(body.matchers), [Alert.of_body(d.body) for d in documents])
+        return {
+            "firing": [a.fingerprint for a in found.firing],
+            "pending": [a.fingerprint for a in found.pending],
+            "quiet": found.quiet,
+            "hints": list(found.hints),
+        }
+
+    @router.delete("/silences/{silence}", summary="End a silence now")
+    def unsilence(request: Request, silence: str) -> dict[str, Any]:
+        actor, now = who(request, Role.OPERATOR), watch.clock()
+        return _silence(expire_silence(facts, silence, actor=actor, now=now), now)
+
+    return router
+
+
+def _shown(document: Document) -> dict[str, Any]:
+    story = alert_story(Alert.of_body(document.body))
+    answers = {name: getattr(story, name) for name in ("headline", "what", "since", "whom", "done")}
+    return {**document.body, "story": answers}
+
+
+def _silence(silence: Silence, now: datetime) -> dict[str, Any]:
+    return {"id": silence.id, **silence.to_body(), "active": silence.active(now)}

@@ -1,0 +1,307 @@
+"""Incidents and runbooks over HTTP, and alerts of other systems that come in and open or feed incidents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import Field
+
+from watchkeeper.decisions import incidents as steps
+from watchkeeper.documents.incident_page import incident_view
+from watchkeeper.documents.postmortem import postmortem_html, postmortem_markdown
+from watchkeeper.domain.incident import Incident
+from watchkeeper.domain.rule import Severity, moment_of
+from watchkeeper.loop import incoming
+from watchkeeper.loop.incidents import OPEN, Incidents
+from watchkeeper.web.api.alerts import Body, who
+from watchkeeper.web.security import Role
+from watchkeeper.wiring.telling import incidents_of, runbooks_of
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from watchkeeper.domain.fact import Document
+    from watchkeeper.loop.watch import Watch
+
+__all__ = ["incident_routes"]
+
+Text = Annotated[str, Field(max_length=5000)]
+Name = Annotated[str, Field(max_length=200)]
+
+
+class NewIncident(Body):
+    title: Name
+    """What is wrong, in a few words."""
+    severity: Severity = Severity.WARNING
+    model: str = ""
+    since: str | None = None
+    """When the trouble began: a time, or how long ago."""
+    text: Text = ""
+
+
+class NextPhase(Body):
+    phase: Name
+    """assessment, mitigation, resolution, post-mortem or closed."""
+    text: Text = ""
+    at: str | None = None
+    """When it began, for what is told afterwards: a time, or how long ago."""
+
+
+class Note(Body):
+    text: Text
+    kind: Literal["note", "lesson", "cause"] = "note"
+    """A lesson comes back when a similar alert fires."""
+    at: str | None = None
+    """When it was, for what is told afterwards: a time, or how long ago."""
+    pin: bool = False
+    """It stands in summaries."""
+
+
+class Pin(Body):
+    line: int
+    pin: bool = True
+
+
+class Task(Body):
+    text: Text
+    owner: Name = ""
+    due: str | None = None
+    """By when: a time, or how long from now."""
+    follow_up: bool = False
+    """It stays open after the incident, until it is done."""
+
+
+class Change(Body):
+    title: Name | None = None
+    severity: Severity | None = None
+    owner: Name | None = None
+    roles: dict[Name, Name] = Field(default_factory=dict)
+    """Role -> person; an empty name takes it away."""
+
+
+class Merge(Body):
+    other: int
+    """The incident that becomes part of this one."""
+
+
+class Run(Body):
+    alert: str = ""
+    incident: int | None = None
+    steps: list[int] = Field(default_factory=list)
+    """Numbers of the steps to run; all of them otherwise."""
+    values: dict[str, str] = Field(default_factory=dict)
+    """What fills placeholders, before what the alert or incident says."""
+
+
+def incident_routes(watch: Watch) -> APIRouter:
+    """The routes over the incidents and runbooks of an open project."""
+    router = APIRouter(prefix="/v1", tags=["incidents"])
+
+    def held() -> Incidents:
+        return incidents_of(watch)
+
+    def shown(incident: Incident) -> dict[str, Any]:
+        return incident_view(incident, held().similar(incident.number))
+
+    def past(text: str | None) -> datetime | None:
+        return None if text is None else moment_of(text, watch.clock())
+
+    def changed(
+        request: Request, number: int, verb: str, step: Callable[[Incident, str], Incident]
+    ) -> dict[str, Any]:
+        actor = who(request, Role.OPERATOR)
+        return shown(held().change(number, lambda i: step(i, actor), actor=actor, verb=verb))
+
+    # ---- incidents
+
+    @router.get("/incidents", summary="Incidents, what is open and grave first")
+    def incidents(
+        request: Request,
+        over: bool = Query(default=False, description="Also those that are over."),
+        model: str | None = None,
+        limit: int = Query(default=100, ge=1, le=1000),
+        offset: int = Query(default=0, ge=0),
+    ) -> dict[str, Any]:
+        who(request, Role.VIEWER)
+        states = () if over else OPEN
+        found = held().find(states=states, model=model, limit=limit, offset=offset)
+        return {
+            "incidents": [incident_view(i) for i in found],
+            "total": watch.ledger.facts.count("incident", states=states, model=model),
+        }
+
+    @router.get("/incidents/figures", summary="Mean times to detect, acknowledge and resolve")
+    def figures(request: Request, model: str | None = None) -> dict[str, Any]:
+        who(request, Role.VIEWER)
+        return held().figures(model=model)
+
+    @router.get("/incidents/follow-ups", summary="Follow-ups that nobody has done yet")
+    def follow_ups(request: Request) -> dict[str, Any]:
+        who(request, Role.VIEWER)
+        left = [
+            {"incident": i.number, "task": t.number, "text": t.text, "owner": t.owner, "due": t.due}
+            for i, t in held().follow_ups()
+        ]
+        return {"follow_ups": left}
+
+    @router.post("/incidents", status_code=201, summary="Open an incident by hand")
+    def open_one(request: Request, body: NewIncident) -> dict[str, Any]:
+        actor = who(request, Role.OPERATOR)
+        if body.model:
+            watch.model(body.model)
+        made = held().open(
+            body.title,
+            actor=actor,
+            severity=body.severity,
+            model=body.model,
+            started_at=past(body.since),
+            text=body.text,
+        )
+        return shown(made)
+
+    @router.get(
+        "/incidents/{number}", summary="One incident: where it stands, its timeline, tasks, similar ones"
+    )
+    def incident(request: Request, number: int) -> dict[str, Any]:
+        who(request, Role.VIEWER)
+        return shown(held().get(number))
+
+    @router.patch("/incidents/{number}", summary="Title, severity, owner and roles")
+    def change(request: Request, number: int, body: Change) -> dict[str, Any]:
+        def step(i: Incident, actor: str) -> Incident:
+            now = watch.clock()
+            i = steps.assigned(
+                i, now=now, actor=actor, owner=body.owner, severity=body.severity, title=body.title
+            )
+            for role, person in body.roles.items():
+                i = steps.assigned(i, now=now, actor=actor, role=role, person=person)
+            return i
+
+        return changed(request, number, "assigned", step)
+
+    @router.post("/incidents/{number}/phase", summary="Go on to the next phase; an assessment drafts itself")
+    def enter(request: Request, number: int, body: NextPhase) -> dict[str, Any]:
+        actor = who(request, Role.OPERATOR)
+        phase = steps.phase_of(body.phase)
+        return shown(held().enter(number, phase, actor=actor, text=body.text, at=past(body.at)))
+
+    @router.post("/incidents/{number}/notes", status_code=201, summary="Add a line, a lesson or the cause")
+    def note(request: Request, number: int, body: Note) -> dict[str, Any]:
+        at = past(body.at)
+
+        def step(i: Incident, actor: str) -> Incident:
+            now = watch.clock()
+            if body.kind == "cause":
+                return steps.assigned(i, now=now, actor=actor, cause=body.text)
+            if body.kind == "lesson":
+                return steps.with_lesson(i, body.text, now=now, actor=actor)
+            return steps.noted(i, body.text, now=now, actor=actor, at=at, pin=body.pin)
+
+        verb = {"cause": "cause_found", "lesson": "learnt", "note": "noted"}[body.kind]
+        return changed(request, number, verb, step)
+
+    @router.post("/incidents/{number}/pins", summary="Pin a line of the timeline, or take the pin off")
+    def pin(request: Request, number: int, body: Pin) -> dict[str, Any]:
+        return changed(request, number, "pinned", lambda i, _: steps.pinned(i, body.line, pin=body.pin))
+
+    @router.post("/incidents/{number}/tasks", status_code=201, summary="Add a task or a follow-up")
+    def task(request: Request, number: int, body: Task) -> dict[str, Any]:
+        now = watch.clock()
+        due = None if body.due is None else moment_of(body.due, now, ahead=True)
+        return changed(
+            request,
+            number,
+            "task_added",
+            lambda i, actor: steps.task_added(
+                i, body.text, now=now, actor=actor, owner=body.owner, due=due, follow_up=body.follow_up
+            ),
+        )
+
+    @router.post("/incidents/{number}/tasks/{task}/done", summary="A task or follow-up is done")
+    def task_done(request: Request, number: int, task: int) -> dict[str, Any]:
+        actor = who(request, Role.OPERATOR)
+        return shown(held().finish_task(number, task, actor=actor))
+
+    @router.post("/incidents/{number}/merge", summary="Make another incident part of this one")
+    def merge(request: Request, number: int, body: Merge) -> dict[str, Any]:
+        actor = who(request, Role.OPERATOR)
+        return shown(held().merge(number, body.other, actor=actor))
+
+    @router.get("/incidents/{number}/postmortem", summary="The post-mortem as far as it is written")
+    def postmortem(
+        request: Request, number: int, format: Literal["md", "html"] = Query(default="md")
+    ) -> Response:
+        who(request, Role.VIEWER)
+        store = held()
+        made = {"md": postmortem_markdown, "html": postmortem_html}[format]
+        text = made(store.get(number), project=watch.config.project.name, similar=store.similar(number))
+        media = {"md": "text/markdown", "html": "text/html"}[format]
+        policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
+        return Response(text, media_type=media, headers={"Content-Security-Policy": policy})
+
+    # ---- runbooks
+
+    @router.get("/runbooks", summary="Runbooks: the project's own, and ours")
+    def runbooks(request: Request) -> dict[str, Any]:
+        who(request, Role.VIEWER)
+        books = runbooks_of(watch)
+        own = books.own()
+        every = [
+            {"name": n, "title": b.title, "own": n in own, "steps": len(b.steps)}
+            for n, b in sorted(books.all().items())
+        ]
+        return {"runbooks": every}
+
+    @router.get("/runbooks/runs", summary="Runs: which runbook, who, when, and what came of it")
+    def runs(request: Request, limit: int = Query(default=50, ge=1, le=1000)) -> dict[str, Any]:
+        who(request, Role.VIEWER)
+        return {"runs": [_run(r) for r in runbooks_of(watch).records(limit=limit)]}
+
+    @router.get("/runbooks/{name}", summary="One runbook, step by step")
+    def runbook(request: Request, name: str) -> dict[str, Any]:
+        who(request, Role.VIEWER)
+        book = runbooks_of(watch).get(name)
+        told = [
+            {"step": s.number, "title": s.title, "text": s.text, "commands": [c.text for c in s.commands]}
+            for s in book.steps
+        ]
+        return {"name": book.name, "title": book.title, "text": book.text, "steps": told}
+
+    @router.post("/runbooks/{name}/runs", status_code=201, summary="Run the commands of a runbook")
+    def run(request: Request, name: str, body: Run) -> dict[str, Any]:
+        actor = who(request, Role.OPERATOR)
+        record = runbooks_of(watch).run(
+            name, actor=actor, alert=body.alert, incident=body.incident, values=body.values, steps=body.steps
+        )
+        return _run(record)
+
+    @router.post("/runbooks/runs/{key}/resume", summary="Go on with a run that stopped")
+    def resume(request: Request, key: str) -> dict[str, Any]:
+        actor = who(request, Role.OPERATOR)
+        return _run(runbooks_of(watch).resume(key, actor=actor))
+
+    # ---- alerts of other systems
+
+    def taken(found: list[Incident]) -> dict[str, Any]:
+        return {"incidents": [{"number": i.number, "title": i.title, "phase": i.phase.value} for i in found]}
+
+    @router.post(
+        "/hooks/alertmanager", summary="Alertmanager's webhook (version 4) opens and feeds incidents"
+    )
+    def from_alertmanager(request: Request, body: dict[str, Any]) -> dict[str, Any]:
+        who(request, Role.OPERATOR)
+        return taken(incoming.alertmanager(held(), body, now=watch.clock()))
+
+    @router.post("/hooks/alert", summary="An alert of any other system opens and feeds incidents")
+    def from_anybody(request: Request, body: dict[str, Any]) -> dict[str, Any]:
+        who(request, Role.OPERATOR)
+        return taken(incoming.generic(held(), body, now=watch.clock()))
+
+    return router
+
+
+def _run(record: Document) -> dict[str, Any]:
+    body = {k: v for k, v in record.body.items() if k != "source"}
+    return {"run": record.key, "state": record.state, **body}
