@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 __all__ = ["open_project", "outbox_of"]
 
 
-
 def open_project(path: str | Path = ".", *, clock: Callable[[], datetime] | None = None) -> Watch:
     """Open the project at or above *path*: its configuration, ledger and lake.
 

@@ -119,7 +119,9 @@ def _notifiers(name: str, channel: Any, url: str) -> list[Any]:
         return [WebhookNotifier(name, url, wakes=bool(channel.wakes))]
     targets = split_targets(url)
     names = [name] if len(targets) == 1 else [f"{name}-{i}" for i in range(1, len(targets) + 1)]
-    return [AppriseNotifier(n, t, template=channel.template, wakes=channel.wakes) for n, t in zip(names, targets)]
+    return [
+        AppriseNotifier(n, t, template=channel.template, wakes=channel.wakes) for n, t in zip(names, targets)
+    ]
 
 
 def dead_mans_switch_of(watch: Watch) -> DeadMansSwitch | None:
