@@ -10,7 +10,7 @@ import pytest
 from watchkeeper.adapters.ledgers.sql import open_ledger
 from watchkeeper.cli import main
 from watchkeeper.domain.measurement import Measurement
-from watchkeeper.domain.series import PlacedMeasurement, WindowKey
+from watchkeeper.domain.series import PlacedMeasurement, WindowKey, WindowState
 from watchkeeper.domain.window import Window, floor_to
 from watchkeeper.loop.judging import AlertJudge
 from watchkeeper.wiring.config import load_config
@@ -56,6 +56,9 @@ def project(tmp_path, monkeypatch):
             )
             for c, v in (("age", 0.3 if n >= 25 else 0.05), ("plan", 0.01))
         ]
+        key = WindowKey(model="churn", window=window)
+        ledger.windows.mark_dirty([key], reason="rows")
+        ledger.windows.done([WindowState(key=key, rows=1000, mature=True, generation=1)])
         ledger.measurements.write(rows, at=window.end)
         judge.judge(ledger, model, window, rows, now=window.end)
     ledger.close()
@@ -95,7 +98,7 @@ def test_list_show_acknowledge(wk):
 def test_a_rule_is_tried_before_it_is_switched_on(wk, project):
     code, out, _ = wk("alerts", "test", "psi high", "--from", "29d")
     assert code == 1
-    assert "fired 1 times" in out
+    assert "fired once" in out
     rule = project / "rule.toml"
     rule.write_text('name = "lower"\nmeasure = "psi"\nabove = 0.04\n')
     code, out, _ = wk("alerts", "test", rule, "--from", "40d", "--json")
@@ -109,7 +112,72 @@ def test_a_rule_is_tried_before_it_is_switched_on(wk, project):
     )
     code, _, err = wk("alerts", "test", "column changed")
     assert code == 2
-    assert "watchkeeper calibrate" in err
+    assert "has no baseline" in err
+    assert "(28 more)" not in err
+
+
+def test_a_rule_that_joins_others_is_tried_too(wk, project):
+    rule = project / "both.toml"
+    for when, fired in (("psi high and not lower", 0), ("psi high and lower", 1)):
+        (project / "watchkeeper.toml").write_text(
+            CONFIG + '[[models.churn.rules]]\nname = "lower"\nmeasure = "psi"\nabove = 0.04\n'
+        )
+        rule.write_text(
+            f'name = "both"\nkind = "composite"\nwhen = "{when.replace("psi high", "psi-high")}"\n'
+        )
+        config = (project / "watchkeeper.toml").read_text().replace('"psi high"', '"psi-high"')
+        (project / "watchkeeper.toml").write_text(config)
+        code, out, err = wk("alerts", "test", rule, "--from", "29d", "--json")
+        assert err == ""
+        said = json.loads(out)
+        assert (code, len(said["episodes"])) == (int(bool(fired)), fired)
+
+
+def test_a_rule_on_the_columns_fires_when_it_did_and_changes_nothing(tmp_path):
+    """The trial of the preset's rule on history says what the watch itself did, window by window."""
+    from random import Random
+
+    from watchkeeper.capture.recorder import Recorder
+    from watchkeeper.testing.clock import FakeClock
+    from watchkeeper.wiring import open_project
+    from watchkeeper.wiring.trial import try_rule
+
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    (tmp_path / "watchkeeper.toml").write_text(
+        '[models.m]\ncadence = "1d"\njudge_every = "1d"\nmaturity = { after = "1d" }\n'
+    )
+    draw = Random(7)
+    with open_project(tmp_path, clock=FakeClock(start + 30 * DAY)) as watch:
+
+        def days(first, last):
+            with Recorder("m", "1", path=watch.data) as recorder:
+                for n in range(first, last):
+                    for i in range(150):
+                        x = draw.gauss(2.0 if n >= 40 else 0.0, 1.0)
+                        at = start + n * DAY + timedelta(minutes=9 * i)
+                        recorder.record({"x": x}, i % 2, id=f"{n}-{i}", at=at)
+            watch.clock.now = start + last * DAY + timedelta(minutes=5)
+            assert watch.tick().to_dict()["problems"] == []
+
+        days(0, 30)
+        watch.rebaseline("m", start, start + 30 * DAY, actor="test")
+        for n in range(30, 50):
+            days(n, n + 1)
+        (alert,) = [
+            d.body
+            for d in watch.ledger.facts.documents("alert", states=["firing"])
+            if d.body["rule"] == "column changed" and d.body["labels"].get("column") == "x"
+        ]
+        before = watch.ledger.facts.facts(limit=100_000)
+        rules = AlertJudge(watch.config.alerting()).rules_of(watch.model("m"), watch.baseline("m"))
+        rule = next(r for r in rules if r.name == "column changed")
+        done = try_rule(watch, watch.model("m"), rule, start=start + 30 * DAY, end=start + 50 * DAY)
+        assert watch.ledger.facts.facts(limit=100_000) == before
+    (episode,) = [e for e in done.episodes if e.subject == "x"]
+    # Its evidence begins with the trial; that of the watch had seen the days before, which may cost it a window.
+    assert abs(episode.fired_at - datetime.fromisoformat(alert["fired_at"])) <= DAY
+    assert episode.sentence.startswith("x changed")
+    assert done.windows == 20
 
 
 def test_rule_tests_run_from_toml_and_yaml(wk, project):

@@ -160,13 +160,13 @@ def test_rule(rule: str, model: str | None, start: str, end: str, project: Path,
     RULE is the name of a configured rule, or a file (TOML) with one rule that is not yet switched on. Exit
     status 1: it would have fired.
     """
-    from watchkeeper.loop.rule_replay import replay_rule
+    from watchkeeper.wiring.trial import try_rule
 
     first, last = moment(start), moment(end)
     with opened(project) as watch:
         name = model or _only_model(watch)
         found = _rule_of(watch, rule, name)
-        done = replay_rule(watch.ledger, watch.model(name), found, start=first, end=last)
+        done = try_rule(watch, watch.model(name), found, start=first, end=last)
     if as_json:
         print_json(
             {
@@ -200,8 +200,9 @@ def test_rule(rule: str, model: str | None, start: str, end: str, project: Path,
             f"{done.rule} finds nothing to read: no series of {found.selector.measure!r} in that time."
         )
         return 0
+    times = "once" if len(done.episodes) == 1 else f"{len(done.episodes):,} times"
     click.echo(
-        f"{done.rule} over {done.windows} windows of {done.series} series: fired {len(done.episodes)} times, "
+        f"{done.rule} over {done.windows:,} windows of {done.series:,} series: fired {times}, "
         f"in {done.firing_share:.0%} of windows."
     )
     click.echo("Verdicts: " + ", ".join(f"{n:,} {v}" for v, n in done.verdicts.items()))
@@ -250,8 +251,9 @@ def check(files: tuple[Path, ...], project: Path, as_json: bool) -> int:
     failed = passed = 0
     told: list[dict[str, Any]] = []
     for file in files:
+        raw = _read(file)
         try:
-            results = check_file(_read(file), rules=list(rules.values()), measures=described_measures())
+            results = check_file(raw, rules=list(rules.values()), measures=described_measures())
         except BadInput as cause:
             raise BadInput(f"{file}: {cause.what}", *cause.next_steps) from None
         for result in results:
@@ -274,7 +276,7 @@ def _read(file: Path) -> dict[str, Any]:
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as cause:
-        raise BadInput(f"it cannot be read: {cause}.") from cause
+        raise BadInput(f"{file} cannot be read: {getattr(cause, 'strerror', None) or cause}.") from cause
     if file.suffix in (".yaml", ".yml"):
         try:
             import yaml
@@ -288,14 +290,14 @@ def _read(file: Path) -> dict[str, Any]:
         try:
             raw = yaml.safe_load(text)
         except yaml.YAMLError as cause:
-            raise BadInput(f"it is not valid YAML: {cause}.") from cause
+            raise BadInput(f"{file} is not valid YAML: {cause}.") from cause
         if not isinstance(raw, dict):
-            raise BadInput("it holds no tests.")
+            raise BadInput(f"{file} holds no table at its top.")
         return raw
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as cause:
-        raise BadInput(f"it is not valid TOML: {cause}.") from cause
+        raise BadInput(f"{file} is not valid TOML: {cause}.") from cause
 
 
 def _only_model(watch: Any) -> str:
@@ -326,5 +328,6 @@ def _rule_of(watch: Any, rule: str, model: str) -> Any:
     judge = AlertJudge(alerting_plan(watch.models))
     known = {r.name: r for r in judge.rules_of(watch.model(model), watch.baseline(model))}
     if rule not in known:
-        raise NotFound(f"{model} has no rule {rule!r}.{nearest(rule, known)}", f"Known: {', '.join(known)}.")
+        some = ", ".join(list(known)[:12]) + (f" and {len(known) - 12} more" if len(known) > 12 else "")
+        raise NotFound(f"{model} has no rule {rule!r}.{nearest(rule, known)}", f"Known: {some}.")
     return known[rule]

@@ -29,10 +29,10 @@ from watchkeeper.loop.retention import OLD_BINS, maintain
 from watchkeeper.loop.window_profiles import (
     StoredWindow,
     WindowFold,
+    judged_profiles,
     known_edges,
     lake_columns,
     parts_of,
-    profiles_of,
     watch_schema,
 )
 from watchkeeper.measures.drift.evaluation import measure_drift
@@ -362,17 +362,7 @@ class _Model:
         window = state.key.window
         known = known_edges(self.baseline)
         table = self.project.lake.profiles(self.model.name).get(window.start, window.end, segment=None)
-        merged: dict[tuple[str, str], StoredWindow] = {}
-        problems = []
-        for key, stored in profiles_of(table, known).items():
-            if key.window.length != self.model.cadence:
-                continue
-            place = (key.version, key.segment)
-            moved = replace(stored, key=replace(state.key, version=key.version, segment=key.segment))
-            try:
-                merged[place] = merged[place].merge(moved) if place in merged else moved
-            except WatchkeeperError as problem:
-                problems.append(problem.what)
+        merged, problems = judged_profiles(table, known, state.key, self.model.cadence)
         inside = [
             s
             for s in self.project.ledger.windows.windows(self.model.name, start=window.start, end=window.end)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ import pyarrow.compute as pc
 from watchkeeper.domain.schema import Column, Kind, Role, Schema
 from watchkeeper.domain.series import WindowKey
 from watchkeeper.domain.window import Window
-from watchkeeper.errors import Incompatible
+from watchkeeper.errors import Incompatible, WatchkeeperError
 from watchkeeper.rows.values import values_of
 from watchkeeper.stats.states.accumulator import Accumulator
 from watchkeeper.stats.states.baseline import Baseline
@@ -471,6 +472,24 @@ def profiles_of(table: pa.Table, known: Mapping[str, Edges]) -> dict[WindowKey, 
             service=services.get(key, ByRate.empty()),
         )
     return out
+
+
+def judged_profiles(
+    table: pa.Table, known: Mapping[str, Edges], whole: WindowKey, cadence: timedelta
+) -> tuple[dict[tuple[str, str], StoredWindow], list[str]]:
+    """A judged window *whole*, by version and segment: the merge of its stored windows in *table*; and what went wrong."""
+    merged: dict[tuple[str, str], StoredWindow] = {}
+    problems = []
+    for key, stored in profiles_of(table, known).items():
+        if key.window.length != cadence:
+            continue
+        place = (key.version, key.segment)
+        moved = replace(stored, key=replace(whole, version=key.version, segment=key.segment))
+        try:
+            merged[place] = merged[place].merge(moved) if place in merged else moved
+        except WatchkeeperError as problem:
+            problems.append(problem.what)
+    return merged, problems
 
 
 def _is_number(text: str) -> bool:

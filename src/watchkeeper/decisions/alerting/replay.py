@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -18,7 +18,7 @@ from watchkeeper.domain.measurement import Measure
 from watchkeeper.domain.rule import Evaluation, Rule
 from watchkeeper.errors import BadInput
 
-__all__ = ["Episode", "Replayed", "Step", "history_before", "replay", "walk"]
+__all__ = ["Episode", "Replayed", "Step", "history_before", "needs_profiles", "replay", "summed_up", "walk"]
 
 SeriesName = tuple[str, str, str, str]
 """Measure, subject, segment, version."""
@@ -62,6 +62,12 @@ class Replayed:
     episodes: tuple[Episode, ...]
     firing_share: float
     """Share of windows in which at least one alert would have fired."""
+
+
+def needs_profiles(rule: Rule) -> bool:
+    """Whether a rule reads more than one measured series: columns' own evidence, or what other rules say."""
+    own = isinstance(rule.condition, (EffectAndEvidence, Break)) and not rule.selector.measure
+    return own or rule.kind == "composite"
 
 
 def walk(
@@ -140,19 +146,34 @@ def replay(
     Evidence rules take the first 20 windows as what is usual.
     """
     shares = shares or Shares(series=max(1, sum(rule.selector.takes(*name) for name in series)))
+    walks = (
+        walk(
+            rule,
+            name,
+            points,
+            model=model,
+            described=(measures or {}).get(name[0]),
+            timezone=timezone,
+            shares=shares,
+        )
+        for name, points in series.items()
+        if rule.selector.takes(*name)
+    )
+    return summed_up(rule, walks, start=start)
+
+
+def summed_up(rule: Rule, walks: Iterable[Iterable[Step]], *, start: datetime | None = None) -> Replayed:
+    """What *rule* would have done, from the steps of each of its series; what came before *start* is not counted."""
     verdicts: Counter[str] = Counter()
     episodes: list[Episode] = []
     fired: set[datetime] = set()
     windows: set[datetime] = set()
     taken = 0
-    for name, points in series.items():
-        if not rule.selector.takes(*name):
-            continue
+    for steps in walks:
         taken += 1
         count, open_since = 0, None
         last: Alert | None = None
-        described = (measures or {}).get(name[0])
-        for s in walk(rule, name, points, model=model, described=described, timezone=timezone, shares=shares):
+        for s in steps:
             window = s.evaluation.window
             if window is None or (start is not None and window.start < start):
                 last, count = s.alert, s.alert.episode if s.alert else 0

@@ -1,0 +1,112 @@
+"""Judge a stretch of history again with a rule that is not yet switched on, in a ledger of its own."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from types import SimpleNamespace
+from typing import Any
+
+from watchkeeper.decisions.alerting.replay import Replayed, Step, summed_up
+from watchkeeper.decisions.alerting.state_machine import alert_labels, identity
+from watchkeeper.domain.alert import Alert
+from watchkeeper.domain.measurement import Interval, Measurement
+from watchkeeper.domain.rule import Rule
+from watchkeeper.domain.series import PlacedMeasurement, WindowKey, WindowState
+from watchkeeper.domain.watched import WatchedModel
+from watchkeeper.domain.window import Window
+from watchkeeper.errors import BadInput
+from watchkeeper.loop.judging import AlertingPlan, AlertJudge
+from watchkeeper.loop.status import is_judged
+from watchkeeper.loop.window_profiles import judged_profiles, known_edges
+
+__all__ = ["replay_by_judging"]
+
+
+def replay_by_judging(
+    watch: Any,
+    model: WatchedModel,
+    rule: Rule,
+    *,
+    start: datetime,
+    end: datetime,
+    scratch: Any,
+) -> Replayed:
+    """Judge the windows of [start, end) again as the watch does, with *rule* beside the model's other rules.
+
+    For rules that read more than one series (`decisions.alerting.replay.needs_profiles`). Evidence begins at *start*, as
+    if the rule had been switched on then. Nothing of the project is changed.
+
+    Parameters
+    ----------
+    watch : the open project; its measurements and stored profiles are read.
+    scratch : an empty ledger, which takes alerts and evidence.
+    """
+    if end <= start:
+        raise BadInput("The replay ends before it starts.", "Give --from before --to.")
+    baseline = watch.baseline(model.name)
+    if baseline is None and rule.kind != "composite":
+        raise BadInput(
+            f"The rule {rule.name!r} judges the columns themselves, and {model.name} has no baseline to hold them against.",
+            "Take one:  watchkeeper baseline",
+        )
+    plan = watch.config.alerting()
+    known = AlertJudge(plan).rules_of(model, baseline)
+    rules = (*(r for r in known if r.name != rule.name), rule)
+    judge = AlertJudge(AlertingPlan(rules={model.name: rules}, preset=False))
+    beside = SimpleNamespace(
+        facts=scratch.facts, windows=scratch.windows, measurements=watch.ledger.measurements
+    )
+    edges, stored = known_edges(baseline), watch.lake.profiles(model.name)
+    walks: dict[str, list[Step]] = {}
+    states = watch.ledger.windows.windows(model.name, start=start, end=end, limit=1_000_000)
+    for state in sorted((s for s in states if s.generation and is_judged(model, s.key.window)), key=_end):
+        window = state.key.window
+        merged, _ = judged_profiles(
+            stored.get(window.start, window.end, segment=None),
+            edges,
+            state.key,
+            window.length if model.rows_per_window else model.cadence,
+        )
+        judged = judge.judge(
+            beside,
+            model,
+            window,
+            _placed(watch.ledger.measurements, model.name, window),
+            now=window.end,
+            profiles={place: s.profile.estimate() for place, s in merged.items() if s.rows},
+            baseline=baseline,
+            mature=state.mature,
+        )
+        for evaluation in judged.evaluations:
+            if evaluation.rule != rule.name:
+                continue
+            name = identity(alert_labels(evaluation, rule, model.labels))
+            document = scratch.facts.document("alert", name)
+            alert = None if document is None else Alert.of_body(document.body)
+            walks.setdefault(name, []).append(Step(evaluation=evaluation, alert=alert))
+    return summed_up(rule, walks.values(), start=start)
+
+
+def _end(state: WindowState) -> datetime:
+    return state.key.window.end
+
+
+def _placed(measurements: Any, model: str, window: Window) -> list[PlacedMeasurement]:
+    """The measurements of one window as they were handed to the judges."""
+    rows = measurements.table(model, start=window.start, end=window.end).to_pylist()
+    return [
+        PlacedMeasurement(
+            key=WindowKey(model=model, window=window, version=r["version"], segment=r["segment"]),
+            measurement=Measurement(
+                measure=r["measure"],
+                subject=r["subject"],
+                value=r["value"],
+                rows=r["rows"] or 0,
+                interval=None if r["low"] is None or r["high"] is None else Interval(r["low"], r["high"]),
+                margin=r["margin"],
+                reason=r["reason"] or ("" if r["value"] is not None else "not measured"),
+            ),
+        )
+        for r in rows
+        if (r["start"], r["end"]) == (window.start, window.end)
+    ]

@@ -1,0 +1,40 @@
+"""A rule tried on history before it is switched on."""
+
+from __future__ import annotations
+
+import tempfile
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from watchkeeper.decisions.alerting.replay import Replayed
+    from watchkeeper.domain.rule import Rule
+    from watchkeeper.domain.watched import WatchedModel
+    from watchkeeper.loop.watch import Watch
+
+__all__ = ["try_rule"]
+
+
+def try_rule(watch: Watch, model: WatchedModel, rule: Rule, *, start: datetime, end: datetime) -> Replayed:
+    """What *rule* would have done in [start, end): from measurements, or, where it reads more than one series, by judging
+    the windows again in a ledger of their own that is thrown away.
+
+    Raises
+    ------
+    BadInput
+        it cannot be replayed.
+    """
+    from watchkeeper.adapters.ledgers.sql import open_ledger
+    from watchkeeper.decisions.alerting.replay import needs_profiles
+    from watchkeeper.loop.rule_replay import replay_rule
+    from watchkeeper.loop.rule_trial import replay_by_judging
+
+    if not needs_profiles(rule):
+        return replay_rule(watch.ledger, model, rule, start=start, end=end)
+    with tempfile.TemporaryDirectory(prefix="watchkeeper-trial-") as folder:
+        scratch = open_ledger(Path(folder) / "ledger.db")
+        try:
+            return replay_by_judging(watch, model, rule, start=start, end=end, scratch=scratch)
+        finally:
+            scratch.close()
