@@ -21,6 +21,7 @@ from watchkeeper.loop.drain import Drained, drain
 from watchkeeper.loop.profiling import load_baseline, save_baseline
 from watchkeeper.loop.window_profiles import StoredWindow, known_edges, profiles_of, watch_schema
 from watchkeeper.stats.states.baseline import Baseline
+from watchkeeper.stats.states.profile import Profile
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -54,6 +55,8 @@ class Project:
         self.holder = f"{socket.gethostname()}:{os.getpid()}:{id(self):x}"
         self._table_reader = table_reader
         self._baselines: dict[str, tuple[tuple[str, float], Baseline]] = {}
+        self.performances: dict[tuple[str, Window], tuple[int, Profile | None]] = {}
+        """How models did in their newest windows, by generation (`estimating.arrived_before`): read once, not every tick."""
 
     def __enter__(self) -> Self:
         return self

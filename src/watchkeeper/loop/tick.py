@@ -8,7 +8,7 @@ and clears the marks. Running it twice changes nothing; a crash between two step
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -24,6 +24,7 @@ from watchkeeper.domain.watched import WatchedModel
 from watchkeeper.domain.window import Window
 from watchkeeper.errors import LeaseLost, WatchkeeperError
 from watchkeeper.loop.drain import Drained
+from watchkeeper.loop.estimating import arrived_before, record_of_estimates, samples_of
 from watchkeeper.loop.project import Project
 from watchkeeper.loop.retention import OLD_BINS, maintain
 from watchkeeper.loop.window_profiles import (
@@ -37,6 +38,7 @@ from watchkeeper.loop.window_profiles import (
 )
 from watchkeeper.measures.drift.evaluation import measure_drift
 from watchkeeper.measures.estimate.evaluation import measure_estimates
+from watchkeeper.measures.estimate.told import PREFIX
 from watchkeeper.measures.performance.evaluation import measure_performance
 from watchkeeper.measures.quality.evaluation import measure_quality
 from watchkeeper.measures.service.evaluation import measure_service
@@ -44,6 +46,7 @@ from watchkeeper.stats.states.baseline import Baseline
 from watchkeeper.stats.states.by_rate import ByRate
 from watchkeeper.stats.states.profile import Profile
 from watchkeeper.stats.states.profile_plan import ProfilePlan
+from watchkeeper.stats.states.sample import Sample
 from watchkeeper.stats.states.service import ServiceState
 
 __all__ = ["Judge", "Ticked", "measure_stored", "tick"]
@@ -246,8 +249,9 @@ class _Model:
         for state, found in measured:
             generation = state.generation + 1
             mine: list[PlacedMeasurement] = []
+            around = self._around(state.key.window) if self._is_judged(state.key) else _NOTHING
             for stored in found.windows:
-                mine += self._same_as_whole(stored, found.windows[0], mine) or self._placed(stored)
+                mine += self._same_as_whole(stored, found.windows[0], mine) or self._placed(stored, around)
                 parts += parts_of(
                     stored.coarsen(OLD_BINS) if self._is_old(state) else stored, generation, known
                 )
@@ -271,6 +275,7 @@ class _Model:
         profiles.put(parts, source="tick", sequence=profiles.sequence("tick") + 1)
         ledger = self.project.ledger
         self.done.measurements += ledger.measurements.write(placed, at=self.now, lease=self.lease)
+        final = [(s, w, mine + self._record(s.key, mine) if s.mature else mine) for s, w, mine in final]
         marks = {key for key in judged if key is not None}
         if marks:
             ledger.windows.mark_dirty(sorted(marks), reason="a stored window was measured", lease=self.lease)
@@ -371,11 +376,14 @@ class _Model:
         rows, outcomes = sum(s.rows for s in inside), sum(s.outcomes for s in inside)
         mature = self._mature(window, rows, outcomes)
         placed: list[PlacedMeasurement] = []
+        around = self._around(window)
         for stored in sorted(merged.values(), key=lambda s: s.key):
-            placed += self._same_as_whole(stored, merged["", ""], placed) or self._placed(stored)
+            placed += self._same_as_whole(stored, merged["", ""], placed) or self._placed(stored, around)
         generation = state.generation + 1
         ledger = self.project.ledger
         self.done.measurements += ledger.measurements.write(placed, at=self.now, lease=self.lease)
+        if mature:
+            placed += self._record(state.key, placed)
         done = replace(
             state,
             rows=rows,
@@ -427,15 +435,68 @@ class _Model:
             return []
         return [replace(p, key=stored.key) for p in measured if p.key == whole.key]
 
-    def _placed(self, stored: StoredWindow) -> list[PlacedMeasurement]:
-        found = measure_stored(stored, self.baseline, self.model, now=self.now)
+    def _placed(self, stored: StoredWindow, around: _Around) -> list[PlacedMeasurement]:
+        found = measure_stored(
+            stored,
+            self.baseline,
+            self.model,
+            now=self.now,
+            sample=around.samples.get(stored.key.version),
+            arrived=around.arrived,
+        )
+        if around.expired:
+            # What was estimated while there were rows is better than that it cannot be any more.
+            found = [m for m in found if m.value is not None or not m.measure.startswith(PREFIX)]
         return [PlacedMeasurement(key=stored.key, measurement=m) for m in found]
+
+    def _around(self, window: Window) -> _Around:
+        """What estimates of a judged window need that its own states do not hold."""
+        if self.baseline is None or self.baseline.profile.sample is None:
+            return _NOTHING
+        expired = self.model.retention.rows
+        if expired is not None and window.start <= self.now - expired:
+            return _Around(expired=True)
+        schema = watch_schema({}, self.baseline.schema, self.model.roles)
+        return _Around(
+            samples=samples_of(self.project, self.model, window, replace(self.baseline.plan, schema=schema)),
+            arrived=arrived_before(self.project, self.model, window),
+        )
+
+    def _record(self, key: WindowKey, placed: Sequence[PlacedMeasurement]) -> list[PlacedMeasurement]:
+        """How good estimates have been, this window's included: measured once its outcomes are there."""
+        found = record_of_estimates(self.project, self.model, key, placed)
+        self.done.measurements += self.project.ledger.measurements.write(found, at=self.now, lease=self.lease)
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Around:
+    """What estimates of a window read beside its states."""
+
+    samples: Mapping[str, Sample] = field(default_factory=dict)
+    """Sampled rows by version, ``""`` of all."""
+    arrived: Sequence[Profile] = ()
+    """The newest windows before it whose outcomes have arrived."""
+    expired: bool = False
+    """Its rows are not kept any more."""
+
+
+_NOTHING = _Around()
 
 
 def measure_stored(
-    stored: StoredWindow, baseline: Baseline | None, model: WatchedModel, *, now: datetime | None = None
+    stored: StoredWindow,
+    baseline: Baseline | None,
+    model: WatchedModel,
+    *,
+    now: datetime | None = None,
+    sample: Sample | None = None,
+    arrived: Sequence[Profile] = (),
 ) -> list[Measurement]:
-    """All measures of one window, version and segment; of a segment only those that say where it hurts."""
+    """All measures of one window, version and segment; of a segment only those that say where it hurts.
+
+    *sample* are rows of the window, and *arrived* windows before it with their outcomes; estimates read both.
+    """
     out: list[Measurement] = []
     whole = not stored.key.segment
     service = stored.service.estimate() if stored.service.states else ServiceState.empty()
@@ -457,7 +518,9 @@ def measure_stored(
     if baseline is not None and whole:
         # How much the baseline's own windows differ is tolerated, so that a bad day alone contradicts nothing.
         own = [w.profile for w in baseline.windows]
-        out += measure_estimates(baseline.profile, profile, windows=own, **options)
+        out += measure_estimates(
+            baseline.profile, replace(profile, sample=sample), windows=own, arrived=arrived, **options
+        )
     return out
 
 

@@ -41,6 +41,7 @@ __all__ = [
     "parts_of",
     "profiles_of",
     "renamed_rows",
+    "values_of_rows",
     "watch_schema",
 ]
 
@@ -211,7 +212,6 @@ class WindowFold:
         self.rows = 0
         self._whole = replace(plan, segments=())
         self._lean = replace(self._whole, sample_k=0)
-        self._names = model_columns(plan.schema)
         self._segments, self._most = tuple(segments), max_segments
         self._labels = {entry: _known_labels(entry, baseline, max_segments) for entry in segments}
         self._cut: dict[tuple[str, ...], int] = {}
@@ -238,7 +238,7 @@ class WindowFold:
                 self._folds[place] = self._stack.enter_context(Accumulator(plan, workers=workers))
                 self._services[place] = ServiceState.empty()
                 self._labelled[place] = 0
-            self._folds[place].add(_values(part, self._whole.schema, self._names))
+            self._folds[place].add(values_of_rows(part, self._whole.schema))
             self._services[place] = self._services[place].merge(_service(part))
             self._labelled[place] += _outcomes(part)
 
@@ -378,8 +378,9 @@ def _known_labels(entry: tuple[str, ...], baseline: Baseline | None, most: int) 
     return {f"{entry[0]}={name}": None for name, _ in column.frequencies.top(most)}
 
 
-def _values(rows: pa.Table, schema: Schema, names: Mapping[str, str]) -> dict[str, Any]:
-    by_own = {own: lake for lake, own in names.items()}
+def values_of_rows(rows: pa.Table, schema: Schema) -> dict[str, Any]:
+    """The schema's columns out of *rows* as the lake names them; a column that is not there is left out."""
+    by_own = {own: lake for lake, own in model_columns(schema).items()}
     out = {}
     for column in schema.columns:
         if column.role is Role.IGNORED:

@@ -34,6 +34,7 @@ from watchkeeper.stats.estimation.multiclass import MULTICLASS, estimate_classes
 from watchkeeper.stats.estimation.pape import estimate_under_shift
 from watchkeeper.stats.multivariate import domain_classifier_auc
 from watchkeeper.stats.states.profile import Profile
+from watchkeeper.stats.states.residuals import Residuals
 from watchkeeper.stats.states.score_table import ScoreTable
 
 __all__ = ["METHODS", "measure_change", "measure_estimates"]
@@ -99,9 +100,9 @@ def measure_estimates(
     task = task or baseline.schema.task
     wanted = _wanted(names)
     if task is Task.REGRESSION:
-        return _regression(baseline, window, [n for n in wanted if n in REGRESSION], level, model)
+        return _regression(baseline, window, [n for n in wanted if n in REGRESSION], windows, level, model)
     if task is Task.MULTICLASS:
-        return _several(baseline, window, [n for n in wanted if n in MULTICLASS], level, arrived)
+        return _several(baseline, window, [n for n in wanted if n in MULTICLASS], windows, arrived, level)
     known, seen = baseline.performance.get("score_table"), window.performance.get("score_table")
     if not isinstance(known, ScoreTable) or not isinstance(seen, ScoreTable):
         return []
@@ -272,7 +273,12 @@ def _joint(baseline: Profile, window: Profile) -> Any:
 
 
 def _several(
-    baseline: Profile, window: Profile, names: Sequence[str], level: float, arrived: Sequence[Profile]
+    baseline: Profile,
+    window: Profile,
+    names: Sequence[str],
+    windows: Sequence[Profile],
+    arrived: Sequence[Profile],
+    level: float,
 ) -> list[Measurement]:
     known, seen = _by_class(baseline), _by_class(window)
     shared = {c: t for c, t in known.items() if c in seen}
@@ -293,6 +299,7 @@ def _several(
         predicted=predicted,
         names=names,
         level=level,
+        windows=[_by_class(p) for p in windows],
         arrived=[_by_class(p) for p in arrived],
     )
     return [told(e, subject=subject) for (_, subject), e in found.items()]
@@ -311,7 +318,12 @@ def _by_class(profile: Profile) -> dict[str, ScoreTable]:
 
 
 def _regression(
-    baseline: Profile, window: Profile, names: Sequence[str], level: float, model: str
+    baseline: Profile,
+    window: Profile,
+    names: Sequence[str],
+    windows: Sequence[Profile],
+    level: float,
+    model: str,
 ) -> list[Measurement]:
     schema = baseline.schema
     said = column_of(baseline.sample, schema, Role.PREDICTION, Role.SCORE)
@@ -326,7 +338,9 @@ def _regression(
     assert window.sample is not None
     predicted, actual = (numbers(baseline.sample.columns[c.name]) for c in (said, outcome))
     later = numbers(window.sample.columns[said.name])
+    came = window.sample.columns.get(outcome.name)
     kept, given = np.isfinite(predicted) & np.isfinite(actual), np.isfinite(later)
+    known = [w.performance.get("residuals") for w in windows]
     auc = domain_classifier_auc(rows.baseline, rows.window, permutations=0).auc
     found = estimate_losses(
         predicted[kept],
@@ -336,6 +350,8 @@ def _regression(
         rows.window[given],
         rows=max(float(window.rows), float(given.sum())),
         names=names,
+        windows=[r for r in known if isinstance(r, Residuals)],
+        came=None if came is None else numbers(came)[given],
         level=level,
         model=model,
         auc=auc,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -79,8 +80,12 @@ def positive_of(names: set[str], positive: str | None) -> str | None:
     return max(names, key=class_order, default=None)
 
 
+@lru_cache(maxsize=16)
 def binary_rows(sample: Sample, schema: Schema, positive: str | None) -> BinaryRows | None:
-    """Scores, outcomes and decisions of sampled rows; None where no score was sampled."""
+    """Scores, outcomes and decisions of sampled rows; None where no score was sampled.
+
+    Remembered by the sample itself (samples are never changed): a baseline's is asked for with every window.
+    """
     score = column_of(sample, schema, Role.SCORE)
     if score is None:
         return None

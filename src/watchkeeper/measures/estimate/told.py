@@ -22,6 +22,8 @@ def told(estimate: Estimate, *, subject: str = "") -> Measurement:
         "method": estimate.method,
         **estimate.details,
     }
+    if estimate.reliable_beforehand != estimate.reliable:
+        details["reliable_beforehand"] = estimate.reliable_beforehand
     if estimate.parts:
         details["variance_shares"] = {name: round(share, 4) for name, share in estimate.parts.items()}
     return Measurement(

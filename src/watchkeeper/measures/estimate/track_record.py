@@ -7,8 +7,9 @@ Over windows whose outcomes have arrived, with estimate :math:`\hat\theta_k` and
 .. math:: \mathrm{error} = \frac1K\sum_k |\hat\theta_k - \theta_k|, \qquad
           \mathrm{coverage} = \frac1K\sum_k 1[\text{low}_k \le \theta_k \le \text{high}_k]
 
-Reads: earlier measurements of an estimate and of what it estimated. Estimates that were called unreliable are left
-out unless asked for. ``subject`` names the metric.
+Reads: earlier measurements of an estimate and of what it estimated. Estimates that were called unreliable before
+their outcomes came are left out unless asked for; those that only their own outcomes refuted are counted, or else
+every miss that shows would be left out. ``subject`` names the metric.
 
 Limits
 ------
@@ -45,9 +46,8 @@ def pairs_of(estimated: Iterable[Measurement], realised: Iterable[Measurement]) 
     out = []
     for guess, real in zip(estimated, realised, strict=True):
         if guess.value is not None and guess.interval is not None and real.value is not None:
-            out.append(
-                Told(guess.value, guess.interval, real.value, bool(guess.details.get("reliable", True)))
-            )
+            believed = guess.details.get("reliable_beforehand", guess.details.get("reliable", True))
+            out.append(Told(guess.value, guess.interval, real.value, bool(believed)))
     return out
 
 

@@ -39,7 +39,7 @@ from numpy.typing import NDArray
 
 from watchkeeper.errors import NotFound, nearest
 from watchkeeper.stats.estimation.calibrated import DRAWS, SEED, Calibrated, calibrate
-from watchkeeper.stats.estimation.contradiction import Contradiction, contradiction
+from watchkeeper.stats.estimation.contradiction import LEVEL_OF_DOUBT, Contradiction, contradiction
 from watchkeeper.stats.estimation.estimate import Estimate
 from watchkeeper.stats.estimation.expected_metrics import BINARY, CellCounts, Metric
 from watchkeeper.stats.estimation.support import MOST_OUTSIDE, share_outside
@@ -51,8 +51,6 @@ Floats = NDArray[np.float64]
 
 FEWEST = 20
 """Baseline rows of each class below which a calibration is not to be trusted."""
-LEVEL_OF_DOUBT = 0.01
-"""How often arrived outcomes may contradict a sound estimate."""
 
 
 def estimate(
@@ -114,7 +112,9 @@ def estimate(
     )
     found = fitted.measure(window_cells, window_sums, metrics)
     extra = window_variances(fitted, windows, metrics)
-    contradicted = contradiction(fitted, [window, *arrived], tolerance=extra.get("positive_share", 0.0))
+    tolerance = extra.get("positive_share", 0.0)
+    contradicted = contradiction(fitted, [window, *arrived], tolerance=tolerance)
+    before = contradiction(fitted, arrived, tolerance=tolerance) if arrived else None
     out = {}
     for name, metric in metrics.items():
         value, sampling, calibrating = found[name]
@@ -132,7 +132,7 @@ def estimate(
             details={"calibration": fitted.curve.name, "threshold": threshold},
             **facts,
         )
-    return judged(out, baseline=baseline, window=window, contradicted=contradicted)
+    return judged(out, baseline=baseline, window=window, contradicted=contradicted, before=before)
 
 
 def judged(
@@ -141,8 +141,9 @@ def judged(
     baseline: ScoreTable,
     window: ScoreTable,
     contradicted: Contradiction | None,
+    before: Contradiction | None = None,
 ) -> dict[str, Estimate]:
-    """The same, unreliable where scores or arrived outcomes say so."""
+    """The same, unreliable where scores or arrived outcomes say so; *before* is without the window's own outcomes."""
     reasons = []
     few = min(baseline.positives, baseline.negatives)
     if few < FEWEST:
@@ -152,9 +153,14 @@ def judged(
     outside = share_outside(baseline, window)
     if outside > MOST_OUTSIDE:
         reasons.append(f"{outside:.0%} of the scores lie where the baseline had hardly any outcome.")
+    late: list[str] = []
     if contradicted is not None and contradicted.p_value < LEVEL_OF_DOUBT:
-        reasons.append(contradicted.sentence)
-    return {name: e if e.value is None else e.doubted(*reasons) for name, e in estimates.items()}
+        known = before is not None and before.p_value < LEVEL_OF_DOUBT
+        (reasons if known else late).append(contradicted.sentence)
+    return {
+        name: e if e.value is None else e.doubted(*reasons).doubted(*late, beforehand=False)
+        for name, e in estimates.items()
+    }
 
 
 def window_variances(

@@ -10,12 +10,17 @@ bins. So nothing needs to be redrawn: with residuals :math:`r_i` (leverage-corre
 .. math:: \mathrm{var} = \underbrace{\sum a_i^2 r_i^2}_{\text{model}}
           + \underbrace{\tfrac1N \sum a_i r_i^2}_{\text{sampling of outcomes}}
           + \underbrace{(\tfrac1m - \tfrac1N)\,\mathrm{var}(\hat\ell)}_{\text{sampled rows}}
+          + \underbrace{\tau^2}_{\text{windows}}
+
+:math:`\tau^2` is how much the baseline's own windows differ in the metric beyond chance, where they are given. It
+counts what their columns explain too, so the interval is rather too wide than too narrow.
 
 With ``model="boosted"`` (scikit-learn) the losses are predicted by gradient boosting, cross-fitted, and the
 baseline's remaining errors are balanced by the same weights: what the trees miss is put right, and the same
 formula holds with their residuals.
 
-Holds as long as the losses, given the columns, are distributed as they were.
+Holds as long as the losses, given the columns, are distributed as they were. Where outcomes come near zero the
+percentage error has no mean, and nothing can hold: if a handful of rows decide the variance, the estimate is doubted.
 
 References
 ----------
@@ -27,7 +32,7 @@ D. Hirshberg, S. Wager, *Augmented minimax linear estimation*, Ann. Stat. 49, 20
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,8 +40,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from watchkeeper.errors import BadInput, MissingExtra, NotFound, nearest
+from watchkeeper.stats.estimation.contradiction import LEVEL_OF_DOUBT
 from watchkeeper.stats.estimation.estimate import Estimate
 from watchkeeper.stats.estimation.importance_weights import FEWEST_EFFECTIVE, MOST_SEPARATED
+from watchkeeper.stats.states.residuals import Residuals
 
 __all__ = ["REGRESSION", "estimate_losses"]
 
@@ -46,6 +53,8 @@ BINS = 10
 RIDGE = 1.0
 FOLDS = 3
 FEWEST = 50
+DECISIVE, MOST_DECISIVE = 5, 0.5
+"""A percentage error in which 5 rows hold more than half of the variance is doubted: it may have no mean."""
 _PAIRS_UP_TO = 10
 _UNDEFINED = "All outcomes are expected to be equal, or zero."
 
@@ -80,6 +89,17 @@ REGRESSION: dict[str, Loss] = {
 """By the names of the performance measures."""
 
 
+_REALISED: dict[str, Callable[[Residuals], float]] = {
+    "rmse": lambda r: float(np.sqrt(r.mse)),
+    "mse": lambda r: r.mse,
+    "mae": lambda r: r.mae,
+    "bias": lambda r: r.error.mean,
+    "r2": lambda r: r.r2,
+    "mape": lambda r: r.percentage.mean,
+    "smape": lambda r: r.symmetric.mean,
+}
+
+
 def estimate_losses(
     predicted: Any,
     actual: Any,
@@ -89,6 +109,8 @@ def estimate_losses(
     *,
     rows: float | None = None,
     names: Iterable[str] | None = None,
+    windows: Sequence[Residuals] = (),
+    came: Any = None,
     level: float = 0.95,
     model: str = "ridge",
     auc: float | None = None,
@@ -103,6 +125,8 @@ def estimate_losses(
     window_predicted : predictions of the sampled window rows ``(m,)``.
     rows : how many rows the window has in all; None means the sampled ones.
     names : metrics of `REGRESSION`; None takes all.
+    windows : errors of the baseline's own windows: how much they differ beyond chance widens the intervals.
+    came : outcomes of the sampled window rows that have arrived ``(m,)``, NaN where not yet: they may contradict.
     model : ``"ridge"`` (numpy alone) or ``"boosted"`` (needs scikit-learn).
     auc : how well the sides can be told apart, where that is known.
 
@@ -176,6 +200,7 @@ def estimate_losses(
             f"Window and baseline can be told apart almost surely (area under the curve {auc:.3f}): nothing in "
             "the baseline says how the model does on such rows."
         )
+    refuted = _refuted(z, zw, np.asarray(inverse, np.float64), leverage, p, y, q, came, windows)
     out = {}
     for name, loss in metrics.items():
         at = [asked.index(term) for term in loss.terms]
@@ -184,6 +209,8 @@ def estimate_losses(
             source: float(slope @ spread[np.ix_(at, at)] @ slope)
             for source, spread in (("sampling", of_sampling), ("calibration", of_model), ("rows", of_rows))
         }
+        if windows:
+            variances["windows"] = _between(windows, name, variances["sampling"] * total)
         out[name] = Estimate.of(
             name,
             loss.function(*means[at].tolist()),
@@ -195,7 +222,72 @@ def estimate_losses(
             details={"effective_rows": effective, "model": model},
             **facts,
         )
-    return {name: e if e.value is None else e.doubted(*doubts) for name, e in out.items()}
+        if "percentage" in loss.terms:
+            held = np.sort((residuals[:, at] @ slope * weights) ** 2)
+            share = float(held[-DECISIVE:].sum() / max(held.sum(), 1e-300))
+            if share > MOST_DECISIVE:
+                out[name] = out[name].doubted(
+                    f"{DECISIVE} of {len(p)} baseline rows, whose outcomes are near zero, hold {share:.0%} of its "
+                    "variance: no interval can be trusted."
+                )
+    return {
+        name: e if e.value is None else e.doubted(*doubts).doubted(*refuted, beforehand=False)
+        for name, e in out.items()
+    }
+
+
+def _between(windows: Sequence[Residuals], name: str, of_one: float) -> float:
+    """Variance of a metric between windows beyond what *of_one*, one row's variance, makes by chance."""
+    seen = [(_REALISED[name](w), w.n) for w in windows if w.n >= 2]
+    seen = [(value, n) for value, n in seen if np.isfinite(value)]
+    if len(seen) < 2:
+        return 0.0
+    values, rows = np.array(seen).T
+    return max(0.0, float(values.var(ddof=1) - (of_one / rows).mean()))
+
+
+def _refuted(
+    z: Floats,
+    zw: Floats,
+    inverse: Floats,
+    leverage: Floats,
+    predicted: Floats,
+    actual: Floats,
+    window_predicted: Floats,
+    came: Any,
+    windows: Sequence[Residuals],
+) -> list[str]:
+    """Whether outcomes that have arrived contradict: errors and their sizes against what rows like these had.
+
+    Compared at the rows whose outcomes are there, so it does not matter that some come earlier than others.
+    """
+    from scipy.special import chdtrc
+
+    known = np.zeros(len(zw), bool) if came is None else np.isfinite(np.asarray(came, float))
+    n = int(known.sum())
+    if n < FEWEST:
+        return []
+    before, after = (
+        np.column_stack([e, np.abs(e)])
+        for e in (predicted - actual, window_predicted[known] - np.asarray(came, float)[known])
+    )
+    slopes = inverse @ (z.T @ before)
+    weights = z @ (inverse @ zw[known].mean(axis=0))
+    residuals = (before - z @ slopes) / (1 - leverage)[:, None]
+    left = after - zw[known] @ slopes
+    gap = left.mean(axis=0)
+    spread = (residuals * weights[:, None] ** 2).T @ residuals + np.cov(left.T) / n
+    for i, name in enumerate(("bias", "mae")):
+        spread[i, i] += _between(windows, name, float(residuals[:, i].var()))
+    p_value = float(chdtrc(2, float(gap @ np.linalg.solve(spread, gap))))
+    if p_value >= LEVEL_OF_DOUBT:
+        return []
+    mean = after.mean(axis=0)
+    return [
+        f"{n} outcomes have arrived and contradict it: their mean absolute error is {mean[1]:.4g}, "
+        f"{mean[1] - gap[1]:.4g} expected; their bias {mean[0]:.4g}, {mean[0] - gap[0]:.4g} expected "
+        f"(p = {p_value:.2g})."
+    ]
 
 
 def _wanted(names: Iterable[str] | None) -> dict[str, Loss]:

@@ -21,12 +21,15 @@ class Estimate:
     ``reliable=False`` means that an assumption behind the number fails, and ``reasons`` say which; the number
     is then kept only to be looked at. ``parts`` say which share of the variance comes from where (``sampling``,
     ``calibration``, ``weights``, ``windows``). ``value=None`` means that it cannot be estimated at all.
+    ``reliable_beforehand`` is whether it was to be believed before the window's own outcomes had a say: that is what
+    its track record is kept of, or else every miss that shows would be left out of it.
     """
 
     metric: str
     value: float | None
     interval: Interval | None = None
     reliable: bool = True
+    reliable_beforehand: bool = True
     reasons: tuple[str, ...] = ()
     parts: Mapping[str, float] = field(default_factory=dict)
     rows: float = 0
@@ -37,7 +40,14 @@ class Estimate:
     @classmethod
     def impossible(cls, metric: str, reason: str, **rest: Any) -> Self:
         """There is no number, and why."""
-        return cls(metric=metric, value=None, reliable=False, reasons=(reason,), **rest)
+        return cls(
+            metric=metric,
+            value=None,
+            reliable=False,
+            reliable_beforehand=False,
+            reasons=(reason,),
+            **rest,
+        )
 
     @classmethod
     def of(
@@ -65,8 +75,16 @@ class Estimate:
         interval = delta_interval(value, total, low=low, high=high, level=level)
         return cls(metric=metric, value=value, interval=interval, parts=shares, **rest)
 
-    def doubted(self, *reasons: str) -> Self:
-        """The same, unreliable for *reasons*; unchanged when there are none."""
+    def doubted(self, *reasons: str, beforehand: bool = True) -> Self:
+        """The same, unreliable for *reasons*; unchanged when there are none.
+
+        *beforehand* is False for what only the window's own outcomes show.
+        """
         if not reasons:
             return self
-        return replace(self, reliable=False, reasons=(*self.reasons, *reasons))
+        return replace(
+            self,
+            reliable=False,
+            reliable_beforehand=self.reliable_beforehand and not beforehand,
+            reasons=(*self.reasons, *reasons),
+        )

@@ -95,6 +95,7 @@ def estimate_classes(
     predicted: Any = None,
     names: Iterable[str] | None = None,
     level: float = 0.95,
+    windows: Sequence[Mapping[str, ScoreTable]] = (),
     arrived: Sequence[Mapping[str, ScoreTable]] = (),
     draws: int = DRAWS,
     seed: int = SEED,
@@ -106,6 +107,7 @@ def estimate_classes(
     baseline, window : the score table of each class against the rest, the baseline's with outcomes.
     scores : of sampled window rows ``(m, k)``, in the order of *baseline*'s classes.
     predicted : places of the predicted classes in that order ``(m,)``; -1 for another class.
+    windows : tables of the baseline's own windows, with outcomes: how much they differ is tolerated.
     arrived : tables of recent windows whose outcomes have arrived.
 
     Raises
@@ -140,6 +142,7 @@ def estimate_classes(
             window[c],
             names=["roc_auc"],
             level=level,
+            windows=[w[c] for w in windows if c in w],
             arrived=[a[c] for a in arrived if c in a],
             seed=seed,
         )["roc_auc"]
@@ -164,8 +167,10 @@ def estimate_classes(
         return out | {(name, ""): Estimate.impossible(name, reason, method="cbpe") for name in rest}
     out |= _of_rows(baseline, window, classes, scores, predicted, rest, level, draws, seed)
     # What makes one class's calibration doubtful makes all that rests on it doubtful.
+    known = not all(e.reliable_beforehand for e in areas.values())
     return {
-        key: e if e.value is None or key[0] in _OF_TABLES else e.doubted(*reasons) for key, e in out.items()
+        key: e if e.value is None or key[0] in _OF_TABLES else e.doubted(*reasons, beforehand=known)
+        for key, e in out.items()
     }
 
 
@@ -310,4 +315,4 @@ def _mean_area(areas: Sequence[Estimate], level: float, reasons: Sequence[str]) 
         rows=known[0].rows,
         baseline_rows=known[0].baseline_rows,
         method="cbpe",
-    ).doubted(*reasons)
+    ).doubted(*reasons, beforehand=not all(e.reliable_beforehand for e in areas))

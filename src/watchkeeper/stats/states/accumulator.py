@@ -41,7 +41,7 @@ from watchkeeper.stats.states.state import State
 from watchkeeper.stats.states.text import TextLengths
 from watchkeeper.stats.states.vector import VectorState
 
-__all__ = ["Accumulator", "profile_columns"]
+__all__ = ["Accumulator", "SampleFold", "profile_columns"]
 
 
 class Accumulator:
@@ -63,7 +63,7 @@ class Accumulator:
         buffer = finder_buffer(len(names))
         self._folds = {c.name: _ColumnFold(c, plan, buffer) for c in plan.columns}
         self._tables = PerformanceFold(plan)
-        self._rows_kept = _SampleFold(plan) if plan.sample_k else None
+        self._rows_kept = SampleFold(plan) if plan.sample_k else None
         self._notes: dict[str, None] = {}
         self._crew = Crew(workers)
 
@@ -266,7 +266,7 @@ def _hashes_held(values: Values) -> NDArray:
 # -- the sample -------------------------------------------------------------------------------------------
 
 
-class _SampleFold:
+class SampleFold:
     """The rows of smallest hash: of their id; without one, of their number and the values beside it.
 
     A row number alone would be the same in every file, and two windows' samples would then be taken for one
@@ -295,6 +295,7 @@ class _SampleFold:
         return {self._id.name: hash_values(batch[self._id.name])}
 
     def add(self, batch: Mapping[str, Values], first_row: int, hashes: Mapping[str, NDArray]) -> None:
+        """Offer the rows of a batch, of which *first_row* is the number of the first and *hashes* are `hash_ids`'."""
         rows = next(iter(batch.values())).rows
         if hashes:
             ((name, ids),) = hashes.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -208,6 +209,7 @@ def _answer(
             said.append(
                 f"Without outcomes, it is estimated at {with_unit(guess['value'], unit)}{_between(guess, unit)}."
             )
+            said += _trust(guess, newest, measure, unit)
             if row is not None and _apart(room, name, measure, row):
                 said.append(
                     "The two differ by more than chance: what the rows mean for the outcome may have changed."
@@ -228,6 +230,28 @@ def _answer(
         )
     if served:
         said.append(", ".join(served) + ".")
+    return said
+
+
+def _trust(
+    guess: Mapping[str, Any], newest: Mapping[tuple[str, str], Mapping[str, Any]], measure: str, unit: str
+) -> list[str]:
+    """Whether the estimate is to be believed, and how good its like have been."""
+    said = []
+    details = json.loads(guess["details"]) if guess.get("details") else {}
+    if not details.get("reliable", True):
+        said.append(f"That estimate is unreliable: {' '.join(details.get('reasons', ()))}".rstrip(". ") + ".")
+    off, held = (newest.get((name, measure)) for name in ("estimate_error", "estimate_coverage"))
+    if off is None or held is None or off["value"] is None or held["value"] is None:
+        said.append("No estimate of it has been held against outcomes yet.")
+        return said
+    windows = round(held["rows"])
+    said.append(
+        f"In the last {windows} windows whose outcomes came, estimates were off by {with_unit(off['value'], unit)} on "
+        f"average, and the interval held {round(held['value'] * windows)} times (95% is stated)."
+        if windows > 1
+        else f"In the one window whose outcomes came, the estimate was off by {with_unit(off['value'], unit)}."
+    )
     return said
 
 

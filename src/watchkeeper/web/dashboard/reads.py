@@ -124,7 +124,7 @@ class Reads:
         from watchkeeper.adapters.ledgers.tables import latest as t
         from watchkeeper.adapters.ledgers.tables import series as s
 
-        names = ("value", "low", "high", "margin", "rows", "reason", "start_us")
+        names = ("value", "low", "high", "margin", "rows", "reason", "details", "start_us")
         query = (
             select(s.c.model, s.c.measure, s.c.subject, s.c.length_us, *(t.c[n] for n in names))
             .join(t, t.c.series_id == s.c.id)
