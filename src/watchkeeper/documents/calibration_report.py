@@ -164,7 +164,7 @@ class Calibration:
 
     def to_html(self, path: str | Path | None = None) -> str:
         """A page that stands alone, also written to *path*."""
-        from watchkeeper.documents.batch_report import template_environment
+        from watchkeeper.documents.batch_page import template_environment
 
         text = (
             template_environment()

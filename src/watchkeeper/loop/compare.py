@@ -24,7 +24,6 @@ from watchkeeper.domain.measurement import Family, Measure, Measurement
 from watchkeeper.domain.schema import Kind, Role, Schema, Task
 from watchkeeper.domain.verdict import Verdict
 from watchkeeper.errors import BadInput, NotFound, WatchkeeperError, nearest
-from watchkeeper.loop.compat import check_peer, peer_answer, rows_of
 from watchkeeper.loop.copies import CopyCount
 from watchkeeper.loop.expectations import read_expectations
 from watchkeeper.loop.profiling import Progress, baseline, is_baseline_file, load_baseline, profile
@@ -35,6 +34,7 @@ from watchkeeper.measures.performance.weak_segments import coded, row_losses, we
 from watchkeeper.measures.quality.evaluation import measure_quality
 from watchkeeper.stats.duplicates import Duplicates
 from watchkeeper.stats.states.baseline import Baseline
+from watchkeeper.stats.states.performance import class_order
 from watchkeeper.stats.states.profile import ColumnProfile, Profile
 from watchkeeper.stats.states.sample import Sample
 
@@ -109,6 +109,8 @@ def compare(
     expected = read_expectations(expectations)
     given, name = reference, _label(current, "this batch")
     if compat is not None:
+        from watchkeeper.loop.compat import check_peer, peer_answer, rows_of
+
         check_peer(compat)
         reference = rows_of(reference, "the baseline", compat, encoding)
         current = rows_of(current, "this batch", compat, encoding)
@@ -145,7 +147,7 @@ def compare(
         performance=tuple(m for m in found if described[m.measure].family is Family.PERFORMANCE),
         baseline_performance=tuple(m for m in earlier if described[m.measure].family is Family.PERFORMANCE),
         joint=tuple(m for m in found if m.measure in _JOINT and not m.subject),
-        weak_segments=_weakest(after) if "performance" in families else (),
+        weak_segments=_weakest(after, before.plan.positive_class) if "performance" in families else (),
         compat=None if compat is None else peer_answer(compat, reference, current, before.schema),
         measures=described,
         notes=tuple(dict.fromkeys([*before.profile.notes, *after.notes])),
@@ -467,7 +469,7 @@ def _safely(make: Any, left: ColumnProfile, right: ColumnProfile) -> Any:
         return None
 
 
-def _weakest(after: Profile) -> tuple[WeakSegment, ...]:
+def _weakest(after: Profile, positive: str | None) -> tuple[WeakSegment, ...]:
     sample, schema = after.sample, after.schema
     outcome = schema.first(Role.OUTCOME)
     if (
@@ -483,10 +485,7 @@ def _weakest(after: Profile) -> tuple[WeakSegment, ...]:
     actual = sample.columns[outcome.name]
     try:
         if schema.task is Task.BINARY:
-            positive = schema.positive or _positive(actual)
-            nan = float("nan")
-            truth = [nan if v is None or v != v else float(_text(v) == positive) for v in actual.tolist()]
-            losses = row_losses(schema.task, predicted, truth)
+            losses = row_losses(schema.task, predicted, _truth(actual, positive))
         else:
             losses = row_losses(schema.task, predicted, actual)
         columns = {
@@ -518,9 +517,14 @@ def _predicted(schema: Schema, sample: Sample) -> Any:
     return None if wanted is None or wanted.name not in sample.columns else sample.columns[wanted.name]
 
 
-def _positive(values: Any) -> str:
-    names = {_text(v) for v in values.tolist() if v is not None and v == v}
-    return max(names, default="1")
+def _truth(actual: Any, positive: str | None) -> list[float]:
+    """1 where the outcome is *positive* (None: the larger class), 0 elsewhere, NaN where it is not known."""
+    values = actual.tolist()
+    names = {v: None if v is None or v != v else _text(v) for v in set(values)}
+    if positive is None:
+        positive = max(filter(None, names.values()), key=class_order, default="1")
+    score = {None: float("nan")} | {name: float(name == positive) for name in names.values() if name}
+    return [score[names[v]] for v in values]
 
 
 def _text(value: Any) -> str:

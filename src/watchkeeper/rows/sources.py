@@ -185,7 +185,7 @@ class Source:
         first when it is read.
         """
         schema = self.arrow_schema if columns is None else _selected(self.arrow_schema, columns, self.name)
-        tables = [schema.empty_table()]
+        tables = [pa.Table.from_batches([], schema=schema)]  # empty_table() would import pandas
         if self._once is not None:
             for batch in self._once.look(self._read, rows):
                 piece = batch.select(schema.names).slice(0, rows - sum(t.num_rows for t in tables))

@@ -195,14 +195,14 @@ def _valid(array: pa.Array) -> np.ndarray | None:
     if pa.types.is_dictionary(array.type):
         if not array.null_count and not array.dictionary.null_count:
             return None
-        valid = pc.is_valid(array).to_numpy(zero_copy_only=False)
+        valid = _bits(pc.is_valid(array))
         if array.dictionary.null_count and len(array.dictionary):
-            inner = pc.is_valid(array.dictionary).to_numpy(zero_copy_only=False)
+            inner = _bits(pc.is_valid(array.dictionary))
             valid = valid & inner[np.where(valid, _raw(array.indices), 0)]
     elif pa.types.is_union(array.type) or not array.null_count:
         return None
     else:
-        valid = pc.is_valid(array).to_numpy(zero_copy_only=False)
+        valid = _bits(pc.is_valid(array))
     return None if valid.all() else valid
 
 
@@ -222,7 +222,13 @@ def _raw(array: pa.Array) -> np.ndarray:
 def _bits(array: pa.Array) -> np.ndarray:
     """A boolean array as bool ``(rows,)``, False under nulls."""
     filled = array.fill_null(False) if array.null_count else array
-    return filled.to_numpy(zero_copy_only=False)
+    packed = filled.buffers()[1]
+    if packed is None or not len(filled):
+        return np.zeros(len(filled), bool)
+    # by hand, since to_numpy() would import pandas
+    last = filled.offset + len(filled)
+    bits = np.unpackbits(np.frombuffer(packed, np.uint8), count=last, bitorder="little")
+    return bits[filled.offset :].view(bool)
 
 
 def _example(array: pa.Array, row: int) -> str:
@@ -563,35 +569,39 @@ def _codes(array: pa.Array) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     words = _plain(encoded.dictionary)
     codes = _raw(encoded.indices)
     valid = _valid(encoded)
+    if valid is not None:
+        codes = np.where(valid, codes, 0)
     if not pa.types.is_dictionary(array.type) and _is_string(words.type):
-        if valid is not None:
-            codes = np.where(valid, codes, 0)
         return codes.astype(np.int32, copy=False), _strings(words), valid
     if not len(words):
         return np.zeros(len(codes), np.int32), np.empty(0, object), valid
     # a dictionary from outside may name words that no row uses, twice, or as null
-    if valid is not None:
-        codes = np.where(valid, codes, 0)
-    used = np.bincount(codes.astype(np.int64) if valid is None else codes[valid].astype(np.int64))
-    used = np.flatnonzero(used)
-    spelled = _spell(words.take(pa.array(used))).dictionary_encode()
+    used = np.flatnonzero(np.bincount((codes if valid is None else codes[valid]).astype(np.intp)))
+    if len(used) == len(words) and _is_string(words.type) and _differ(words):
+        return codes.astype(np.int32, copy=False), _strings(words), valid
+    places = pa.Array.from_buffers(pa.int64(), len(used), [None, pa.py_buffer(used)])  # pa.array: pandas
+    spelled = _spell(words.take(places)).dictionary_encode()
     new = np.zeros(len(words), np.int32)
     kept = np.zeros(len(words), bool)
-    kept[used] = pc.is_valid(spelled.indices).to_numpy(zero_copy_only=False)
+    kept[used] = _bits(pc.is_valid(spelled.indices))
     new[used] = np.where(kept[used], _raw(spelled.indices), 0)
     if not kept[used].all():
         valid = kept[codes] if valid is None else kept[codes] & valid
     return new[codes], _strings(spelled.dictionary), valid
 
 
+def _differ(words: pa.Array) -> bool:
+    """Whether no word stands there twice, or is null."""
+    return not words.null_count and pc.count_distinct(words).as_py() == len(words)
+
+
 def _strings(words: pa.Array) -> np.ndarray:
     """Words as Python strings, object ``(n,)``; bytes that are not UTF-8 (some writers store them) are escaped."""
     try:
-        out: np.ndarray = words.to_numpy(zero_copy_only=False)
-    except (UnicodeDecodeError, pa.ArrowException):
+        return np.array(words.to_pylist(), dtype=object)  # to_numpy() would import pandas
+    except UnicodeDecodeError:
         raw = words.cast(pa.large_binary()).to_pylist()
-        out = np.array([None if x is None else x.decode("utf-8", "backslashreplace") for x in raw], object)
-    return out
+        return np.array([None if x is None else x.decode("utf-8", "backslashreplace") for x in raw], object)
 
 
 def _encode(array: pa.Array) -> pa.DictionaryArray:

@@ -191,23 +191,27 @@ def weak_segments(
             searched += 1
             found.append((((name, code),), sums[:, code]))
     if depth == 2:
+        places, pairs, parents = [], [], []
         for a, b in combinations(columns, 2):
             sums = _sums(codes[a] * width[b] + codes[b], width[a] * width[b], loss, second)
             big = np.flatnonzero((sums[0] >= min_rows) & (sums[0] <= n - min_rows))
-            searched += big.size
+            in_a, in_b = np.divmod(big, width[b])
+            places += [((a, i), (b, j)) for i, j in zip(in_a.tolist(), in_b.tolist())]
+            pairs.append(sums[:, big])
+            parents.append((singles[a][:, in_a], singles[b][:, in_b]))
+        searched += len(places)
+        if places:
+            pair = np.concatenate(pairs, axis=1)
+            parent_a, parent_b = (np.concatenate(side, axis=1) for side in zip(*parents))
             # Only pairs that lose more than both their parents can be news; the rest need no second look.
-            parent_a, parent_b = singles[a][:, big // width[b]], singles[b][:, big % width[b]]
-            pair = sums[:, big]
             worse = (_worse(pair, parent_a) > 3.0) & (_worse(pair, parent_b) > 3.0)
-            for i in np.flatnonzero(worse).tolist():
-                at = int(big[i])
-                found.append((((a, at // width[b]), (b, at % width[b])), sums[:, at]))
+            found += [(places[i], pair[:, i]) for i in np.flatnonzero(worse).tolist()]
 
     whole = np.array([n, total, squares])
     found = _without_bad_only_in_part(found, whole)
     out = []
-    for place, sums in found:
-        z = float(_worse(sums[:, None], whole[:, None])[0])
+    every_z = _worse(np.stack([sums for _, sums in found], axis=1), whole[:, None]).tolist() if found else []
+    for (place, sums), z in zip(found, every_z):
         p = min(1.0, float(ndtr(-z)) * searched)
         if not p <= alpha:
             continue

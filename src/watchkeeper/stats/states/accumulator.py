@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from watchkeeper.domain.schema import Column, Kind, Role
 from watchkeeper.domain.values import Values
 from watchkeeper.errors import BadInput, WatchkeeperError
-from watchkeeper.stats.hashing import combine, hash_ints, hash_values
+from watchkeeper.stats.hashing import NULL, hash_values, mix
 from watchkeeper.stats.states.crew import Call, Crew, Named
 from watchkeeper.stats.states.distinct import Distinct
 from watchkeeper.stats.states.edges import EdgeFinder
@@ -197,7 +197,12 @@ class _ColumnFold:
         if self.column.role is Role.ID:
             return
         if kind.is_numeric:
-            self._fold_numbers(data if not nulls else data[valid], nulls)
+            if nulls:
+                held = data[valid]
+                held.sort()
+            else:
+                held = np.sort(data)  # the rows' own memory is not ours to sort
+            self._fold_sorted(held, nulls)
         elif kind.is_discrete:
             self._keep("frequencies", Frequencies.of(values, cap=self._cap))
         elif kind is Kind.TEXT:
@@ -205,14 +210,17 @@ class _ColumnFold:
         elif kind is Kind.VECTOR:
             self._keep("vector", VectorState.of(values))
 
-    def _fold_numbers(self, data: NDArray, nulls: int) -> None:
-        ordered = np.sort(data)
+    def _fold_sorted(self, ordered: NDArray, nulls: int) -> None:
+        tally = None
         if self._finder is not None:
             self._finder.add_sorted(ordered, nulls=nulls)
         else:
             edges = self._states["histogram"].edges  # type: ignore[attr-defined]
-            self._keep("histogram", Histogram.of_sorted(ordered, edges, nulls=nulls))
-        self._keep("moments", Moments.of(ordered))
+            histogram = Histogram.of_sorted(ordered, edges, nulls=nulls)
+            self._keep("histogram", histogram)
+            tally = histogram.values()
+        # Where every value has its bin, its few values stand for all rows.
+        self._keep("moments", Moments.of_sorted(ordered) if tally is None else Moments.of_counts(*tally))
         if self.column.kind is Kind.DATETIME:
             self._keep("span", DatetimeSpan.of_moments(ordered[[0, -1]] if len(ordered) else ordered))
             span = self._states["span"]
@@ -322,11 +330,25 @@ class SampleFold:
         return np.full(len(chosen), np.nan)
 
     def _by_place(self, batch: Mapping[str, Values], first_row: int, rows: int) -> NDArray:
-        hashes = hash_ints(np.arange(first_row, first_row + rows))
-        for name in self._beside:
+        words = np.arange(first_row, first_row + rows, dtype=np.uint64)
+        words *= _ODD[0]
+        for odd, name in zip(_ODD[1:], self._beside):
             if name in batch and batch[name].kind is not Kind.UNKNOWN:
-                hashes = combine(hashes, hash_values(batch[name]))
-        return hashes
+                words += odd * _words(batch[name])
+        return mix(words)
+
+
+_ODD = np.array([0x9E3779B97F4A7C15, 0xD1B54A32D192ED03, 0x8CB92BA72F3D8DD7], np.uint64)
+"""Odd constants, so that the place and each value count in full when they are added up."""
+
+
+def _words(values: Values) -> NDArray:
+    """64 bits for each value: its own where it has as many, which costs nothing, else its hash."""
+    data, valid = values.data, values.valid
+    if data.ndim != 1 or data.dtype.itemsize != 8:
+        return hash_values(values)
+    own = np.ascontiguousarray(data).view(np.uint64)
+    return own if valid is None else np.where(valid, own, NULL)
 
 
 def _at(values: Values, chosen: NDArray) -> NDArray:

@@ -67,27 +67,29 @@ class Confusion:
         p, p_names = class_codes(predicted, booleans_as_numbers=numbers)
         labels = sorted(set(a_names) | set(p_names))
         place = {name: i for i, name in enumerate(labels)}
+        # Each pair of codes that occurs, once, and its rows: the rest is arithmetic on few numbers.
+        a_at, p_at, rows = _pairs(a, p, len(a_names), len(p_names))
         # The last place is for nulls, which have code -1.
-        a_at = np.array([place[name] for name in a_names] + [-1], dtype=np.int64)[a]
-        p_at = np.array([place[name] for name in p_names] + [-1], dtype=np.int64)[p]
-        unlabelled = int(np.count_nonzero(a_at < 0))
-        unpredicted = int(np.count_nonzero((p_at < 0) & (a_at >= 0)))
-        if unlabelled or unpredicted:
-            both = (a_at >= 0) & (p_at >= 0)
-            a_at, p_at = a_at[both], p_at[both]
-        right = int(np.count_nonzero(a_at == p_at))
+        a_at = np.array([place[name] for name in a_names] + [-1], dtype=np.int64)[a_at]
+        p_at = np.array([place[name] for name in p_names] + [-1], dtype=np.int64)[p_at]
+        unlabelled = int(rows[a_at < 0].sum())
+        unpredicted = int(rows[(p_at < 0) & (a_at >= 0)].sum())
+        both = (a_at >= 0) & (p_at >= 0)
+        a_at, p_at, rows = a_at[both], p_at[both], rows[both]
+        right = int(rows[a_at == p_at].sum())
         k = len(labels)
         if k > cap:
-            sizes = np.bincount(a_at, minlength=k) + np.bincount(p_at, minlength=k)
+            sizes = np.bincount(a_at, rows, k) + np.bincount(p_at, rows, k)
             kept = _largest(sizes, labels, cap)
             to = np.full(k, cap, np.int64)
             to[kept] = np.arange(cap)
             labels = [labels[i] for i in kept] + [REST]
             a_at, p_at, k = to[a_at], to[p_at], cap + 1
-        counts = np.bincount(a_at * k + p_at, minlength=k * k).reshape(k, k)
+        counts = np.zeros((k, k), np.int64)
+        np.add.at(counts, (a_at, p_at), rows)
         return cls(
             labels=tuple(labels),
-            counts=counts.astype(np.int64),
+            counts=counts,
             right=right,
             rest=bool(labels) and k == cap + 1,
             unlabelled=unlabelled,
@@ -204,6 +206,19 @@ class Confusion:
         return cls(labels=tuple(payload["labels"]), **{name: payload[name] for name in names})
 
 
+def _pairs(a: np.ndarray, p: np.ndarray, a_names: int, p_names: int) -> tuple[np.ndarray, ...]:
+    """The distinct pairs of two columns of codes (-1 or an index), and how many rows have each."""
+    wide = p_names + 1
+    joint = (a + 1) * wide + (p + 1)
+    if (a_names + 1) * wide <= max(joint.size, 65_536):
+        counts = np.bincount(joint)
+        held = np.flatnonzero(counts)
+        counts = counts[held]
+    else:
+        held, counts = np.unique(joint, return_counts=True)
+    return held // wide - 1, held % wide - 1, counts
+
+
 def class_codes(values: Values, *, booleans_as_numbers: bool = False) -> tuple[np.ndarray, list[str]]:
     """Codes ``(rows,)`` into a list of class names; -1 for null and NaN.
 
@@ -230,11 +245,13 @@ def class_codes(values: Values, *, booleans_as_numbers: bool = False) -> tuple[n
         if shown.dtype.kind in "iu" and int(high) - int(low) < 65_536:
             # Small whole numbers need no sort.
             offset = (np.where(valid, data, low) if valid is not None else data) - low
-            offset = offset.astype(np.int64)
-            held = np.flatnonzero(np.bincount(offset))
-            to = np.zeros(int(high) - int(low) + 1, np.int64)
-            to[held] = np.arange(held.size)
-            codes, names = to[offset], [str(int(low) + i) for i in held.tolist()]
+            codes = offset.astype(np.int64, copy=False)
+            held = np.flatnonzero(np.bincount(codes))
+            if held.size <= int(high) - int(low):
+                to = np.zeros(int(high) - int(low) + 1, np.int64)
+                to[held] = np.arange(held.size)
+                codes = to[codes]
+            names = [str(int(low) + i) for i in held.tolist()]
         else:
             distinct, inverse = np.unique(shown, return_inverse=True)
             codes = np.full(values.rows, -1, np.int64)

@@ -459,6 +459,18 @@ class Histogram:
 
     # -- reading it
 
+    def values(self) -> tuple[NDArray, NDArray] | None:
+        """Every finite value that occurs ``(d,)``, rising, and how often; None where a bin hides them.
+
+        >>> h = Histogram.of([2.0, 1.0, 2.0], Edges.of_values([1.0, 2.0, 5.0]))
+        >>> [column.tolist() for column in h.values()]
+        [[1.0, 2.0], [1, 2]]
+        """
+        filled = np.flatnonzero(self.counts)
+        if not self.edges.atoms[filled].all():
+            return None
+        return self.edges.cuts[filled - 1], self.counts[filled]
+
     @cached_property
     def n(self) -> float:
         """Finite values."""

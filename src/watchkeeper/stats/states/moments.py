@@ -26,7 +26,7 @@ from math import inf, isfinite, isinf, nan, sqrt
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from watchkeeper.stats.states.state import Accuracy
 
@@ -67,28 +67,57 @@ class Moments:
     def of(cls, values: ArrayLike) -> Self:
         """Moments of the finite numbers among *values* ``(rows,)``; NaN and infinities are left out."""
         data = np.asarray(values, dtype=np.float64).reshape(-1)
-        whole = cls()
         with np.errstate(over="ignore", invalid="ignore"):
             # A finite sum has finite terms; the other way round is rare and looked at closely.
             if not isfinite(float(data.sum())):
                 data = data[np.isfinite(data)]
-            if not data.size:
-                return whole
+        if not data.size:
+            return cls()
+        return cls._of_finite(data, float(data.min()), float(data.max()))
+
+    @classmethod
+    def of_sorted(cls, values: NDArray) -> Self:
+        """The same for sorted numbers, NaN last, as ``np.sort`` leaves them: the ends need no search."""
+        data = np.asarray(values, dtype=np.float64)
+        if data.size and not (isfinite(data[0]) and isfinite(data[-1])):
+            data = data[np.searchsorted(data, -inf, side="right") : np.searchsorted(data, inf)]
+        return cls._of_finite(data, float(data[0]), float(data[-1])) if data.size else cls()
+
+    @classmethod
+    def of_counts(cls, values: NDArray, counts: NDArray) -> Self:
+        """Moments of finite *values* ``(d,)`` that rise and occur *counts* times each.
+
+        >>> Moments.of_counts(np.array([1.0, 4.0]), np.array([2, 1])) == Moments.of([1.0, 1.0, 4.0])
+        True
+        """
+        n = counts.sum().item()
+        if not n:
+            return cls()
+        data, weights = np.asarray(values, dtype=np.float64), np.asarray(counts, dtype=np.float64)
+        with np.errstate(over="ignore", invalid="ignore"):
+            centre = float(np.dot(data, weights / n))
+            d = data - centre
+            p = d * d
+            wd, wp = weights * d, weights * p
+            sums = float(wd.sum()), float(wp.sum()), float(np.dot(wp, d)), float(np.dot(wp, p))
+        return cls._about(centre, n, sums, float(data[0]), float(data[-1]))
+
+    @classmethod
+    def _of_finite(cls, data: NDArray, low: float, high: float) -> Self:
+        with np.errstate(over="ignore", invalid="ignore"):
             # One centre for the whole batch, near its mean: blocks then need no merging of their own.
-            head = data[:_BLOCK]
+            head = data[:: max(1, data.size // 1_024)]
             centre = float(head.mean())
             if isinf(centre):
                 centre = float((head / head.size).sum())
             s1 = s2 = s3 = s4 = 0.0
-            low, high = inf, -inf
             buffer, power = np.empty(min(_BLOCK, data.size)), np.empty(min(_BLOCK, data.size))
             for start in range(0, data.size, _BLOCK):
                 block = data[start : start + _BLOCK]
                 d, p = buffer[: block.size], power[: block.size]
-                low, high = min(low, float(block.min())), max(high, float(block.max()))
                 np.subtract(block, centre, out=d)
-                s1 += float(d.sum())
                 np.multiply(d, d, out=p)
+                s1 += float(d.sum())
                 s2 += float(p.sum())
                 s3 += float(np.dot(p, d))
                 s4 += float(np.dot(p, p))

@@ -163,8 +163,8 @@ class ScoreTable:
             nulls=nulls,
             nans=nans,
             outside=rows - usable - nulls - nans,
-            negative_log_loss=Moments.of(-np.log1p(-np.clip(zero, CLIP, 1.0 - CLIP))),
-            positive_log_loss=Moments.of(-np.log(np.clip(one, CLIP, 1.0 - CLIP))),
+            negative_log_loss=Moments.of_sorted(-np.log1p(-np.clip(zero, CLIP, 1.0 - CLIP))),
+            positive_log_loss=Moments.of_sorted(-np.log(np.clip(one[::-1], CLIP, 1.0 - CLIP))),
             squared_error=Moments.of(errors * errors),
         )
 
