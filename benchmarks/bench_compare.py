@@ -42,7 +42,6 @@ def main() -> None:
     baseline = CACHE / f"model-{rows}.baseline"
     made = run_job(sys.executable, "watchkeeper_compare", "make", str(baseline), str(reference))
     memory = run_job(sys.executable, "watchkeeper_compare", "compare", str(baseline), str(current), "1")
-    times = "3" if asked.quick else "7"
     times = 3 if asked.quick else 7
 
     def beside(repeats: int) -> dict:
