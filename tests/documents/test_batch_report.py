@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import watchkeeper as wk
-from watchkeeper.documents.batch_report import Report, Side, verdict_word
+from watchkeeper.documents.batch_answer import Side, verdict_word
+from watchkeeper.documents.batch_report import Report
 from watchkeeper.documents.picture import Picture, figure_html, spark_svg, svg
 from watchkeeper.domain.verdict import Verdict
 from watchkeeper.errors import BadInput

@@ -24,5 +24,5 @@ def test_it_says_how_it_is_run(path):
 
 
 @pytest.mark.parametrize("path", BENCHMARKS, ids=lambda path: path.stem)
-def test_what_was_measured_is_written_down(path):
+def test_the_page_of_measurements_names_it(path):
     assert f"benchmarks.{path.stem}" in (ROOT / "docs" / "benchmarks.md").read_text("utf-8")

@@ -56,5 +56,30 @@ assert "Usage" in text.getvalue()
     assert not loaded & (HEAVY - {"click"} | {"numpy", "pyarrow", "scipy"})
 
 
+def test_comparing_files_needs_no_pandas(tmp_path):
+    """Where it is installed, pyarrow imports it at the first ``to_numpy`` of a text: a quarter of a second."""
+    pq = pytest.importorskip("pyarrow.parquet")
+    import pyarrow as pa
+
+    table = pa.table(
+        {
+            "x": [1.5, None, 2.0] * 50,
+            "n": [1, 2, None] * 50,
+            "c": ["a", None, "b"] * 50,
+            "b": [True, None, False] * 50,
+        }
+    )
+    pq.write_table(table, tmp_path / "rows.parquet")
+    program = f"import watchkeeper as wk; wk.compare({str(tmp_path / 'rows.parquet')!r}, {str(tmp_path / 'rows.parquet')!r})"
+    assert not modules_loaded_by(program) & {
+        "pandas",
+        "polars",
+        "scipy.stats",
+        "vl_convert",
+        "jinja2",
+        "duckdb",
+    }
+
+
 def test_this_guard_can_fail():
     assert "asyncio" in modules_loaded_by("import asyncio")

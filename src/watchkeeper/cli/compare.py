@@ -20,7 +20,8 @@ from watchkeeper.cli.terminal import (
 )
 
 if TYPE_CHECKING:
-    from watchkeeper.documents.batch_report import PeerAnswer, Report
+    from watchkeeper.documents.batch_answer import PeerAnswer
+    from watchkeeper.documents.batch_report import Report
 
 __all__ = ["compare"]
 
@@ -203,7 +204,7 @@ def _has_findings(report: Report, failing: set[str]) -> bool:
 def _print(report: Report, html: Path | None) -> None:
     from rich.text import Text
 
-    from watchkeeper.documents.batch_report import verdict_word
+    from watchkeeper.documents.batch_answer import verdict_word
 
     style = {"fail": "bold red", "pass": "green", "inconclusive": "yellow", "error": "yellow"}
     click.echo(f"\n{report.headline}.")

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from xml.sax.saxutils import escape, quoteattr
 
-from watchkeeper.documents.batch_report import Report
+from watchkeeper.documents.batch_answer import BatchAnswer
 from watchkeeper.domain.verdict import Verdict
 
 __all__ = ["batch_junit"]
 
 
-def batch_junit(report: Report) -> str:
+def batch_junit(report: BatchAnswer) -> str:
     """One test case a finding; what could not be told is skipped."""
+    from xml.sax.saxutils import escape, quoteattr  # it loads urllib
+
     count: Callable[[Verdict], int] = lambda v: sum(f.verdict is v for f in report.findings)  # noqa: E731
     cases = []
     for f in report.findings:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from watchkeeper.documents.batch_answer import BatchAnswer, verdict_word
 from watchkeeper.documents.batch_page import missing_words, performance_rows, short
-from watchkeeper.documents.batch_report import Report, verdict_word
 from watchkeeper.domain.finding import Finding
 from watchkeeper.domain.verdict import Verdict
 
 __all__ = ["batch_markdown"]
 
 
-def batch_markdown(report: Report, *, most: int) -> str:
+def batch_markdown(report: BatchAnswer, *, most: int) -> str:
     """Verdict, findings, performance, and the *most* changed columns."""
     mark = {Verdict.FAIL: "✗", Verdict.PASS: "✓", Verdict.INCONCLUSIVE: "?", Verdict.ERROR: "!"}
     lines = [

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from watchkeeper.documents.batch_report import ColumnView, Report, verdict_word
+from watchkeeper.documents.batch_answer import BatchAnswer, ColumnView, verdict_word
 from watchkeeper.documents.picture import figure_html, spark_svg
 from watchkeeper.domain.finding import Finding
 from watchkeeper.domain.measurement import Family, Measurement
@@ -48,7 +48,7 @@ def performance_word(verdict: str) -> str:
     ]
 
 
-def batch_page(report: Report, *, most_findings: int = 12) -> str:
+def batch_page(report: BatchAnswer, *, most_findings: int = 12) -> str:
     """The page; at most *most_findings* columns are told at its head."""
     groups = _by_subject([f for f in report.failed() if not f.segment])
     segments = _segment_rows(report)
@@ -98,18 +98,18 @@ def _by_subject(findings: Sequence[Finding]) -> list[dict[str, Any]]:
     return sorted(groups.values(), key=lambda g: "performance" not in g["families"] or bool(g["subject"]))
 
 
-def _title(report: Report, name: str) -> str:
+def _title(report: BatchAnswer, name: str) -> str:
     measure = report.measures.get(name)
     return measure.title if measure else name
 
 
-def _segment_measures(report: Report) -> list[str]:
+def _segment_measures(report: BatchAnswer) -> list[str]:
     """The measures that judge segments, in the order in which they were measured."""
     judged = {f.measure for f in report.findings if f.segment and f.family is Family.PERFORMANCE}
     return [m for m in dict.fromkeys(m.measure for m in report.performance if m.segment) if m in judged][:4]
 
 
-def _segment_rows(report: Report) -> list[dict[str, Any]]:
+def _segment_rows(report: BatchAnswer) -> list[dict[str, Any]]:
     """One row a segment: each judged measure as (before, after, verdict); those that changed come first."""
     names = _segment_measures(report)
     if not names:
@@ -149,7 +149,7 @@ def short(value: float | None) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:#.3g}".rstrip(".")
 
 
-def _peer_rows(report: Report) -> dict[str, Any] | None:
+def _peer_rows(report: BatchAnswer) -> dict[str, Any] | None:
     if report.compat is None:
         return None
     rows = [
@@ -174,7 +174,7 @@ def _peer_rows(report: Report) -> dict[str, Any] | None:
     }
 
 
-def performance_rows(report: Report) -> list[dict[str, str]]:
+def performance_rows(report: BatchAnswer) -> list[dict[str, str]]:
     """A row for each measure of all rows: title, before, after, interval, verdict; the worse ones first."""
     before = {(m.measure, m.subject): m for m in report.baseline_performance if not m.segment}
     verdicts = {
@@ -204,7 +204,7 @@ def performance_rows(report: Report) -> list[dict[str, str]]:
     return sorted(rows, key=lambda r: order.index(r["verdict"]))
 
 
-def _page_view(report: Report, c: ColumnView, detail: bool) -> dict[str, Any]:
+def _page_view(report: BatchAnswer, c: ColumnView, detail: bool) -> dict[str, Any]:
     from markupsafe import Markup
 
     psi = c.moved()
@@ -238,7 +238,7 @@ def _page_view(report: Report, c: ColumnView, detail: bool) -> dict[str, Any]:
     return view
 
 
-def _measure_cells(report: Report, m: Measurement) -> tuple[str, str, str, str]:
+def _measure_cells(report: BatchAnswer, m: Measurement) -> tuple[str, str, str, str]:
     measure = report.measures.get(m.measure)
     return (
         measure.title if measure else m.measure,

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from watchkeeper.decisions.batch_check import CheckPlan, judge_batch
-from watchkeeper.documents.batch_report import ColumnView, Report, Side, WeakSegment
+from watchkeeper.documents.batch_answer import ColumnView, Side, WeakSegment
+from watchkeeper.documents.batch_report import Report
 from watchkeeper.documents.column_view import (
     change_in_words,
     missing_in_words,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from watchkeeper.documents.batch_report import PeerAnswer, PeerColumn
+from watchkeeper.documents.batch_answer import PeerAnswer, PeerColumn
 from watchkeeper.domain.schema import Kind, Role, Schema
 from watchkeeper.errors import BadInput, WatchkeeperError, nearest
 from watchkeeper.loop.profiling import is_baseline_file

@@ -221,14 +221,15 @@ def _raw(array: pa.Array) -> np.ndarray:
 
 def _bits(array: pa.Array) -> np.ndarray:
     """A boolean array as bool ``(rows,)``, False under nulls."""
-    filled = array.fill_null(False) if array.null_count else array
-    packed = filled.buffers()[1]
-    if packed is None or not len(filled):
-        return np.zeros(len(filled), bool)
-    # by hand, since to_numpy() would import pandas
-    last = filled.offset + len(filled)
-    bits = np.unpackbits(np.frombuffer(packed, np.uint8), count=last, bitorder="little")
-    return bits[filled.offset :].view(bool)
+    packed = array.buffers()[1]
+    if packed is None or not len(array):
+        return np.zeros(len(array), bool)
+    # by hand, since fill_null() and to_numpy() would import pandas
+    last = array.offset + len(array)
+    unpacked = np.unpackbits(np.frombuffer(packed, np.uint8), count=last, bitorder="little")
+    bits = unpacked[array.offset :].view(bool)
+    valid = _valid(array)
+    return bits if valid is None else bits & valid
 
 
 def _example(array: pa.Array, row: int) -> str:

@@ -233,3 +233,12 @@ def test_a_stored_histogram_is_small():
     assert decode(stored, known={edges.digest: edges}).edges is edges
     with pytest.raises(Incompatible, match="edges"):
         decode(stored)
+
+
+def test_values_are_told_only_where_no_bin_hides_one():
+    edges = Edges.of_values([1.0, 2.0, 5.0])
+    values, counts = Histogram.of([5.0, 1.0, np.nan, 5.0, np.inf], edges).values()
+    assert (values.tolist(), counts.tolist()) == ([1.0, 5.0], [1, 2])
+    assert Histogram.of([1.0, 3.0], edges).values() is None  # between two known ones
+    assert Histogram.of([0.0, 1.0], edges).values() is None  # below
+    assert [side.tolist() for side in Histogram.of([np.nan], edges).values()] == [[], []]

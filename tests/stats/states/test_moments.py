@@ -37,6 +37,29 @@ def test_they_agree_with_scipy(x, parts):
     assert m.sum == pytest.approx(x.sum(), rel=1e-12, abs=1e-9)
 
 
+@pytest.mark.parametrize(
+    "x",
+    [
+        RNG.normal(size=20_001),
+        np.r_[RNG.normal(size=50), np.nan, np.inf, -np.inf, np.nan],
+        1e9 + RNG.integers(0, 10, 50_000),
+        np.full(3, 1e308),
+        np.array([np.nan, np.inf]),
+        np.array([]),
+    ],
+    ids=["normal", "not finite", "far from zero", "huge", "nothing finite", "empty"],
+)
+def test_sorted_values_and_counted_values_give_the_same(x):
+    plain = Moments.of(x)
+    for m in (
+        Moments.of_sorted(np.sort(x)),
+        Moments.of_counts(*np.unique(x[np.isfinite(x)], return_counts=True)),
+    ):
+        assert (m.n, m.min, m.max) == (plain.n, plain.min, plain.max)
+        for name in ("mean", "sd", "skewness", "kurtosis"):
+            assert getattr(m, name) == pytest.approx(getattr(plain, name), rel=1e-9, abs=1e-12, nan_ok=True)
+
+
 def test_a_large_mean_does_not_drown_a_small_variance():
     x = 1e9 + RNG.integers(0, 10, 100_000)
     exact = [Fraction(int(v)) for v in x]

@@ -17,7 +17,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from watchkeeper.documents.batch_report import Report, Side
+from watchkeeper.documents.batch_answer import Side
+from watchkeeper.documents.batch_report import Report
 from watchkeeper.domain.fact import Document, Fact
 from watchkeeper.errors import NotFound, WatchkeeperError
 from watchkeeper.loop.compare import compare
