@@ -248,3 +248,38 @@ class TestPictures:
         drawn = report.to_dict()["columns"][0]["distribution"]
         assert len(drawn["baseline"]) == 40
         assert sum(drawn["baseline"]) == pytest.approx(1, abs=1e-3)
+
+    @pytest.mark.parametrize("kind", [float, int])
+    def test_whole_numbers_are_drawn_in_intervals_that_hold_as_many(self, kind):
+        """Ages in 40 equal intervals would be a comb: some hold one year, some two."""
+        age = np.repeat(np.arange(18, 97), 50).astype(kind)
+        older = np.append(age, [99, 104])
+        drawn = wk.compare({"x": age}, {"x": older}).to_dict()["columns"][0]["distribution"]
+        widths = set(np.diff(drawn["borders"]).tolist())
+        assert widths == {2.0}
+        assert max(drawn["baseline"][1:-1]) - min(drawn["baseline"][1:-1]) < 1e-4
+
+
+class TestPage:
+    def test_what_changed_is_drawn_beside_what_is_said(self):
+        random = np.random.default_rng(0)
+        before = {"moved": random.normal(size=4000), "gone": random.normal(size=4000)}
+        page = wk.compare(before, {"moved": random.normal(2, 1, 4000)}).to_html()
+        changed = page[page.index('id="h-changed"') : page.index('id="columns-h"')]
+        assert (
+            changed.count('class="seen"') == changed.count("<svg viewBox") == 1
+        )  # nothing is drawn of "gone"
+
+    def test_measures_that_nobody_judges_are_folded_away(self):
+        random = np.random.default_rng(0)
+        score = random.random(4000)
+        rows = {
+            "x": random.normal(size=4000),
+            "score": score,
+            "y_true": (random.random(4000) < score).astype(int),
+        }
+        page = wk.compare(rows, rows).to_html()
+        shown, folded = page[page.index('id="h-performance"') :].split('<details class="rest">', 1)
+        assert "not judged" not in shown
+        assert "ROC AUC" in shown
+        assert "Recall" in folded

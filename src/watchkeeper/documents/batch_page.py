@@ -7,7 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from watchkeeper.documents.batch_answer import BatchAnswer, ColumnView, verdict_word
-from watchkeeper.documents.picture import figure_html, spark_svg
+from watchkeeper.documents.picture import Picture, figure_html, spark_svg
 from watchkeeper.domain.finding import Finding
 from watchkeeper.domain.measurement import Family, Measurement
 from watchkeeper.domain.verdict import Verdict
@@ -51,6 +51,10 @@ def performance_word(verdict: str) -> str:
 def batch_page(report: BatchAnswer, *, most_findings: int = 12) -> str:
     """The page; at most *most_findings* columns are told at its head."""
     groups = _by_subject([f for f in report.failed() if not f.segment])
+    pictures = {c.name: c.picture for c in report.columns if c.picture is not None}
+    for group in groups[:most_findings]:
+        group["spark"] = _spark(pictures.get(group["subject"]))
+    performance = performance_rows(report)
     segments = _segment_rows(report)
     undecided = [
         f for f in report.findings if f.verdict in (Verdict.INCONCLUSIVE, Verdict.ERROR) and not f.segment
@@ -64,7 +68,10 @@ def batch_page(report: BatchAnswer, *, most_findings: int = 12) -> str:
             more_failing=max(0, len(groups) - most_findings),
             undecided=undecided[:most_findings],
             more_undecided=max(0, len(undecided) - most_findings),
-            performance=performance_rows(report),
+            performance=[row for row in performance if row["verdict"]] or performance,
+            unjudged=[row for row in performance if not row["verdict"]]
+            if any(p["verdict"] for p in performance)
+            else [],
             segments=segments[:MOST_SEGMENTS],
             segment_measures=[_title(report, name) for name in _segment_measures(report)],
             more_segments=max(0, len(segments) - MOST_SEGMENTS),
@@ -86,6 +93,12 @@ def batch_page(report: BatchAnswer, *, most_findings: int = 12) -> str:
             undetailed=max(0, len(report.columns) - DETAILED_COLUMNS),
         )
     )
+
+
+def _spark(picture: Picture | None) -> str:
+    from markupsafe import Markup
+
+    return Markup(spark_svg(picture)) if picture else ""  # noqa: S704 - numbers and escaped labels
 
 
 def _by_subject(findings: Sequence[Finding]) -> list[dict[str, Any]]:
@@ -214,9 +227,9 @@ def _page_view(report: BatchAnswer, c: ColumnView, detail: bool) -> dict[str, An
         "role": c.role,
         "verdict": c.verdict.value,
         "detail": detail,
-        "spark": Markup(spark_svg(c.picture)) if c.picture else "",  # noqa: S704 - numbers and escaped labels
+        "spark": _spark(c.picture),
         "moved": "–" if psi is None or psi.value is None else f"{psi.value:.3f}",
-        "margin": None if psi is None or psi.margin is None else f"{psi.margin:.3f}",
+        "margin": None if psi is None or psi.margin is None else f"{psi.margin:.2g}",
         "missing": missing_words(*c.missing),
     }
     if detail:

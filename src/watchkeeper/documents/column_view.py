@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -55,7 +56,7 @@ def _numbers(before: Histogram, after: Histogram, *, is_time: bool) -> Picture |
     high = max(float(h.quantile(1 - TAIL)) for h in sides)
     if not high > low:
         low, high = low - 0.5, high + 0.5
-    borders = np.linspace(low, high, BINS + 1)
+    borders = _borders(low, high, whole=not is_time and all(_is_whole(h) for h in sides))
     shares = []
     for h in (before, after):
         below = h.share_below(borders)
@@ -66,6 +67,28 @@ def _numbers(before: Histogram, after: Histogram, *, is_time: bool) -> Picture |
             inside[-1] += 1 - below[-1]
         shares.append(tuple(np.maximum(inside, 0.0).tolist()))
     return Picture(baseline=shares[0], current=shares[1], borders=tuple(borders.tolist()), is_time=is_time)
+
+
+def _borders(low: float, high: float, *, whole: bool) -> np.ndarray:
+    """About `BINS` intervals of equal width; of whole numbers each holds as many, or the picture is a comb."""
+    if not whole or high - low < 1:
+        return np.linspace(low, high, BINS + 1)
+    first = math.floor(low)
+    width = math.ceil((math.floor(high) + 1 - first) / BINS)
+    return first + width * np.arange(math.ceil((math.floor(high) + 1 - first) / width) + 1.0)
+
+
+def _is_whole(histogram: Histogram) -> bool:
+    """Whether it holds whole numbers alone, as far as its bins tell."""
+    cuts, atoms = histogram.edges.cuts, histogram.edges.atoms
+    if cuts.dtype.kind in "iu":
+        return True
+    values = cuts[np.flatnonzero(atoms) - 1]
+    loose = histogram.counts[1:-1][~atoms[1:-1]].sum()
+    ends = [end for tail in (histogram.low, histogram.high) if tail.count for end in (tail.min, tail.max)]
+    return bool(
+        len(values) and loose <= 0.01 * histogram.n and (np.trunc([*values, *ends]) == [*values, *ends]).all()
+    )
 
 
 def _few_values(before: Histogram, after: Histogram) -> np.ndarray | None:

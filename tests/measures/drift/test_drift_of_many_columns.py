@@ -85,6 +85,16 @@ class TestJointDrift:
         assert found["domain_classifier"].p_value < 0.01
         assert next(iter(found["domain_classifier"].details["columns"])) == "income"
 
+    def test_a_column_that_is_gone_does_not_drown_the_others(self):
+        """All rows of a side lack it: any classifier would tell the sides apart by that alone."""
+        rng = np.random.default_rng(5)
+        before, after = sampled(rng, 800), sampled(rng, 600)
+        after.columns["income"][:] = np.nan
+        found = by_name(measure_joint_drift(before, after, SCHEMA))
+        for m in found.values():
+            assert m.value < m.margin, m.measure
+        assert "income" not in found["domain_classifier"].details["columns"]
+
     def test_without_rows_each_says_so(self):
         rng = np.random.default_rng(3)
         for m in measure_joint_drift(None, sampled(rng, 50), SCHEMA):

@@ -306,6 +306,19 @@ def _worse(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     return np.where(np.isfinite(z) & (rest[0] >= 2), z, np.where(rest[0] >= 2, 0.0, np.inf))
 
 
+def _told_apart(numbers: list[float]) -> list[str]:
+    """Numbers in as few digits as tell them apart, three at least.
+
+    >>> _told_apart([-0.849651, 0.26922, 1200.4])
+    ['-0.85', '0.269', '1200']
+    """
+    for digits in range(3, 17):
+        said = [f"{x:.{digits}g}" if "e" not in f"{x:.{digits}g}" else f"{x:.0f}" for x in numbers]
+        if len(set(said)) == len(numbers):
+            break
+    return said
+
+
 def _binned(name: str, data: np.ndarray, bins: int) -> Coded:
     missing = np.isnan(data)
     shown = data[~missing]
@@ -317,7 +330,7 @@ def _binned(name: str, data: np.ndarray, bins: int) -> Coded:
         cuts = np.unique(np.quantile(shown, np.arange(1, bins) / bins))
         cuts = cuts[cuts > distinct[0]]
         codes = np.searchsorted(cuts, data, side="right")
-        ends = [f"{c:.6g}" for c in cuts.tolist()]
+        ends = _told_apart(cuts.tolist())
         inner = [f"{low} <= {name} < {high}" for low, high in pairwise(ends)]
         labels = [f"{name} < {ends[0]}", *inner, f"{name} >= {ends[-1]}"]
     codes = np.where(missing, len(labels), codes)
