@@ -127,6 +127,10 @@ TOLD = {
         rows(x=pa.array([datetime(2026, 1, 1)] * ROWS, pa.timestamp("us"))), rows(x=centuries),
         words=("400 values of x are not",),
     ),
+    "dates of another century": Told(
+        rows(x=days), rows(x=np.where(np.arange(ROWS) % 4 == 0, np.datetime64("9999-12-31"), days)),
+        words=("100 moments of x, as far as 9999-12-31: 20 years or more outside",),
+    ),
     "struct": Told(
         rows(x=[{"a": 1}] * ROWS), rows(x=[{"a": 1}] * ROWS), verdict="error", notes=("'x' is of type struct",)
     ),

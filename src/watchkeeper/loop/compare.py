@@ -455,6 +455,8 @@ def _said(kind: Kind, mine: Sequence[Finding]) -> tuple[Verdict, str, float]:
     gravest = max((f for f in mine if f.verdict is verdict), key=lambda f: (f.weight, f.measure == "psi"))
     failed = sorted((f for f in mine if f.verdict is Verdict.FAIL), key=lambda f: f.measure not in _CAUSES)
     told = [f.sentence for f in failed][:3] or [gravest.sentence]
+    if verdict is Verdict.PASS and gravest.measure != "psi" and not gravest.weight:
+        told = [f"{len(mine)} checks found nothing." if len(mine) > 1 else gravest.sentence]
     return verdict, " ".join(told), max(f.weight for f in mine)
 
 

@@ -37,6 +37,7 @@ pytestmark = pytest.mark.known_answer(
     "vanished_categories",
     "rare_values",
     "out_of_range",
+    "far_dates",
     "text_length",
     "text_shapes",
     "freshness",
@@ -176,6 +177,24 @@ def test_values_out_of_range_are_those_beyond_min_and_max(found, old, new, colum
     m = found["out_of_range", column]
     assert abs(m.value - beyond) <= m.bound + 1e-12
     assert m.bound < 0.001
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 1.0])
+@pytest.mark.parametrize("far", ["1900-01-01", "1970-01-01", "2299-12-31"])
+def test_far_dates_are_those_20_years_beyond_min_and_max(old, new, far, share):
+    """Also when all other moments lie beyond the baseline's range, as moments do that are simply later."""
+    later = new.assign(at=new["at"] + pd.Timedelta(days=400))
+    later.loc[later.index[: round(share * len(later))], "at"] = pd.Timestamp(far, tz="UTC")
+    baseline = profiled(old)
+    [m] = [
+        m
+        for m in measure_quality(profiled(later, like=baseline), baseline, names=["far_dates"])
+        if m.subject == "at"
+    ]
+    years = pd.Timedelta(days=20 * 365.25)
+    beyond = (later["at"] < old["at"].min() - years) | (later["at"] > old["at"].max() + years)
+    assert m.value == pytest.approx(beyond.mean(), rel=0.05)
+    assert ("sentence" in m.details) == bool(beyond.any()), m
 
 
 def test_texts_are_those_of_the_str_accessor(found, new):

@@ -13,6 +13,7 @@ from watchkeeper.measures.quality.categories import new_categories, vanished_cat
 from watchkeeper.measures.quality.completeness import infinite, misfits, missing
 from watchkeeper.measures.quality.duplicate_rows import duplicate_ids, duplicate_rows
 from watchkeeper.measures.quality.expectations import expectation
+from watchkeeper.measures.quality.far_dates import far_dates
 from watchkeeper.measures.quality.freshness import freshness
 from watchkeeper.measures.quality.out_of_range import out_of_range
 from watchkeeper.measures.quality.outliers import fence_outliers, robust_z_outliers
@@ -87,6 +88,9 @@ CATALOGUE: tuple[Entry, ...] = (
            kinds=_NAMED, default=False),
     _entry(out_of_range, "columns", "Out of range", "Share of values beyond all that the baseline has seen.",
            "Wilks 1941", kinds=_NUMBERS),
+    _entry(far_dates, "columns", "Far dates",
+           "Share of moments that lie 20 years or more outside all that the baseline has seen.",
+           "Kim et al. 2003", kinds=(Kind.DATETIME,)),
     _entry(text_length, "column", "Text length", "Mean length of the texts.", "a mean", kinds=(Kind.TEXT,),
            unit="characters", high=None, direction=_NEITHER),
     _entry(text_shapes, "column", "Text shapes", "Share of the texts of each shape.", _WILSON,

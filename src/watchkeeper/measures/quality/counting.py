@@ -45,6 +45,9 @@ def count_below(histogram: Histogram, limit: float) -> Bounded:
     if limit > last:
         return Bounded(before + inside, 0.0)
     part = (limit - first) / (last - first) if last > first else 0.0
+    if tail is not None and tail.count:
+        # An open bin knows its mean too: one value far out must not spread the others over all that way.
+        return Bounded(histogram.share_below([limit])[0].item() * histogram.n, inside * max(part, 1.0 - part))
     return Bounded(before + inside * part, inside * max(part, 1.0 - part))
 
 
