@@ -353,3 +353,11 @@ def test_progress_is_told_and_ends_with_all_rows():
     wk.compare(batch(0), batch(1), progress=lambda stage, done, total: seen.append((stage, done, total)))
     assert seen[-1] == ("counting", ROWS, ROWS)
     assert [done for _, done, _ in seen] == [ROWS] * 3
+
+
+@pytest.mark.parametrize(("moved", "verdict"), [(0.0, Verdict.PASS), (0.5, Verdict.FAIL)])
+def test_a_column_of_vectors_is_judged(moved, verdict):
+    random = np.random.default_rng(0)
+    before, after = ({"e": list(random.normal(size=(2000, 8)) + by)} for by in (0.0, moved))
+    [column] = wk.compare(before, after).columns
+    assert (column.kind, column.verdict) == ("vector", verdict), column.sentence

@@ -25,6 +25,8 @@ __all__ = ["CATALOGUE"]
 
 _NUMBERS = (Kind.NUMERIC, Kind.INTEGER)
 _NAMED = (Kind.CATEGORICAL, Kind.BOOLEAN)
+_SINGLE = tuple(kind for kind in Kind if kind is not Kind.VECTOR)
+"""Whose distinct values are counted; of vectors nobody does."""
 
 
 def _entry(
@@ -75,11 +77,11 @@ CATALOGUE: tuple[Entry, ...] = (
     _entry(missing, "column", "Missing", "Share of null, NaN and misfitting values.", _WILSON),
     _entry(misfits, "column", "Misfits", "Share of values that are not of the column's kind.", _WILSON),
     _entry(infinite, "column", "Infinite", "Share of infinite values.", _WILSON, kinds=(Kind.NUMERIC,)),
-    _entry(constant, "column", "Constant", "Every row has the same value.", "a count", unit=""),
+    _entry(constant, "column", "Constant", "Every row has the same value.", "a count", unit="", kinds=_SINGLE),
     _entry(became_constant, "columns", "Became constant",
-           "Every row has the same value, and the baseline had several.", "a count", unit=""),
+           "Every row has the same value, and the baseline had several.", "a count", unit="", kinds=_SINGLE),
     _entry(cardinality, "column", "Distinct values", "How many distinct values there are.",
-           "Beyer et al. 2007", unit="values", high=None, direction=_NEITHER),
+           "Beyer et al. 2007", unit="values", high=None, direction=_NEITHER, kinds=_SINGLE),
     _entry(new_categories, "columns", "New categories",
            "Share of rows whose category the baseline did not have.", "Good 1953", kinds=_NAMED),
     _entry(vanished_categories, "columns", "Vanished categories",
