@@ -52,8 +52,8 @@ def _numbers(before: Histogram, after: Histogram, *, is_time: bool) -> Picture |
         if values is not None:
             return _value_by_value(values, before, after)
     sides = [h for h in (before, after) if h.n]
-    low = min(float(h.quantile(TAIL)) for h in sides)
-    high = max(float(h.quantile(1 - TAIL)) for h in sides)
+    ends = np.array([h.quantile([TAIL, 1 - TAIL]) for h in sides])
+    low, high = float(ends[:, 0].min()), float(ends[:, 1].max())
     if not high > low:
         low, high = low - 0.5, high + 0.5
     borders = _borders(low, high, whole=not is_time and all(_is_whole(h) for h in sides))
@@ -241,8 +241,7 @@ def _number_figures(p: ColumnProfile) -> dict[str, Any]:
         out["Mean"] = _rounded(p.moments.mean) if p.moments.n else None
         out["Standard deviation"] = _rounded(p.moments.sd) if p.moments.n > 1 else None
     out["Smallest"] = _rounded(h.min)
-    for name, q in (("5%", 0.05), ("Median", 0.5), ("95%", 0.95)):
-        out[name] = _rounded(h.quantile(q))
+    out |= zip(("5%", "Median", "95%"), map(_rounded, h.quantile([0.05, 0.5, 0.95])), strict=True)
     return {**out, "Largest": _rounded(h.max)}
 
 

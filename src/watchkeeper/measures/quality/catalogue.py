@@ -25,7 +25,7 @@ __all__ = ["CATALOGUE"]
 
 _NUMBERS = (Kind.NUMERIC, Kind.INTEGER)
 _NAMED = (Kind.CATEGORICAL, Kind.BOOLEAN)
-_SINGLE = tuple(kind for kind in Kind if kind is not Kind.VECTOR)
+_SINGLE = tuple(kind for kind in Kind if kind not in (Kind.VECTOR, Kind.UNKNOWN))
 """Whose distinct values are counted; of vectors nobody does."""
 
 
