@@ -95,7 +95,7 @@ class TestEveryView:
         seen = visit(name, size=size, scheme=scheme)
         SCREENSHOTS.mkdir(exist_ok=True)
         if name == "changed":
-            seen.page.locator("summary").first.click()
+            seen.page.locator(".col summary").first.click()
         seen.page.screenshot(path=SCREENSHOTS / f"batch-{name}-{size}-{scheme}.png", full_page=True)
         assert seen.said == []
         assert [url for url in seen.asked if not url.startswith(("file:", "data:"))] == []
@@ -145,7 +145,7 @@ def test_the_search_finds_columns_and_says_how_many(visit):
 
 def test_details_open_by_keyboard(visit):
     page = visit("changed").page
-    page.locator("summary").first.focus()
+    page.locator(".col summary").first.focus()
     assert page.locator("details[open]").count() == 0
     page.keyboard.press("Enter")
     assert page.locator("details[open]").count() == 1
