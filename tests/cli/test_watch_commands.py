@@ -145,3 +145,18 @@ def test_a_project_without_a_model_teaches_by_its_comments(tmp_path):
     text = (tmp_path / "empty" / "watchkeeper.toml").read_text()
     assert "# [models.churn]" in text
     assert "# [models.churn.table]" in text
+
+
+def test_tokens_are_made_listed_and_ended(tmp_path):
+    run("init", tmp_path)
+    where = ("--project", tmp_path)
+    assert "only this machine may come in" in run("token", "list", *where)
+    made = told("token", "create", "ann", "--role", "admin", "--for", "90d", *where)
+    once = told("token", "create", "bob", "--role", "viewer", "--once", *where)
+    assert made["token"].startswith("wk_")
+    listed = {t["name"]: t for t in told("token", "list", *where)}
+    assert [listed[n]["state"] for n in ("ann", "bob")] == ["active", "once"]
+    assert made["token"] not in str(listed)
+    assert once["token"] not in str(listed)
+    run("token", "revoke", listed["ann"]["id"], *where)
+    assert "revoked" in run("token", "list", *where)

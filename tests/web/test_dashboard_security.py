@@ -119,6 +119,55 @@ class TestSessions:
         revoke_token(watch.ledger.facts, tokens(watch.ledger.facts)[0]["id"], by="test", now=watch.clock())
         assert client.get("/?format=json").status_code == 401
 
+    def test_a_one_time_link_lets_one_browser_in(self, app, watch, connect, clock):
+        word = token(watch, role="admin", once=True, lasts=timedelta(hours=1))
+        client = connect(app, follow_redirects=False)
+        answer = client.get(f"/sign-in?token={word}")
+        assert (answer.status_code, answer.headers["location"]) == (303, "/")
+        clock.pass_(timedelta(hours=2))
+        assert client.get("/settings?format=json").status_code == 200, "the session outlasts its link"
+        assert client.get(f"/sign-in?token={word}").status_code == 303, "the same browser may follow it again"
+        other = connect(app, follow_redirects=False)
+        refused = other.get(f"/sign-in?token={word}")
+        assert refused.status_code == 401
+        assert "This link has been used, or has ended." in refused.text
+        assert word not in refused.text
+
+    def test_a_one_time_token_is_good_for_nothing_else(self, app, watch, connect, clock):
+        word = token(watch, once=True, lasts=timedelta(hours=1))
+        assert (
+            connect(app).get("/?format=json", headers={"authorization": f"Bearer {word}"}).status_code == 401
+        )
+        clock.pass_(timedelta(hours=2))
+        assert connect(app, follow_redirects=False).get(f"/sign-in?token={word}").status_code == 401
+
+    def test_of_two_browsers_at_once_one_comes_in(self, app, watch, monkeypatch):
+        from watchkeeper.web.security import Keys
+
+        word = token(watch, once=True)
+        first, second = (Keys(watch.ledger.facts, watch.clock) for _ in range(2))
+        sweep = second._sweep
+
+        def overtaken(now):
+            assert first.open_session(word)
+            sweep(now)
+
+        monkeypatch.setattr(second, "_sweep", overtaken)
+        assert second.open_session(word) is None
+
+    def test_revoking_a_used_link_ends_its_session(self, app, watch, connect):
+        client = connect(app)
+        client.get(f"/sign-in?token={token(watch, once=True)}")
+        assert client.get("/?format=json").status_code == 200
+        revoke_token(watch.ledger.facts, tokens(watch.ledger.facts)[0]["id"], by="test", now=watch.clock())
+        assert client.get("/?format=json").status_code == 401
+
+    def test_guessing_links_is_limited_as_guessing_tokens_is(self, app, watch, connect):
+        token(watch)
+        client = connect(app, follow_redirects=False)
+        codes = [client.get("/sign-in?token=wk_wrong").status_code for _ in range(6)]
+        assert codes == [401] * 5 + [429]
+
     def test_a_session_ends_after_half_a_day(self, app, watch, connect, clock):
         client = signed_in(app, token(watch), connect)
         clock.pass_(timedelta(hours=13))

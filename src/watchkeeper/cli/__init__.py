@@ -49,6 +49,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "outcomes": ("watchkeeper.cli.record:outcomes", "Record the outcomes in a file."),
     "tick": ("watchkeeper.cli.tick:tick", "Measure every window that is due."),
     "serve": ("watchkeeper.cli.serve:serve", "Run the HTTP API, the dashboard and the tick."),
+    "token": ("watchkeeper.cli.token:token", "Who may come in over HTTP, and as what."),
     "status": ("watchkeeper.cli.status:status", "What is watched, how fresh, and what is wrong."),
     "explain": ("watchkeeper.cli.explain:explain", "Why a window's numbers are what they are."),
     "backfill": ("watchkeeper.cli.backfill:backfill", "Measure a stretch of time again."),

@@ -48,7 +48,8 @@ def serve(host: str | None, port: int | None, ticking: bool, project: Path) -> N
         server = Server(watch, ticking=ticking, outbox=outbox_of(watch) if ticking else None)
         if place not in _LOOPBACK and not Keys(watch.ledger.facts, watch.clock).exist():
             click.echo(
-                "No token exists yet, so only this machine may come in. Make one:  watchkeeper token create",
+                "No token exists yet, so only this machine may come in. Make one:\n"
+                "  watchkeeper token create NAME --role admin",
                 err=True,
             )
         settings = uvicorn.Config(

@@ -1,11 +1,13 @@
 """Who may see and do what: tokens, sessions, roles, forms that cannot be forged, headers, and a record of it.
 
-Three ways to be somebody
--------------------------
+Ways to be somebody
+-------------------
 - *No token exists yet*: whoever sits at this machine is the admin "local". Both the address that asks and the
   name that was asked for must be loopback, so that a page on the internet cannot reach in by a name of its own.
 - *A token*, as ``Authorization: Bearer wk_...``, for programs; or once on the sign-in page, which turns it into
   a session for a browser.
+- *A one-time token*, in a link to the sign-in page: the first browser that follows it gets a session, the next one
+  and every program are refused.
 - *An existing application's own authentication*, where the dashboard is mounted into one.
 
 Tokens are random (256 bits), so one round of SHA-256 is all that storing them needs: the ledger never holds a
@@ -120,9 +122,18 @@ def require(identity: Identity | None, needed: Role) -> Identity:
 
 
 def create_token(
-    facts: FactStore, *, name: str, role: str, by: str, now: datetime, lasts: timedelta | None = None
+    facts: FactStore,
+    *,
+    name: str,
+    role: str,
+    by: str,
+    now: datetime,
+    lasts: timedelta | None = None,
+    once: bool = False,
 ) -> str:
     """Make a token and return it; this is the only time that anybody sees it.
+
+    With *once* it opens one browser's session and nothing else: put it into a link, ``/sign-in?token=...``.
 
     Raises
     ------
@@ -154,7 +165,7 @@ def create_token(
     document = Document(
         kind="token",
         key=key,
-        state="active",
+        state="once" if once else "active",
         body=body,
         due=None if lasts is None else now + lasts,
         updated_at=now,
@@ -221,10 +232,13 @@ class Keys:
 
     def of_token(self, token: str) -> Identity | None:
         """Who holds this token, or None."""
-        document = self.facts.document("token", _digest(token)) if token.startswith(PREFIX) else None
+        document = self._token(token)
         if document is None or not self._live(document):
             return None
         return Identity(name=document.body["name"], role=Role(document.body["role"]), how="token")
+
+    def _token(self, token: str) -> Document | None:
+        return self.facts.document("token", _digest(token)) if token.startswith(PREFIX) else None
 
     def of_session(self, session: str) -> Identity | None:
         """Who is signed in with this cookie, or None."""
@@ -232,29 +246,31 @@ class Keys:
         if document is None or not self._live(document):
             return None
         token = self.facts.document("token", document.body["token"])
-        if token is None or not self._live(token):
+        if token is None or not (token.state == "used" or self._live(token)):
             return None
         return Identity(name=token.body["name"], role=Role(token.body["role"]), how="session", secret=session)
 
     def open_session(self, token: str) -> str | None:
-        """Sign in: a new session's cookie, or None where the token is not good."""
-        who = self.of_token(token)
-        if who is None:
+        """Sign in: a new session's cookie, or None where the token is not good. A one-time token is used up."""
+        held = self._token(token)
+        if held is None or not (self._live(held) or self._live(held, "once")):
             return None
-        session, now = secrets.token_urlsafe(32), self.clock()
+        session, now, name = secrets.token_urlsafe(32), self.clock(), held.body["name"]
         self._sweep(now)
         document = Document(
             kind="session",
             key=_digest(session),
             state="active",
-            body={"token": _digest(token), "name": who.name},
+            body={"token": held.key, "name": name},
             due=now + SESSION_LENGTH,
             updated_at=now,
         )
-        fact = Fact(
-            kind="session.opened", at=now, actor=who.name, subject=who.name, body={"role": who.role.value}
-        )
-        self.facts.append([fact], [document])
+        fact = Fact(kind="session.opened", at=now, actor=name, subject=name, body={"role": held.body["role"]})
+        used = [_changed(held, state="used", now=now)] if held.state == "once" else []
+        try:
+            self.facts.append([fact], [document, *used])
+        except Conflict:
+            return None  # another browser was first
         return session
 
     def close_session(self, session: str) -> None:
@@ -274,8 +290,8 @@ class Keys:
         """Record that somebody tried a token that is not good."""
         self.facts.append([Fact(kind="session.refused", at=self.clock(), actor="somebody", subject=address)])
 
-    def _live(self, document: Document) -> bool:
-        return document.state == "active" and (document.due is None or document.due > self.clock())
+    def _live(self, document: Document, state: str = "active") -> bool:
+        return document.state == state and (document.due is None or document.due > self.clock())
 
     def _sweep(self, now: datetime) -> None:
         """Sessions that have ended are of no use to anybody."""

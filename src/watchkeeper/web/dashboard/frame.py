@@ -230,7 +230,8 @@ def _respond(room: Room, request: Request, found: Page, who: Identity | None) ->
 
 def _html(room: Room, request: Request, found: Page, who: Identity | None) -> Response:
     # A link that keeps every filter of this page, with some changed: ``self(page=2)``.
-    given = dict(request.query_params)
+    # A token that came in the address is not repeated.
+    given = {k: v for k, v in request.query_params.items() if k != "token"}
 
     def self_link(**changes: Any) -> str:
         merged = {**given, **changes}

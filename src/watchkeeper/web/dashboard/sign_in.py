@@ -29,13 +29,26 @@ class SignIn:
         self.room, self.keys, self.limit = room, keys, LoginLimit()
 
     async def show(self, request: Request) -> Response:
-        """The form."""
+        """The form; or, where a link brings its token along, the session at once."""
+        if token := request.query_params.get("token", ""):
+            if getattr(request.state, "who", None) is not None:
+                return self._there(request)  # the link was followed before, by this browser
+            return await self._open(request, token, "This link has been used, or has ended.")
         return await run_in_threadpool(self._form, request, "", 200)
 
     async def enter(self, request: Request) -> Response:
         """A token becomes a session; failures are counted by address."""
         if from_elsewhere(request):
             return await run_in_threadpool(self._form, request, "Sign in from this page.", 403)
+        try:
+            form = await small_form(request, most=10_000)
+        except WatchkeeperError as failure:
+            return await run_in_threadpool(told, self.room, request, failure, None)
+        return await self._open(
+            request, form.get("token", ""), "This token is not known, or has ended.", form.get("back", "")
+        )
+
+    async def _open(self, request: Request, token: str, refusal: str, back: str = "") -> Response:
         address = request.client.host if request.client else "unknown"
         now = self.room.now()
         if wait := self.limit.wait_s(address, now):
@@ -45,20 +58,20 @@ class SignIn:
             answer.headers["Retry-After"] = str(wait)
             return answer
         try:
-            form = await small_form(request, most=10_000)
-            session = await run_in_threadpool(self.keys.open_session, form.get("token", "").strip())
+            session = await run_in_threadpool(self.keys.open_session, token.strip())
         except WatchkeeperError as failure:
             return await run_in_threadpool(told, self.room, request, failure, None)
         if session is None:
             self.limit.failed(address, now)
             await run_in_threadpool(self.keys.refused, address)
-            return await run_in_threadpool(self._form, request, "This token is not known, or has ended.", 401)
-        back = form.get("back", "")
-        there = back if _is_own(back) else root(request) + "/"
-        answer = RedirectResponse(there, status_code=303)
+            return await run_in_threadpool(self._form, request, refusal, 401)
+        answer = self._there(request, back)
         line = cookie_line(SESSION_COOKIE, session, request, lasts=SESSION_LENGTH)
         answer.headers.append("Set-Cookie", line)
         return answer
+
+    def _there(self, request: Request, back: str = "") -> Response:
+        return RedirectResponse(back if _is_own(back) else root(request) + "/", status_code=303)
 
     async def leave(self, request: Request) -> Response:
         """The session ends, here and in the ledger."""
