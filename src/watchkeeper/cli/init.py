@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import re
 import sys
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from watchkeeper.cli.terminal import json_option, pairs, print_json, progress_bar
+from watchkeeper.cli.terminal import json_option, pairs, print_json, progress_bar, segments_of
 
 if TYPE_CHECKING:
+    from watchkeeper.documents.batch_report import Report
     from watchkeeper.stats.states.baseline import Baseline
 
 __all__ = ["init"]
+
+ASKED = {
+    "outcome": "What really happened",
+    "score": "The model's probability",
+    "prediction": "What the model decided",
+    "time": "When it was predicted",
+    "id": "What names a prediction",
+}
+"""Roles that are asked for, in this order, with what they mean."""
 
 
 @click.command(
@@ -25,8 +36,8 @@ Examples:
   watchkeeper init --model churn --baseline january.parquet
   watchkeeper init shop --model churn --baseline jan.csv --role left=outcome --segments region
 
-It reads the baseline's rows, tells what each column is, writes watchkeeper.toml with comments that teach, and runs
-a first check."""
+It reads the baseline's rows, says what it takes each column for, writes watchkeeper.toml with comments that teach,
+and runs a first check."""
 )
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=Path())
 @click.option("--name", help="Name of the project; that of its folder otherwise.")
@@ -38,6 +49,8 @@ a first check."""
     "--task", type=click.Choice(["binary", "multiclass", "regression"]), help="What the model does."
 )
 @click.option("--role", "roles", multiple=True, metavar="COLUMN=ROLE", help="What part a column plays.")
+@click.option("--kind", "kinds", multiple=True, metavar="COLUMN=KIND", help="What a column holds.")
+@click.option("--encoding", help="Of text files that are not UTF-8, such as cp1252 or latin-1.")
 @click.option("--segments", help="Columns to measure by, separated by commas; a+b crosses two.")
 @click.option("--timezone", default="UTC", show_default=True, help="Days are days of this zone.")
 @click.option("--cadence", help="Length of a stored window (1h, or shorter where the zone needs it).")
@@ -50,6 +63,8 @@ def init(
     source: str | None,
     task: str | None,
     roles: tuple[str, ...],
+    kinds: tuple[str, ...],
+    encoding: str | None,
     segments: str | None,
     timezone: str,
     cadence: str | None,
@@ -67,32 +82,35 @@ def init(
             "Look at it:  watchkeeper config check",
             "Or begin anew:  watchkeeper init --replace",
         )
-    if sys.stdin.isatty() and not as_json:
-        source = source or click.prompt(
-            "Rows of a good time (file, folder; empty: later)", default="", show_default=False
-        )
-        model = model or click.prompt("Name of the model", default=_model_name(source or "") or "churn")
-    elif source and not model:
-        model = _model_name(source)
-    first = (
-        _Baseline.of(folder, model, source, task, pairs(roles, "role"), segments)
-        if model and source
-        else None
-    )
+    asking = sys.stdin.isatty() and not as_json
+    rows = _Rows(source or "", pairs(roles, "role"), pairs(kinds, "kind"), encoding, task)
+    if asking and not source:
+        rows = _asked_for(rows)
+    elif source:
+        rows.look()
+    model = model or (_model_name(rows.source) if rows.source else None)
+    if asking:
+        model = click.prompt("Name of the model", default=model or "churn")
+        if rows.source:
+            rows.ask()
+            segments = segments or click.prompt(
+                "Columns to measure apart by, such as a region (empty: none)", default="", show_default=False
+            )
+    by = segments_of(segments)
+    first = _Baseline.of(folder, model, rows, by) if model and rows.source else None
     text = config_text(
         project=name or folder.resolve().name,
         model=model or "",
-        task=task or (first.task if first else None),
+        task=rows.task or (first.task if first else None),
         positive=first.positive if first else None,
         baseline=first.path.name if first else None,
         cadence=cadence,
         timezone=timezone,
-        segments=[s.split("+") for s in (segments or "").split(",") if s],
+        segments=by,
     )
     target = make_project(folder, text, replace=replace)
     checked = _first_check(folder)
-    data = (folder / ".watchkeeper").resolve()
-    following = f"watchkeeper serve --project {folder}" if model else f"Add a model to {target}"
+    following = _following(folder, model, target)
     if as_json:
         print_json(
             {
@@ -101,40 +119,171 @@ def init(
                 "model": model,
                 "baseline": first.to_dict() if first else None,
                 "problems": checked,
-                "next": following,
+                "next": following[0],
             }
         )
         return
-    click.echo(f"The project: {target} (with {SCHEMA_NAME} for editors that complete and check it)")
+    _tell("Project", [f"{target}  (its comments say what can be set)"])
     if first:
-        click.echo(first.told())
-    for said in checked:
-        click.echo(f"first check: {said}")
-    if model:
+        _tell("Baseline", first.told())
+        _tell("Missing", first.lacking())
+        _tell("First check", first.checked())
+    _tell("Problems", checked)
+    _tell("Next", following)
+
+
+def _tell(title: str, lines: Iterable[str]) -> None:
+    """Lines under a title at their left, broken where the terminal ends."""
+    import shutil
+    import textwrap
+
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 1_000
+    for i, line in enumerate(lines):
+        start = f"{'' if i else title:<13}"
+        rest = " " * (13 + len(line) - len(line.lstrip()))
         click.echo(
-            f'Record:  wk.Recorder("{model}", "1", path="{data}").record(features, prediction, score=p)'
+            textwrap.fill(
+                line,
+                max(40, width),
+                initial_indent=start,
+                subsequent_indent=rest,
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
         )
-    click.echo(f"Next:  {following}")
+
+
+def _following(folder: Path, model: str | None, target: Path) -> list[str]:
+    """What to do next; the first line is a command."""
+    where = "" if folder.resolve() == Path.cwd() else f" --project {folder}"
+    if not model:
+        return [f"watchkeeper config check{where}", f"after adding a model to {target}"]
+    data = folder / ".watchkeeper"
+    return [
+        f"watchkeeper serve{where}",
+        "and in your service:",
+        f'  model = wk.wrap(model, "{model}", "1", path="{data}")',
+        "or, where predictions are in files:",
+        f"  watchkeeper record FILE --model {model} --version 1{where}",
+    ]
+
+
+@dataclass(slots=True)
+class _Rows:
+    """The rows of a good time, and what each of their columns is taken for."""
+
+    source: str
+    roles: dict[str, str]
+    kinds: dict[str, str]
+    encoding: str | None
+    task: str | None
+    columns: list[str] = field(default_factory=list)
+    two_valued: list[str] = field(default_factory=list)
+
+    def look(self) -> None:
+        """Guess the roles that were not given, from names and a sample.
+
+        Raises
+        ------
+        UnreadableSource, NotFound, BadInput
+            as `open_source` and `infer` do.
+        """
+        from watchkeeper.domain.schema import Role
+        from watchkeeper.loop.profiling import is_baseline_file
+        from watchkeeper.rows.infer import infer
+        from watchkeeper.rows.likely_roles import likely_roles, two_valued
+        from watchkeeper.rows.sources import open_source
+
+        if is_baseline_file(self.source):
+            return
+        opened = open_source(self.source, encoding=self.encoding)
+        sample = opened.sample()
+        schema = infer(
+            opened, sample=sample, roles=self.roles or None, kinds=self.kinds or None, task=self.task
+        ).schema
+        guessed = likely_roles(schema, sample)
+        self.columns = [c.name for c in schema.columns]
+        self.two_valued = two_valued(schema.with_roles(guessed), sample)
+        found = {c.name: c.role for c in schema.columns if c.role is not Role.FEATURE} | guessed
+        self.roles = {**{n: r.value for n, r in found.items()}, **self.roles}
+
+    def of_role(self, role: str) -> str:
+        """The column with *role*, or nothing."""
+        return next((n for n, r in self.roles.items() if r == role), "")
+
+    def ask(self) -> None:
+        """Let a person correct what was guessed."""
+        if not self.columns:
+            return
+        taken = {role: self.of_role(role) for role in ASKED}
+        click.echo(f"Columns: {', '.join(self.columns[:40])}{' ...' if len(self.columns) > 40 else ''}")
+        click.echo(_parts(self.roles))
+        if taken["outcome"] and click.confirm("Is that right?", default=True):
+            return
+        click.echo("Name the column of each; - for none.")
+        for role, meaning in ASKED.items():
+            guess = taken[role] or (
+                self.two_valued[0] if role == "outcome" and len(self.two_valued) == 1 else "-"
+            )
+            self._change(role, taken[role], _chosen(f"{meaning} ({role})", self.columns, guess))
+
+    def _change(self, role: str, before: str, now: str) -> None:
+        if before and before != now:
+            self.roles[before] = "feature"
+        if now:
+            self.roles[now] = role
+
+
+def _asked_for(rows: _Rows) -> _Rows:
+    """Ask for the baseline until it can be read."""
+    from watchkeeper.errors import WatchkeeperError
+
+    while True:
+        rows.source = click.prompt(
+            "Rows of a good time: a file, folder or glob (empty: later)", default="", show_default=False
+        ).strip()
+        if not rows.source:
+            return rows
+        try:
+            rows.look()
+        except WatchkeeperError as failure:
+            click.echo(str(failure))
+            if "not UTF-8" in failure.what:
+                rows.encoding = click.prompt("Its encoding", default="cp1252")
+        else:
+            return rows
+
+
+def _chosen(question: str, columns: list[str], guess: str) -> str:
+    from watchkeeper.errors import nearest
+
+    while True:
+        said: str = click.prompt(f"  {question}", default=guess).strip()
+        if said in columns:
+            return said
+        if said == "-":
+            return ""
+        click.echo(f"  There is no column {said!r}.{nearest(said, columns)}")
+
+
+def _parts(roles: Mapping[str, str]) -> str:
+    """Roles in words: ``outcome left, score p``."""
+    told = [f"{role} {name!r}" for role in ASKED for name, r in roles.items() if r == role]
+    told += [f"{role} {name!r}" for name, role in roles.items() if role not in (*ASKED, "feature")]
+    return f"Taken as {', '.join(told)}." if told else "No column was taken for more than a feature."
 
 
 @dataclass(slots=True)
 class _Baseline:
-    """The baseline of the first model, and what was guessed about its columns."""
+    """The baseline of the first model, and what a first check of its rows says."""
 
     path: Path
     made: Baseline
-    findings: int | None
+    rows: _Rows
+    report: Report | None
 
     @classmethod
-    def of(
-        cls,
-        folder: Path,
-        model: str,
-        source: str,
-        task: str | None,
-        roles: dict[str, str],
-        segments: str | None,
-    ) -> _Baseline:
+    def of(cls, folder: Path, model: str, rows: _Rows, segments: list[tuple[str, ...]]) -> _Baseline:
         from watchkeeper.loop.compare import compare
         from watchkeeper.loop.profiling import (
             BASELINE_SUFFIX,
@@ -143,19 +292,25 @@ class _Baseline:
             load_baseline,
             save_baseline,
         )
-        from watchkeeper.rows.sources import open_source
 
         path = folder / f"{model}{BASELINE_SUFFIX}"
-        if is_baseline_file(source):
-            made = load_baseline(source)
-            return cls(save_baseline(made, path), made, None)
-        if "time" not in roles.values() and "at" not in roles and "at" in open_source(source).available:
-            roles = {**roles, "at": "time"}  # what a recorder calls it
+        if is_baseline_file(rows.source):
+            made = load_baseline(rows.source)
+            return cls(save_baseline(made, path), made, rows, None)
         with progress_bar() as progress:
-            made = baseline(source, task=task, roles=roles or None, name=model, progress=progress)
-            checked = compare(made, source, progress=progress)
+            made = baseline(
+                rows.source,
+                task=rows.task,
+                roles=rows.roles or None,
+                kinds=rows.kinds or None,
+                segments=segments,
+                encoding=rows.encoding,
+                name=model,
+                progress=progress,
+            )
+            report = compare(made, rows.source, encoding=rows.encoding, progress=progress)
         save_baseline(made, path)
-        return cls(path, made, len(checked.failed()))
+        return cls(path, made, rows, report)
 
     @property
     def task(self) -> str | None:
@@ -170,29 +325,76 @@ class _Baseline:
         return {
             "path": str(self.path),
             "rows": self.made.profile.rows,
+            "windows": len(self.made.windows),
             "task": self.task,
             "columns": {c.name: [c.kind.value, c.role.value] for c in self.made.schema.columns},
-            "findings": self.findings,
+            "findings": None if self.report is None else len(self.report.failed()),
             "notes": list(self.made.profile.notes),
+            "missing": self.lacking(),
         }
 
-    def told(self) -> str:
-        roles = [
-            f"{c.name} is the {c.role.value}" for c in self.made.schema.columns if c.role.value != "feature"
+    def told(self) -> list[str]:
+        """What it holds, and what the columns were taken for."""
+        features = [c.name for c in self.made.schema.columns if c.role.value == "feature"]
+        rows = self.made.profile.rows
+        listed = f"{', '.join(features[:8])}{', ...' if len(features) > 8 else ''}"
+        return [
+            f"{self.path}: {rows:,.0f} {'row' if rows == 1 else 'rows'}"
+            + (f" in {len(self.made.windows)} windows of their own" if self.made.windows else ""),
+            f"{_parts({c.name: c.role.value for c in self.made.schema.columns})} Features: {listed or 'none'}."
+            + (f" The task is {self.task}." if self.task else ""),
+            "Something wrong? Say it again with --replace --role COLUMN=ROLE (or --kind COLUMN=KIND).",
+            *(n for n in self.made.profile.notes if not n.endswith((", by its name.", "says otherwise."))),
         ]
-        features = sum(1 for c in self.made.schema.columns if c.role.value == "feature")
-        lines = [
-            f"The baseline: {self.path}, {self.made.profile.rows:,.0f} rows, {features} features; "
-            f"{', '.join(roles) or 'no other roles were found'} (wrong? --role COLUMN=ROLE)"
-        ]
-        if self.findings is not None:
-            lines.append(
-                "The first check, of these rows against themselves, found nothing."
-                if not self.findings
-                else f"The first check, of these rows against themselves, has {self.findings} findings: "
-                "watchkeeper compare shows them."
+
+    def lacking(self) -> list[str]:
+        """What the baseline lacks for a part of the watch to work, and how to give it."""
+        from watchkeeper.stats.evidence.column_evidence import FEWEST_WINDOWS
+
+        roles = {c.role.value for c in self.made.schema.columns}
+        out = []
+        if "outcome" not in roles:
+            guess = next(iter(self.rows.two_valued), "COLUMN")
+            out.append(
+                "Without outcomes in it there is no performance to compare with. Which column says what "
+                f"happened?  --role {guess}=outcome"
             )
-        return "\n".join(lines)
+        if not roles & {"score", "prediction"}:
+            out.append(
+                "Without the model's predictions in it, performance cannot be estimated before outcomes: "
+                "--role COLUMN=score or --role COLUMN=prediction"
+            )
+        if not self.made.windows:
+            out.append(
+                "Without a time column it has no days of its own, and how much days differ is what a lasting "
+                "change is judged by: --role COLUMN=time"
+            )
+        elif len(self.made.windows) < FEWEST_WINDOWS:
+            out.append(
+                f"It has {len(self.made.windows)} windows of its own, and a lasting change needs {FEWEST_WINDOWS} "
+                "to be judged: take a longer time."
+            )
+        return out
+
+    def checked(self) -> list[str]:
+        """What the first check found."""
+        if self.report is None:
+            return ["it was checked when it was made"]
+        found = self.report.failed()
+        lines = ["these rows against themselves: nothing found" if not found else "these rows have findings:"]
+        lines += [f"  {f.sentence}" for f in found[:5]]
+        figures = [
+            f"{m.measure} {m.value:.4g}"
+            for m in self.report.performance
+            if m.value is not None and not m.subject and not m.segment and m.measure in SHOWN
+        ]
+        if figures:
+            lines.append(f"the model in these rows: {', '.join(figures)}")
+        return lines
+
+
+SHOWN = ("roc_auc", "brier", "accuracy", "f1_macro", "mae", "rmse", "r2")
+"""Performance that the first check shows, where the task has it."""
 
 
 def _first_check(folder: Path) -> list[str]:
