@@ -210,6 +210,33 @@ def test_a_lasting_fall_of_a_measure_is_told_with_its_guarantee(ledger):
     assert abs(alert.since - day(40).start) <= 2 * DAY
 
 
+@pytest.mark.parametrize(
+    ("estimated", "kind"),
+    [(0.9, "conditional change"), (0.8, "input drift"), (0.85, "both")],
+)
+def test_a_fall_of_performance_says_whether_the_inputs_explain_it(ledger, estimated, kind):
+    """What the estimate without labels sees of the fall is what the inputs explain."""
+    from watchkeeper.decisions.alerting.story import alert_story
+    from watchkeeper.domain.alert import Alert
+
+    judge, model = judge_of({"name": "fell", "kind": "evidence", "measure": "accuracy"})
+    random = np.random.default_rng(1)
+    for n in range(60):
+        bad = n >= 30
+        rows = [
+            placed(n, "accuracy", (0.8 if bad else 0.9) + random.normal(0, 0.004)),
+            placed(n, "estimated_accuracy", estimated if bad else 0.9),
+            placed(n, "estimated_accuracy", 0.1, segment="origin=JFK"),
+        ]
+        run_day(judge, ledger, model, n, rows)
+    (document,) = ledger.facts.documents("alert")
+    cause = document.body["what"]["details"]["cause"]
+    assert cause["kind"] == kind
+    assert cause["inputs"] + cause["conditional"] == pytest.approx(-0.1, abs=0.02)
+    assert cause["windows"] > 20
+    assert cause["sentence"] in alert_story(Alert.of_body(document.body)).what
+
+
 def test_a_column_that_drifts_is_found_with_no_configuration(ledger, tmp_path):
     rng = np.random.default_rng(2)
     days = 30

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from watchkeeper.decisions.alerting.cause import cause_of
 from watchkeeper.decisions.alerting.grouping import Group, assign
 from watchkeeper.decisions.alerting.state_machine import (
     alert_labels,
@@ -727,6 +728,7 @@ class _Run:
             family = described.family.value if described is not None else ""
             name_of_book = runbook_for(category=evaluation.category.value, kind=rule.kind, family=family)
             rule = replace(rule, runbook=name_of_book)
+        evaluation = self._with_cause(evaluation) if fails else evaluation
         # A quiet rule may speak of any window; nobody is woken by it.
         after, found = step(
             before,
@@ -742,6 +744,46 @@ class _Run:
             return
         self.after[name] = after
         self.changes += [(after, t) for t in found]
+
+    def _with_cause(self, evaluation: Evaluation) -> Evaluation:
+        """Whether the inputs explain a change of performance, by the estimate that assumes nothing else changed."""
+        described, estimate = self.measures.get(evaluation.measure), f"estimated_{evaluation.measure}"
+        if (
+            described is None
+            or described.family is not Family.PERFORMANCE
+            or estimate not in self.measures
+            or evaluation.baseline is None
+            or self.window is None
+        ):
+            return evaluation
+        names = (evaluation.measure, estimate)
+        table = self.ledger.measurements.table(
+            self.model.name,
+            measures=names,
+            subjects=[evaluation.subject],
+            segments=[evaluation.segment],
+            versions=[evaluation.version],
+            start=evaluation.since or self.window.start,
+            end=self.window.start,
+        )
+        by_window: dict[Window, dict[str, Point]] = {}
+        for series in (points_of_table(table, self.window.length), self.points):
+            for name in names:
+                place = (name, evaluation.subject, evaluation.segment, evaluation.version)
+                for point in series.get(place, ()):
+                    by_window.setdefault(point.window, {})[name] = point
+        found = cause_of(
+            evaluation.baseline,
+            [
+                (realised.rows, realised.value, estimated.value)
+                for both in by_window.values()
+                if (realised := both.get(names[0])) and (estimated := both.get(names[1]))
+                if realised.value is not None and estimated.value is not None
+            ],
+        )
+        if found is None:
+            return evaluation
+        return replace(evaluation, details={**evaluation.details, "cause": found.to_dict()})
 
     def _whom(self, evaluation: Evaluation) -> dict[str, Any]:
         """Segments in which the same shows most, and columns that moved in the same window."""

@@ -29,6 +29,9 @@ def alert_story(alert: Alert) -> Story:
     rows = what.get("rows")
     if rows:
         parts.append(f"{rows:,.0f} rows.")
+    cause = (what.get("details") or {}).get("cause")
+    if cause:
+        parts.append(cause["sentence"])
     guarantee = what.get("guarantee")
     if guarantee:
         assumption = what.get("assumption")
