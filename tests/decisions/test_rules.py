@@ -111,6 +111,32 @@ class TestThreshold:
         assert (said.verdict, said.guarantee[:33]) == ("fail", "one window is wrong at most 1 tim")
         assert judge({"above": 0.2}, series([0.25], half=0.1)).guarantee == NO_GUARANTEE
 
+    def test_what_is_counted_must_be_beyond_chance_and_is_told_in_the_measures_words(self):
+        """Two rows are alike easily: that a column has one value in them says nothing."""
+        from watchkeeper.measures.quality.cardinality import became_constant
+        from watchkeeper.stats.states.frequencies import Frequencies
+        from watchkeeper.stats.states.profile import ColumnProfile
+
+        def column(**counts):
+            states = {"frequencies": Frequencies.of_counts(counts)}
+            kind = Column(name="late", kind=Kind.CATEGORICAL)
+            return ColumnProfile(column=kind, states=states, rows=sum(counts.values()))
+
+        (rule,) = (
+            r for r in default_rules(None, measures=described_measures()) if r.name == "became constant"
+        )
+
+        def judged(rows):
+            found = became_constant(column(no=rows), column(no=770, yes=230))
+            point = Point.of(Window(START, START + DAY), found)
+            s = Series(model="m", measure="became_constant", subject="late", points=[point], described=None)
+            return rule.condition.evaluate(rule, s)
+
+        assert judged(2).verdict is Verdict.INCONCLUSIVE
+        assert judged(50).verdict is Verdict.INCONCLUSIVE, "0.77 ** 49 is 3 in a million"
+        assert judged(60).verdict is Verdict.FAIL
+        assert judged(60).sentence == "late has the same value in every row; the baseline had several."
+
     @pytest.mark.parametrize(
         "rule",
         [

@@ -28,6 +28,24 @@ def same(a, b):
     return a.to_payload() == b.to_payload()
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_the_effect_that_an_alarm_tells_is_one_that_matters(seed):
+    """Evidence of the omnibus may rest on the effect of another score: then that one is told."""
+    rng = np.random.default_rng(seed)
+    usual = np.array([0.3, 0.25, 0.2, 0.15, 0.1])
+    wobbling = [rng.multinomial(900, rng.dirichlet(usual * 600)) for _ in range(59)]
+    moved = np.array([0.3, 0.25, 0.14, 0.21, 0.1])
+    state = ColumnEvidence.of(np.array(wobbling), ordered=False)
+    fired = 0
+    for _ in range(60):
+        state = state.update(rng.multinomial(900, rng.dirichlet(moved * 600)))
+        reading = state.reading()
+        if reading.persistent:
+            fired += 1
+            assert abs(reading.effect) > reading.tolerated, reading
+    assert fired > 20
+
+
 class TestFolding:
     @pytest.mark.parametrize("cut", [0, 1, 7, 12, 29])
     @pytest.mark.parametrize("ordered", [True, False])

@@ -12,7 +12,7 @@ from typing import Any
 
 from watchkeeper.errors import MissingExtra
 
-__all__ = ["Received", "Receivers"]
+__all__ = ["Received", "Receivers", "free_port"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Receivers:
                 messages.append(Received("mail", str(mail["subject"]), _text(mail)))
                 return "250 OK"
 
-        controller = Controller(Handler(), hostname="127.0.0.1", port=_free_port())
+        controller = Controller(Handler(), hostname="127.0.0.1", port=free_port())
         controller.start()
         self.smtp_port = controller.port
         self._stop.append(controller.stop)
@@ -90,7 +90,8 @@ def _text(mail: Any) -> str:
     return "" if part is None else str(part.get_content())
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
     import socket
 
     with socket.socket() as probe:

@@ -29,8 +29,8 @@ __all__ = ["MODEL", "Episode", "Replay", "baseline_rows", "day_start", "serving"
 
 MODEL = "late-flights"
 VERSION = "2013-02"
-OUTCOME_DELAY = timedelta(hours=6)
-"""How long after a flight has landed its outcome is told."""
+OUTCOME_DELAY = timedelta(hours=20)
+"""How long after a flight has landed its outcome is told: no flight's on the day on which it leaves."""
 DAY = timedelta(days=1)
 
 
@@ -41,8 +41,22 @@ class Episode:
     start: datetime
     end: datetime
 
+    def sent(self, flights: Flights) -> pa.Table:
+        """The features of *flights* as the model is given them."""
+        rows = flights.rows.drop_columns(["id"])
+        times = [
+            datetime.fromtimestamp(us // 3_600_000_000 * 3600, tz=UTC) for us in flights.departs_us.tolist()
+        ]
+        broken = [self.breaks(row, at) for row, at in zip(rows.to_pylist(), times, strict=True)]
+        return pa.Table.from_pylist(broken, schema=rows.schema)
+
     def breaks(self, row: dict[str, Any], at: datetime) -> dict[str, Any]:
-        """The feed loses the carrier of every other flight, and sends kilometres where miles belong."""
+        """The feed loses the carrier of every other flight, and sends kilometres where miles belong.
+
+        >>> week = Episode(start=day_start(10, 14), end=day_start(10, 21))
+        >>> week.breaks({"carrier": "UA", "distance": 1000.0}, day_start(10, 15))
+        {'carrier': None, 'distance': 1609.0}
+        """
         if not self.start <= at < self.end:
             return row
         lost = int(row["distance"]) % 2 == 0
@@ -71,11 +85,11 @@ def serving(model: LateModel, folder: Path, data: Path) -> Iterator[str]:
     """The model server in a process of its own; yields its address. It ends with the block, whatever happens."""
     import httpx
 
-    from watchkeeper.cli.demo.receivers import _free_port
+    from watchkeeper.cli.demo.receivers import free_port
 
     file = folder / "model.pickle"
     file.write_bytes(pickle.dumps(model))
-    port = _free_port()
+    port = free_port()
     command = [
         sys.executable, "-m", "uvicorn", "watchkeeper.cli.demo.service:create", "--factory",
         "--host", "127.0.0.1", "--port", str(port), "--log-level", "warning", "--no-access-log",
@@ -162,7 +176,7 @@ class Replay:
                 self._waiting.append((int(flights.arrived_us[i]), id, int(flights.late[i])))
 
     def _tell(self, until: datetime) -> None:
-        """Outcomes of flights that landed at least six hours ago."""
+        """Outcomes of flights that landed long enough ago."""
         assert self._recorder is not None
         limit = int((until - OUTCOME_DELAY).timestamp() * 1e6)
         ripe = [w for w in self._waiting if w[0] <= limit]

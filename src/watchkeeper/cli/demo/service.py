@@ -52,17 +52,5 @@ def create() -> Any:
         return {"ok": True}
 
     recorder = Recorder("late-flights", "2013-02", path=os.environ[DATA], durability="strict", clock=clock)
-    app.add_middleware(WatchASGI, recorder=recorder, routes=["/predict"], extract=_with_ids(recorder))  # type: ignore[arg-type]
+    app.add_middleware(WatchASGI, recorder=recorder, routes=["/predict"])  # <- watched
     return app
-
-
-def _with_ids(recorder: Recorder) -> Any:
-    """The default reading of the bodies; ids are the caller's, so that it can tell outcomes later."""
-    from watchkeeper.capture.exchange import read_bodies
-
-    def extract(request: Any, response: Any) -> Any:
-        ids = request.pop("ids")
-        request.pop("now")
-        return [{**row, "id": id} for row, id in zip(read_bodies(request, response), ids, strict=True)]
-
-    return extract

@@ -5,32 +5,35 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 
+from watchkeeper.cli.demo.chronicle import Chronicle, Clock, moved_by
 from watchkeeper.cli.demo.flights import Flights, load_flights
 from watchkeeper.cli.demo.model import LateModel, out_of_fold_scores, train
 from watchkeeper.cli.demo.receivers import Receivers
 from watchkeeper.cli.demo.replay import MODEL, Episode, Replay, baseline_rows, day_start, serving
+from watchkeeper.cli.demo.teller import Teller
 from watchkeeper.cli.demo.truth import Truth
 from watchkeeper.errors import BadInput
 
-__all__ = ["EPISODE", "Teller", "run_demo"]
+__all__ = ["EPISODE", "finished_demo", "run_demo"]
 
 MARK = ".watchkeeper-demo"
-"""The file by which we know that a folder is ours to empty."""
+"""The file by which we know that a folder is ours to empty; it is locked while a demo runs there."""
 EPISODE = Episode(start=day_start(10, 14), end=day_start(10, 21))
 DAY = timedelta(days=1)
+QUIET_DAYS = 14
+"""A stretch without an alarm is worth a line from this length on."""
 
 CONFIG = """\
 # Written by `watchkeeper demo`. Everything here can be changed; `watchkeeper config check` says what is wrong.
 [project]
-name = "The demo: flights from New York, 2013"
+name = "Flights from New York, 2013"
 
 [models.late-flights]
 task = "binary"
@@ -47,6 +50,27 @@ currency = "USD"
 share = 0.9                               # judge when nine flights in ten have told their outcome ...
 after = "3d"                              # ... or after three days
 
+[models.late-flights.retention]
+rows = "9999d"                            # 2013 is long ago
+full_profiles = "9999d"
+
+# Beside the rules that hold with no configuration, two of our own.
+[[models.late-flights.rules]]
+name = "carrier missing"
+measure = "missing"
+columns = ["carrier"]
+above = 0.05
+severity = "warning"
+about = "The schedule always names a carrier: more than one in twenty without one is a broken feed."
+
+[[models.late-flights.rules]]
+name = "estimated AUC low"
+measure = "estimated_roc_auc"
+columns = ""
+below = {lowest_auc:.3f}                             # as much under the baseline's as matters of roc_auc
+severity = "warning"
+about = "The model cannot tell flights apart as it did, and no outcome had to be waited for to know."
+
 [channels.mail]
 url = "mailto://127.0.0.1:{smtp}/?from=watch@example.org&to=flights@example.org&mode=insecure"
 
@@ -60,60 +84,7 @@ group_by = ["model"]
 group_wait = "1m"
 repeat_interval = "30d"
 """
-
-
-@dataclass(slots=True)
-class Teller:
-    """Says what happens, with the date of the replay before it; silent when headless."""
-
-    quiet: bool = False
-    _console: Any = None
-    _bar: Any = None
-    _task: Any = None
-    lines: list[str] = field(default_factory=list)
-
-    def say(self, text: str, *, at: datetime | None = None, style: str = "") -> None:
-        """One line of the story."""
-        line = f"{at:%d %b}  {text}" if at is not None else text
-        self.lines.append(line)
-        if self.quiet:
-            return
-        if self._console is None:
-            from rich.console import Console
-
-            self._console = Console(highlight=False)
-        (self._bar.console if self._bar is not None else self._console).print(line, style=style, markup=False)
-
-    def start(self, total: int) -> None:
-        """Show a bar of *total* days on a terminal."""
-        if self.quiet:
-            return
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-        console = self._console or Console(highlight=False)
-        if not console.is_terminal:
-            return
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.completed}/{task.total} days"),
-            TimeRemainingColumn(),
-            console=console,
-        )
-        self._task = self._bar.add_task("2013", total=total)
-        self._bar.start()
-
-    def advance(self, at: datetime) -> None:
-        """One day is done."""
-        if self._bar is not None:
-            self._bar.update(self._task, advance=1, description=f"{at:%d %B}")
-
-    def stop(self) -> None:
-        """Take the bar away."""
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
+AUC_MATTERS = 0.02
 
 
 @dataclass(slots=True)
@@ -147,68 +118,89 @@ def run_demo(
     MissingExtra
         the demo extra is not installed.
     BadInput
-        the folder holds something that is not a demo.
+        the folder holds something that is not a demo, or a demo that is still running.
     """
     tell = Teller(quiet=quiet)
-    place = _emptied(Path(folder))
-    begun = time.perf_counter()
-    tell.say(
-        "Watchkeeper's demo: will a flight from New York arrive more than 15 minutes late?", style="bold"
-    )
-    tell.say("Reading 336,776 flights of 2013, training on January and February ...")
-    ready = _prepare(place)
-    end = until or day_start(1, 1, 2014)
     with ExitStack() as stack:
+        place = stack.enter_context(_emptied(Path(folder)))
+        stack.callback(tell.stop)
+        begun = time.perf_counter()
+        tell.say("Will a flight from New York arrive more than 15 minutes late?", style="bold")
+        tell.say("Reading the 336,776 flights of 2013; training on January and February ...", style="dim")
+        ready = _prepare(place)
+        end = until or day_start(1, 1, 2014)
         receivers = stack.enter_context(Receivers())
         (place / "watchkeeper.toml").write_text(
-            CONFIG.format(smtp=receivers.smtp_port, webhook=receivers.webhook_port), encoding="utf-8"
+            CONFIG.format(
+                smtp=receivers.smtp_port,
+                webhook=receivers.webhook_port,
+                lowest_auc=ready.truth.baseline["auc"] - AUC_MATTERS,
+            ),
+            encoding="utf-8",
         )
-        clock = _Clock(day_start(3))
+        clock = Clock(day_start(3))
         from watchkeeper.wiring import open_project
 
         watch = stack.enter_context(open_project(place, clock=clock))
-        address = stack.enter_context(serving(ready.model, place, watch.data))
-        tell.say(
-            f"The model answers at {address}/predict, watched with one line. The days begin to pass.",
-            style="dim",
-        )
-        stack.callback(tell.stop)
-        chronicle = _Chronicle(watch, clock, tell, ready.truth, receivers)
-        with Replay(ready.flights, address, watch.data, episode=EPISODE) as replay:
-            tell.start((end - clock.now).days)
-            day = clock.now
-            while day < end:
-                started = time.perf_counter()
-                replay.day(day)
-                clock.now = day + DAY + timedelta(minutes=10)
-                chronicle.night(day)
-                tell.advance(day)
-                day += DAY
-                if speed:
-                    time.sleep(max(0.0, 1 / speed - (time.perf_counter() - started)))
-            tell.stop()
-            summary = chronicle.summary(replay, end)
-        summary["seconds"] = round(time.perf_counter() - begun, 1)
-        summary["folder"] = str(place)
-        summary |= {"files": chronicle.write_documents(place)}
+        with serving(ready.model, place, watch.data) as address:
+            tell.say(
+                f"The model answers at {address}/predict, a FastAPI application that one line watches. "
+                "The days of 2013 pass, from March on:\n",
+                style="dim",
+            )
+            chronicle = Chronicle(watch, clock, tell, ready.truth, receivers, EPISODE)
+            with Replay(ready.flights, address, watch.data, episode=EPISODE) as replay:
+                tell.start((end - clock.now).days)
+                day = clock.now
+                while day < end:
+                    started = time.perf_counter()
+                    replay.day(day)
+                    clock.now = day + DAY + timedelta(minutes=10)
+                    chronicle.night(day)
+                    tell.advance(day)
+                    day += DAY
+                    if speed:
+                        time.sleep(max(0.0, 1 / speed - (time.perf_counter() - started)))
+                tell.stop()
+        files = write_documents(chronicle, place)
+        summary = summary_of(chronicle, replay, end)
+        summary |= {
+            "seconds": round(time.perf_counter() - begun, 1),
+            "folder": str(place),
+            "files": files,
+        }
         (place / "summary.json").write_text(json.dumps(summary, indent=2, allow_nan=False), encoding="utf-8")
-        chronicle.tell_summary(summary)
+        tell_summary(summary, tell)
         if not headless and serve is not None:
             serve(watch, port, tell)
     return summary
 
 
-class _Clock:
-    """The replay's time."""
+@contextmanager
+def finished_demo(folder: str | Path) -> Iterator[Any]:
+    """The watch of an earlier demo, at the time of its end.
 
-    def __init__(self, now: datetime) -> None:
-        self.now = now
+    Raises
+    ------
+    NotFound
+        there is none that has ended.
+    BadInput
+        it is still running.
+    """
+    from watchkeeper.errors import NotFound
+    from watchkeeper.wiring import open_project
 
-    def __call__(self) -> datetime:
-        return self.now
+    place = Path(folder)
+    if not (place / MARK).exists() or not (place / "summary.json").exists():
+        raise NotFound(f"There is no finished demo in {place}.", "Run it:  watchkeeper demo")
+    with _locked(place):
+        until = datetime.fromisoformat(json.loads((place / "summary.json").read_text())["until"])
+        with open_project(place, clock=Clock(until + timedelta(minutes=10))) as watch:
+            yield watch
 
 
-def _emptied(folder: Path) -> Path:
+@contextmanager
+def _emptied(folder: Path) -> Iterator[Path]:
     """A folder of our own, empty. One that holds anything but an earlier demo is left alone."""
     if folder.exists():
         if not folder.is_dir() or (any(folder.iterdir()) and not (folder / MARK).exists()):
@@ -216,13 +208,38 @@ def _emptied(folder: Path) -> Path:
                 f"{folder} exists, and is not an earlier demo.",
                 "Name another folder:  watchkeeper demo --folder FOLDER",
             )
-        shutil.rmtree(folder)
+        if (folder / MARK).exists():
+            with _locked(folder):
+                shutil.rmtree(folder)
+        else:
+            folder.rmdir()
     try:
         folder.mkdir(parents=True)
         (folder / MARK).touch()
     except OSError as cause:
         raise BadInput(f"The folder {folder} cannot be made: {cause.strerror}.") from cause
-    return folder.resolve()
+    with _locked(folder):
+        yield folder.resolve()
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold *folder* for this process; the lock ends with the process, however that ends."""
+    try:
+        import fcntl
+    except ImportError:  # not on Windows
+        yield
+        return
+    with (folder / MARK).open("a") as mark:
+        try:
+            fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as cause:
+            raise BadInput(
+                f"A demo is running in {folder}.",
+                "End it with Ctrl-C where it runs.",
+                "Or name another folder:  watchkeeper demo --folder FOLDER",
+            ) from cause
+        yield
 
 
 def _prepare(folder: Path) -> _Prepared:
@@ -242,283 +259,143 @@ def _prepare(folder: Path) -> _Prepared:
     (folder / "baselines").mkdir()
     save_baseline(made, folder / "baselines" / f"{MODEL}.wkb")
     future = flights.between(day_start(3), day_start(1, 1, 2014))
-    truth = Truth.of(future, model.scores(future.rows), baseline=(unseen, past.late))
+    sent = EPISODE.sent(future)
+    truth = Truth.of(future, sent, model.scores(sent), past=past, unseen=unseen)
     return _Prepared(flights, model, truth)
 
 
-class _Chronicle:
-    """Runs the nights of the replay, does what an operator would do, and remembers what came out of it."""
+# ---- the end -----------------------------------------------------------------------------------------------
 
-    def __init__(self, watch: Any, clock: _Clock, tell: Teller, truth: Truth, receivers: Receivers) -> None:
-        from watchkeeper.loop.incidents import Incidents
-        from watchkeeper.loop.runbooks import Runbooks
-        from watchkeeper.wiring import outbox_of
 
-        self.watch, self.clock, self.tell, self.truth, self.receivers = watch, clock, tell, truth, receivers
-        facts = watch.ledger.facts
-        self.incidents = Incidents(facts, watch.ledger.measurements, models=watch.models, clock=clock)
-        self.runbooks = Runbooks(
-            facts, self.incidents, watch=watch, channels=tuple(watch.config.channels), clock=clock
-        )
-        self.outbox = outbox_of(watch)
-        self.read_until = 0
-        self.alarms: dict[str, dict[str, Any]] = {}
-        self.unreliable: list[datetime] = []
-        self.runs: list[dict[str, Any]] = []
-        self.change: list[Any] = []
-        self.worked_on: set[int] = set()
-
-    def night(self, day: datetime) -> None:
-        """Tick, follow the alerts, send what is due, and say what is new in the ledger."""
-        done = self.watch.tick()
-        for problem in done.to_dict()["problems"]:
-            self.tell.say(f"problem: {problem}", at=day, style="red")
-        self.incidents.follow()
-        for fact in self.watch.ledger.facts.facts(
-            after=self.read_until, kinds=["alert.*", "incident.opened"], limit=10_000
-        ):
-            self.read_until = fact.sequence
-            self._note(fact, day)
-        self._look_at_estimates(day)
-        self._work_on_incidents(day)
-        if self.outbox is not None:
-            self.outbox.deliver(10)
-
-    def _note(self, fact: Any, day: datetime) -> None:
-        if fact.kind == "incident.opened":
-            self.tell.say(f"An incident is opened: {fact.body.get('title', fact.subject)}", at=day)
-            return
-        if fact.kind not in ("alert.fired", "alert.resolved"):
-            return
-        alert = self.watch.ledger.facts.document("alert", fact.subject)
-        body = dict(alert.body) if alert is not None else {}
-        labels = body.get("labels", {})
-        name = " ".join(x for x in (labels.get("rule", ""), labels.get("column", "")) if x)
-        if fact.kind == "alert.resolved":
-            for alarm in self.alarms.values():
-                if alarm["fingerprint"] == fact.subject and alarm["resolved"] is None:
-                    alarm["resolved"] = day.isoformat()
-            self.tell.say(f"Over: {name}", at=day, style="dim")
-            return
-        what = body.get("what", {})
-        injected = EPISODE.start <= day < EPISODE.end + 3 * DAY
-        since = _instant(what.get("since")) or day
-        self.alarms[f"{fact.subject}:{day:%Y-%m-%d}"] = {
-            "fingerprint": fact.subject,
-            "rule": labels.get("rule", ""),
-            "column": labels.get("column", ""),
-            "segment": labels.get("segment", ""),
-            "severity": body.get("severity", ""),
-            "fired": day.isoformat(),
-            "since": since.isoformat(),
-            "resolved": None,
-            "sentence": what.get("sentence") or body.get("sentence") or fact.body.get("text", ""),
-            "guarantee": what.get("guarantee", ""),
-            "assumption": what.get("assumption", ""),
-            "during_injected_episode": injected,
-            "independent": self.truth.between(min(since, day - 13 * DAY), day + DAY),
+def summary_of(chronicle: Chronicle, replay: Replay, end: datetime) -> dict[str, Any]:
+    """What happened, in figures that were counted twice: by the watch, and from the flights."""
+    start = day_start(3)
+    incidents = [
+        {
+            "number": i.number,
+            "title": i.title,
+            "phase": i.phase.value,
+            "severity": i.severity.value,
+            "detected": i.detected_at.isoformat(),
+            "timeline": len(i.timeline),
+            "tasks": len(i.tasks),
+            "assessed": bool(i.assessment),
+            "lessons": list(i.lessons),
         }
-        mark = "  [injected by the demo]" if injected else ""
-        self.tell.say(
-            f"ALARM  {self.alarms[f'{fact.subject}:{day:%Y-%m-%d}']['sentence']}{mark}", at=day, style="bold"
+        for i in chronicle.incidents.find(model=MODEL, limit=100)
+    ]
+    messages = chronicle.receivers.messages
+    return {
+        "model": MODEL,
+        "from": start.isoformat(),
+        "until": end.isoformat(),
+        "predictions": replay.predictions,
+        "outcomes": replay.outcomes,
+        "baseline": chronicle.truth.baseline,
+        "months": chronicle.months,
+        "alarms": chronicle.alarms,
+        "quiet": _quiet(chronicle, start, end),
+        "injected": {
+            "from": EPISODE.start.isoformat(),
+            "until": EPISODE.end.isoformat(),
+            "seen_before_outcomes": chronicle.seen_first,
+        },
+        "estimate_unreliable": {
+            "days": len(chronicle.unreliable),
+            "first": min(chronicle.unreliable).isoformat() if chronicle.unreliable else None,
+            "why": next(iter(chronicle.unreliable.values()), ""),
+        },
+        "incidents": sorted(incidents, key=lambda i: i["number"]),
+        "runbooks": chronicle.runs,
+        "messages": {c: sum(m.channel == c for m in messages) for c in ("mail", "webhook")},
+        "examples": [
+            {"channel": m.channel, "subject": m.subject, "text": m.text[:2000]} for m in messages[:2]
+        ],
+    }
+
+
+def _quiet(chronicle: Chronicle, start: datetime, end: datetime) -> list[dict[str, Any]]:
+    """The stretches in which no alarm was raised, with the independent numbers of each."""
+    raised = sorted(datetime.fromisoformat(a["fired"]) for a in chronicle.alarms if a["pages"])
+    out = []
+    for first, last in zip([start, *(r + DAY for r in raised)], [*raised, end], strict=True):
+        if (last - first).days >= QUIET_DAYS:
+            known = chronicle.truth.between(first, last)
+            out.append({"from": first.isoformat(), "until": last.isoformat(), "independent": known})
+    return out
+
+
+def write_documents(chronicle: Chronicle, folder: Path) -> dict[str, str]:
+    """The drift report, the model card and the post-mortems."""
+    from watchkeeper.documents.postmortem import postmortem_html
+    from watchkeeper.loop.card import write_card
+    from watchkeeper.loop.compare import compare
+    from watchkeeper.loop.window_profiles import renamed_rows
+
+    watch, last = chronicle.watch, chronicle.clock.now
+    reports = folder / "reports"
+    reports.mkdir()
+    rows = renamed_rows(watch, MODEL, last - 31 * DAY, last)
+    made = compare(
+        watch.baseline(MODEL), rows, title="Flights: the last month against January and February", now=last
+    )
+    made.to_html(reports / "drift_report.html")
+    write_card(watch, MODEL, reports / "model_card.md")
+    files = {"drift_report": reports / "drift_report.html", "model_card": reports / "model_card.md"}
+    for incident in chronicle.incidents.find(model=MODEL, limit=100):
+        path = reports / f"postmortem_{incident.number}.html"
+        path.write_text(postmortem_html(incident, project=watch.config.project.name), encoding="utf-8")
+        files[path.stem] = path
+    return {name: str(path) for name, path in sorted(files.items())}
+
+
+def tell_summary(summary: dict[str, Any], tell: Teller) -> None:
+    """The short end of the story."""
+    alarms = [a for a in summary["alarms"] if a["pages"]]
+    messages = summary["messages"]
+    tell.say(
+        f"\nThat was 2013, in {summary['seconds'] / 60:.1f} minutes: {summary['predictions']:,} predictions, "
+        f"{summary['outcomes']:,} outcomes, {len(alarms)} alarms in {len(summary['incidents'])} incidents, "
+        f"{messages['mail']} mails and {messages['webhook']} webhook calls delivered.",
+        style="bold",
+    )
+    base = summary["baseline"]
+    rows = [
+        ("Jan, Feb", f"{base['late_share']:.0%}", f"{base['accuracy']:.3f}", "", f"{base['brier']:.3f}", "")
+    ]
+    for m in summary["months"]:
+        month = datetime.fromisoformat(f"{m['month']}-01")
+        raised = sum(a["fired"][:7] == m["month"] for a in alarms)
+        rows.append(
+            (
+                f"{month:%B}",
+                f"{m['independent']['late_share']:.0%}",
+                f"{m['accuracy']:.3f}",
+                f"{m['estimated_accuracy']:.3f}",
+                f"{m['brier']:.3f}",
+                str(raised or ""),
+            )
         )
-        if what.get("guarantee"):
-            self.tell.say(f"        {what['guarantee']}; {what.get('assumption', '')}", style="dim")
-
-    def _look_at_estimates(self, day: datetime) -> None:
-        """Whether the estimate without labels is believed, and since when it is not."""
-        table = self.watch.measurements(
-            MODEL,
-            start=day - 6 * DAY,
-            end=day + DAY,
-            measures=["estimated_brier"],
-            segments=[""],
-            versions=[""],
+    tell.table(("", "late", "accuracy", "estimated", "Brier", "alarms"), rows)
+    if alarms:
+        tell.say("Each alarm, and what the flights themselves say:", style="bold")
+    for alarm in alarms:
+        tell.happened(
+            datetime.fromisoformat(alarm["fired"]),
+            "injected" if alarm["injected"] else "",
+            alarm["sentence"],
+            moved_by(alarm, base),
         )
-        for row in table.to_pylist():
-            details = json.loads(row["details"] or "{}")
-            if details.get("reliable") is False and row["start"] not in self.unreliable:
-                if not self.unreliable:
-                    why = "; ".join(details.get("reasons", []))
-                    self.tell.say(f"The estimate without labels calls itself unreliable: {why}", at=day)
-                self.unreliable.append(row["start"])
-
-    def _work_on_incidents(self, day: datetime) -> None:
-        """What an operator does the next morning: assess, find the cause, run the runbook, and finish."""
-        from watchkeeper.decisions.incidents import noted, with_lesson
-        from watchkeeper.domain.incident import Phase
-
-        for incident in self.incidents.find(model=MODEL, limit=100):
-            if incident.phase in (Phase.CLOSED, Phase.MERGED, Phase.POST_MORTEM):
-                continue
-            if incident.number not in self.worked_on:
-                self.worked_on.add(incident.number)
-                worse = any(
-                    a["rule"].startswith(("brier", "accuracy", "roc_auc")) for a in self.alarms.values()
-                )
-                book = "performance" if worse else "drift"
-                run = self.runbooks.run(book, actor="operator", incident=incident.number)
-                self.runs.append(
-                    {"runbook": book, "incident": incident.number, "state": run.state, "at": day.isoformat()}
-                )
-                self.tell.say(
-                    f"The runbook '{book}' was run for incident {incident.number}: {run.state}.", at=day
-                )
-                if worse:
-                    said = self._cause(day)
-                    pin = partial(noted, text=said, now=self.clock(), actor="watchkeeper", pin=True)
-                    self.incidents.change(incident.number, pin, actor="watchkeeper", verb="noted")
-                    self.tell.say(said, at=day)
-            elif not incident.is_firing:
-                self.incidents.enter(
-                    incident.number, Phase.RESOLUTION, actor="operator", text="The alerts are over."
-                )
-                self.incidents.enter(incident.number, Phase.POST_MORTEM, actor="operator")
-                self.incidents.change(
-                    incident.number,
-                    lambda i: with_lesson(
-                        i,
-                        "Bad days come in runs: judge this model by weeks.",
-                        now=self.clock(),
-                        actor="operator",
-                    ),
-                    actor="operator",
-                    verb="reviewed",
-                )
-                self.tell.say(f"Incident {incident.number} is resolved; its post-mortem is drafted.", at=day)
-
-    def _cause(self, day: datetime) -> str:
-        """Split the change of the last thirty days into what the inputs explain and what they do not."""
-        from watchkeeper.domain.window import Window
-        from watchkeeper.loop.change import explain_change
-
-        self.change = explain_change(self.watch, MODEL, Window(day - 30 * DAY, day + DAY))
-        parts = {m.measure: m for m in self.change if not m.subject}
-        inputs, concept = (parts.get(f"performance_change_{k}") for k in ("covariate", "concept"))
-        if inputs is None or concept is None or inputs.value is None or concept.value is None:
-            return "The change could not be split into inputs and conditional change."
-        larger = (
-            "conditional change (the same flights are late more often)"
-            if abs(concept.value) > abs(inputs.value)
-            else "the inputs"
+    if summary["quiet"]:
+        tell.say("\nStretches without an alarm:", style="bold")
+    for stretch in summary["quiet"]:
+        first, last = (datetime.fromisoformat(stretch[k]) for k in ("from", "until"))
+        known = stretch["independent"]
+        tell.happened(
+            first,
+            "",
+            f"to {last - DAY:%d %b}: Brier {known['brier']:.3f} ({base['brier']:.3f}), "
+            f"{known['late_share']:.0%} late ({base['late_share']:.0%})",
         )
-        return (
-            f"What moved: mostly {larger}. Of the change of the mean loss, inputs explain {inputs.value:+.4f} "
-            f"and conditional change {concept.value:+.4f}."
-        )
-
-    # ---- the end ---------------------------------------------------------------------------------------
-
-    def summary(self, replay: Replay, end: datetime) -> dict[str, Any]:
-        """What happened, in figures that were counted twice: by the watch, and from the flights."""
-        start = day_start(3)
-        incidents = [
-            {
-                "number": i.number,
-                "title": i.title,
-                "phase": i.phase.value,
-                "severity": i.severity.value,
-                "detected": i.detected_at.isoformat(),
-                "timeline": len(i.timeline),
-                "tasks": len(i.tasks),
-                "assessed": bool(i.assessment),
-            }
-            for i in self.incidents.find(model=MODEL, limit=100)
-        ]
-        return {
-            "model": MODEL,
-            "from": start.isoformat(),
-            "until": end.isoformat(),
-            "predictions": replay.predictions,
-            "outcomes": replay.outcomes,
-            "baseline": {
-                "brier": round(self.truth.baseline_brier, 4),
-                "auc": round(self.truth.baseline_auc, 4),
-            },
-            "injected": {"from": EPISODE.start.isoformat(), "until": EPISODE.end.isoformat()},
-            "alarms": list(self.alarms.values()),
-            "quiet": self._quiet(start, end),
-            "estimate_unreliable": {
-                "days": len(self.unreliable),
-                "first": self.unreliable[0].isoformat() if self.unreliable else None,
-            },
-            "change": [m.to_dict() for m in self.change],
-            "incidents": incidents,
-            "runbooks": self.runs,
-            "messages": {
-                channel: sum(m.channel == channel for m in self.receivers.messages)
-                for channel in ("mail", "webhook")
-            },
-            "examples": [
-                {"channel": m.channel, "subject": m.subject, "text": m.text[:2000]}
-                for m in self.receivers.messages[:2]
-            ],
-        }
-
-    def _quiet(self, start: datetime, end: datetime) -> list[dict[str, Any]]:
-        """The stretches without an alarm, with the independent numbers of each."""
-        spans = sorted(
-            (datetime.fromisoformat(a["fired"]), datetime.fromisoformat(a["resolved"] or end.isoformat()))
-            for a in self.alarms.values()
-        )
-        out, at = [], start
-        for first, last in [*spans, (end, end)]:
-            if (first - at).days >= 7:
-                out.append(
-                    {
-                        "from": at.isoformat(),
-                        "until": first.isoformat(),
-                        "independent": self.truth.between(at, first),
-                    }
-                )
-            at = max(at, last)
-        return out
-
-    def write_documents(self, folder: Path) -> dict[str, str]:
-        """The drift report, the model card and the post-mortems."""
-        from watchkeeper.documents.postmortem import postmortem_html
-        from watchkeeper.loop.card import write_card
-        from watchkeeper.loop.compare import compare
-        from watchkeeper.loop.window_profiles import renamed_rows
-
-        reports = folder / "reports"
-        reports.mkdir()
-        files = {}
-        last = self.clock.now
-        rows = renamed_rows(self.watch, MODEL, last - 31 * DAY, last)
-        baseline = self.watch.baseline(MODEL)
-        made = compare(baseline, rows, title="Flights: the last month against January and February")
-        made.to_html(reports / "drift_report.html")
-        files["drift_report"] = str(reports / "drift_report.html")
-        write_card(self.watch, MODEL, reports / "model_card.md")
-        files["model_card"] = str(reports / "model_card.md")
-        for incident in self.incidents.find(model=MODEL, limit=100):
-            path = reports / f"postmortem_{incident.number}.html"
-            path.write_text(postmortem_html(incident, project="The demo"), encoding="utf-8")
-            files[f"postmortem_{incident.number}"] = str(path)
-        return files
-
-    def tell_summary(self, summary: dict[str, Any]) -> None:
-        """The short end of the story."""
-        say = self.tell.say
-        say(
-            f"\nA year in {summary['seconds']:.0f} seconds: {summary['predictions']:,} predictions, "
-            f"{summary['outcomes']:,} outcomes, {len(summary['alarms'])} alarms, "
-            f"{summary['messages']['mail']} mails and {summary['messages']['webhook']} webhook calls received.",
-            style="bold",
-        )
-        for alarm in summary["alarms"]:
-            truth = alarm["independent"]
-            say(f"  {alarm['fired'][:10]}  {alarm['sentence']}")
-            if "brier" in truth:
-                say(
-                    f"              by the flights themselves: Brier {truth['brier']:.3f} "
-                    f"(baseline {summary['baseline']['brier']:.3f}), late {truth['late_share']:.0%}",
-                    style="dim",
-                )
-        for name, path in summary["files"].items():
-            say(f"  {name:<16} {path}")
-
-
-def _instant(text: Any) -> datetime | None:
-    return datetime.fromisoformat(str(text)) if text else None
+    tell.say(f"\nWritten to {Path(summary['folder']) / 'reports'}:", style="bold")
+    tell.say(", ".join(Path(p).name for p in summary["files"].values()))

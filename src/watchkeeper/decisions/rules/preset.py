@@ -122,8 +122,8 @@ def default_rules(
     ['column changed', 'column broke', 'roc_auc fell', 'brier rose']
     """
     known = measures
-    # An effect near its limit comes and goes with the noise of four windows.
-    settling = 4 * judge_every
+    # An effect near its limit comes and goes with the noise of four windows, and with the days of a week.
+    settling = 7 * judge_every
     rules = [
         Rule(
             name="column changed",

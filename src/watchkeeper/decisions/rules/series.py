@@ -31,6 +31,10 @@ class Point:
     reason: str = ""
     failed: bool = False
     """The measuring itself went wrong: that is an error, not too little data."""
+    p_value: float | None = None
+    """How likely chance alone gives as much; None where that is not known or there is no chance in it."""
+    sentence: str = ""
+    """What was found, where the measure has words for it."""
 
     @classmethod
     def of(cls, window: Window, m: Measurement) -> Point:
@@ -44,6 +48,8 @@ class Point:
             m.margin,
             m.reason or "",
             bool(m.details.get("failed")),
+            m.p_value,
+            str(m.details.get("sentence", "")),
         )
 
     @property

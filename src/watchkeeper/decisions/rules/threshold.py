@@ -3,7 +3,8 @@
 One window against a fixed level promises nothing about false alarms: a noisy measure crosses any level some
 day. So such a rule is a notice unless its owner says otherwise. Two exceptions say more:
 
-- ``exact``: the number is counted, not estimated (missing columns, infinite values); there is no chance in it.
+- ``exact``: the number is counted, not estimated (missing columns, infinite values). Where chance could still
+  give it (two rows are alike easily), it must be beyond chance: once in a million windows.
 - ``certain``: the whole 95% interval must lie beyond the level, so one window is wrong at most 1 time in 40.
 """
 
@@ -18,6 +19,9 @@ from watchkeeper.domain.verdict import Verdict
 from watchkeeper.errors import BadInput
 
 __all__ = ["Threshold"]
+
+CHANCE = 1e-6
+"""What is counted and likelier than this by chance alone proves nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,11 +102,20 @@ class Threshold:
                     f"{series.title} is {number(value)}, {side} {number(level)}, but that may be chance.",
                     limit=level,
                 )
+        if self.exact and point.p_value is not None and point.p_value > CHANCE:
+            return series.evaluation(
+                rule,
+                Verdict.INCONCLUSIVE,
+                f"{series.title} is {number(value)}, {side} {number(level)}, but with {point.rows:,.0f} rows that "
+                "may be chance.",
+                limit=level,
+            )
         still = " still" if series.firing else ""
+        told = f"{series.title} is{still} {number(value)}{_range(point.low, point.high)}, {side} {number(level)}."
         return series.evaluation(
             rule,
             Verdict.FAIL,
-            f"{series.title} is{still} {number(value)}{_range(point.low, point.high)}, {side} {number(level)}.",
+            point.sentence if self.exact and point.sentence else told,
             limit=level,
             effect=value - level,
             guarantee=self.guarantee,

@@ -432,17 +432,22 @@ class ColumnEvidence:
         fires = (weighted >= rules.log_threshold) & gate(effects, limits)
         pool = np.where(fires, weighted, -np.inf) if fires.any() else weighted
         j, side = np.unravel_index(int(pool.argmax()), pool.shape)
+        # What is told is an effect that matters: omnibus evidence may rest on that of another score.
+        told, tail = int(j), int(side)
+        if fires.any() and abs(effects[j]) <= limits[j]:
+            told = int(np.argmax(np.abs(effects) / limits))
+            tail = int(effects[told] < 0)
         last_rows = float(self.recent_rows[-1]) if len(self.recent_rows) else 1.0
         return Reading(
             column=self.column,
             window=self.folded,
-            score=scorer.names[j],
-            tail=("high", "low")[side],
+            score=scorer.names[told],
+            tail=("high", "low")[tail],
             since=self.folded - int(length[j, side]) + 1 if length[j, side] else 0,
             log_evidence=float(weighted[j, side]),
             log_threshold=rules.log_threshold,
-            effect=float(effects[j]) if len(self.recent) else None,
-            tolerated=float(limits[j]),
+            effect=float(effects[told]) if len(self.recent) else None,
+            tolerated=float(limits[told]),
             persistent=bool(fires.any()),
             broken=self.streak >= rules.break_windows,
             distance=self.distance,
