@@ -45,6 +45,8 @@ if ! works >/dev/null 2>&1; then
     python="$(find_python)"
     echo "Making $folder with $("$python" --version)" >&2
     "$python" -m venv --clear "$folder"
+    # pip is quiet, and a first install takes a while: say so, or it looks as if nothing happened.
+    echo "Installing $(cat "$@" | grep -c '==') pinned packages into it: a minute or two, and 1 GB of disk" >&2
 fi
 
 pip() { "$folder/bin/python" -m pip --quiet --no-input --disable-pip-version-check "$@" </dev/null; }

@@ -248,10 +248,15 @@ def _asked_for(rows: _Rows) -> _Rows:
             rows.look()
         except WatchkeeperError as failure:
             click.echo(str(failure))
-            if "not UTF-8" in failure.what:
-                rows.encoding = click.prompt("Its encoding", default="cp1252")
-        else:
-            return rows
+            if "not UTF-8" not in failure.what:
+                continue
+            rows.encoding = click.prompt("Its encoding", default="cp1252")
+            try:
+                rows.look()
+            except WatchkeeperError as again:
+                click.echo(str(again))
+                continue
+        return rows
 
 
 def _chosen(question: str, columns: list[str], guess: str) -> str:
@@ -354,10 +359,12 @@ class _Baseline:
         roles = {c.role.value for c in self.made.schema.columns}
         out = []
         if "outcome" not in roles:
-            guess = next(iter(self.rows.two_valued), "COLUMN")
+            found = self.rows.two_valued
+            guess = found[0] if len(found) == 1 else "COLUMN"
+            several = f" ({', '.join(found[:5])} have two values)" if len(found) > 1 else ""
             out.append(
                 "Without outcomes in it there is no performance to compare with. Which column says what "
-                f"happened?  --role {guess}=outcome"
+                f"happened{several}?  --role {guess}=outcome"
             )
         if not roles & {"score", "prediction"}:
             out.append(
