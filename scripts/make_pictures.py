@@ -1,19 +1,23 @@
 """Draw the pictures of README.md from the product itself: docs/images/*.png.
 
-python scripts/make_pictures.py
+    python scripts/make_pictures.py                    runs the demo first (minutes)
+    python scripts/make_pictures.py watchkeeper-demo   with the demo that has ended there
 
 The report: a model that says which flights from New York will be late is trained on February 2013; July is then
-checked against February. The dashboard: what the guide in README.md leads to. Needs the demo's environment (``make demo`` or ``make test`` build it) and Debian's Chromium.
+checked against February. The dashboard: the page of the demo's model after its year. Needs the demo's environment
+(``make demo`` or ``make test`` build it) and Debian's Chromium.
 """
 
 from __future__ import annotations
 
+import os
 import re
-import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
@@ -33,7 +37,7 @@ MOST_BYTES = 300_000
 
 
 @contextmanager
-def batch_report(folder: Path) -> Iterator[str]:
+def batch_report(folder: Path) -> Iterator[list[str]]:
     """July's flights against February's, as the page that ``watchkeeper compare --html`` writes."""
     flights = load_flights()
     february, july = month(flights, 2), month(flights, 7)
@@ -49,7 +53,7 @@ def batch_report(folder: Path) -> Iterator[str]:
     folder.mkdir()
     page = folder / "report.html"
     report.to_html(page)
-    yield page.as_uri()
+    yield [page.as_uri()]
 
 
 def month(flights: Flights, number: int) -> Flights:
@@ -63,35 +67,30 @@ def table(flights: Flights, scores: np.ndarray) -> pa.Table:
 
 
 @contextmanager
-def dashboard(folder: Path) -> Iterator[str]:
-    """The page of the guide's model, by the guide's own commands."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    shutil.copytree(ROOT / "examples", folder / "examples")
-    for line in re.findall(
-        r"^(?:python examples/|watchkeeper (?:init|record|outcomes|tick)).*", readme, re.M
-    ):
-        program, *rest = shlex.split(line)
-        module = ["-m", "watchkeeper"] if program == "watchkeeper" else []
-        subprocess.run([sys.executable, *module, *rest], cwd=folder, check=True, stdout=subprocess.DEVNULL)
-    command = [sys.executable, "-m", "watchkeeper", "serve", "--port", "0", "--no-tick"]
-    with subprocess.Popen(
-        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as server:
+def dashboard(folder: Path) -> Iterator[list[str]]:
+    """The year of the demo's model. The first address signs in."""
+    watchkeeper = [sys.executable, "-m", "watchkeeper", "demo", "--folder"]
+    if len(sys.argv) > 1:
+        folder = Path(sys.argv[1])
+    else:
+        subprocess.run([*watchkeeper, str(folder), "--headless"], check=True, stdout=subprocess.DEVNULL)
+    command = [*watchkeeper, str(folder), "--show", "--port", "0"]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as server:
         try:
             lines = iter(server.stdout or ())
-            yield (
-                next(found[0] for line in lines if (found := re.search(r"http://[\d.]+:\d+", line)))
-                + "/models/churn"
-            )
+            link = next(found[0] for line in lines if (found := re.search(r"http://\S+", line)))
+            time.sleep(3)  # it says the link just before it listens
+            yield [link, link.partition("/sign-in")[0] + "/models/late-flights?period=1y&measure=brier"]
         finally:
-            server.terminate()
+            server.send_signal(signal.SIGINT)
 
 
-PICTURES: dict[str, tuple[Callable[[Path], AbstractContextManager[str]], int, int]] = {
+PICTURES: dict[str, tuple[Callable[[Path], AbstractContextManager[list[str]]], int, int]] = {
     "report": (batch_report, 1000, 860),
     "dashboard": (dashboard, 1000, 975),
 }
-"""Name -> (what makes its page and yields the address, width, height)."""
+"""Name -> (what makes its page and yields the addresses to open, width, height)."""
 
 
 def main() -> int:
@@ -107,8 +106,9 @@ def main() -> int:
         for name, (make, width, height) in PICTURES.items():
             page = browser.new_page(viewport={"width": width, "height": height}, color_scheme="light")
             target = IMAGES / f"{name}.png"
-            with tempfile.TemporaryDirectory() as folder, make(Path(folder, "shop")) as address:
-                page.goto(address)
+            with tempfile.TemporaryDirectory() as folder, make(Path(folder, "demo")) as addresses:
+                for address in addresses:
+                    page.goto(address)
                 page.wait_for_timeout(2_000)  # charts draw themselves
                 page.screenshot(path=target)
             page.close()
