@@ -275,6 +275,28 @@ def test_a_column_that_drifts_is_found_with_no_configuration(ledger, tmp_path):
     assert "of ever firing falsely" in alert.what["guarantee"]
 
 
+def test_the_quality_of_outcomes_is_judged_when_they_are_in(ledger):
+    """The first outcomes of a bad evening are all alike, and say nothing of the day."""
+    rng = np.random.default_rng(3)
+    rows = pa.table(
+        {
+            "at": pa.array([START - timedelta(hours=h) for h in range(700, 0, -1)]),
+            "age": rng.normal(40, 10, 700),
+            "outcome": rng.integers(0, 2, 700),
+        }
+    )
+    made = take_baseline(rows, roles={"at": "time"}, window=DAY, now=START)
+    judge, model = judge_of(model=WatchedModel(name="m"), preset=True)
+
+    def fired(n, *, mature):
+        found = [placed(n, "became_constant", 1.0, subject="outcome", rows=70)]
+        done = run_day(judge, ledger, model, n, found, baseline=made, mature=mature)
+        return [a.labels["column"] for a, t in done.changes if t.kind == "fired"]
+
+    assert fired(0, mature=False) == []
+    assert fired(0, mature=True) == ["outcome"]
+
+
 def test_the_baselines_short_windows_are_merged_to_the_judged_length(ledger):
     rng = np.random.default_rng(2)
     size = 6_000

@@ -38,6 +38,7 @@ from watchkeeper.domain.alert import Alert, Transition
 from watchkeeper.domain.fact import Document, Fact, Lease
 from watchkeeper.domain.measurement import Family, Measure
 from watchkeeper.domain.rule import Category, Evaluation, Rule, Severity
+from watchkeeper.domain.schema import Role
 from watchkeeper.domain.series import PlacedMeasurement, WindowKey
 from watchkeeper.domain.verdict import Verdict
 from watchkeeper.domain.watched import WatchedModel
@@ -294,6 +295,8 @@ class _Run:
             self.revisions["evidence", document.key] = document.revision
         rules = self.judged_by.rules_of(self.model, baseline)
         self.columns = () if baseline is None else watched_columns(baseline.schema)
+        schema = None if baseline is None else baseline.schema
+        self.outcomes = {c.name for c in schema.of_role(Role.OUTCOME)} if schema is not None else set()
         self.shares = self._shares(rules)
         self.points = self._points(rules)
         evaluations: list[tuple[Rule, Evaluation]] = []
@@ -366,6 +369,10 @@ class _Run:
             out.setdefault(name, []).append(Point.of(self.window, m))
         return {name: points for name, points in out.items() if points[-1].window == self.window}
 
+    def _waits(self, described: Measure | None, subject: str) -> bool:
+        """Whether a number rests on outcomes: the early ones are no fair sample, in quality as in performance."""
+        return described is not None and (described.family in _OUTCOME_FAMILIES or subject in self.outcomes)
+
     def _evaluate(self, rule: Rule) -> list[Evaluation]:
         if isinstance(rule.condition, (EffectAndEvidence, Break)) and not rule.selector.measure:
             return self._evaluate_columns(rule)
@@ -384,7 +391,7 @@ class _Run:
                 described=described,
                 timezone=self.model.timezone,
                 now=self.now,
-                mature=self.mature or described is None or described.family not in _OUTCOME_FAMILIES,
+                mature=self.mature or not self._waits(described, subject),
                 firing=self._fires(rule, measure, subject, segment, version),
             )
             try:
