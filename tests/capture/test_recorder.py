@@ -257,7 +257,34 @@ class TestStrict:
         with caplog.at_level(logging.CRITICAL):
             receipt = recorder.record({}, 1)
             assert not receipt.committed
+            assert [r.committed for r in recorder.record_all([{"features": {}}] * 3)] == [False] * 3
             recorder.close()
+
+    @pytest.mark.parametrize("durability", ["interval", "strict"])
+    def test_predictions_made_together_are_recorded_in_their_order(self, tmp_path, durability):
+        recorder = Recorder("churn", 3, path=tmp_path, durability=durability)
+        ids = recorder.record_all({"features": {"i": i}, "prediction": i, "id": f"r{i}"} for i in range(50))
+        assert ids == [f"r{i}" for i in range(50)]
+        recorder.flush()
+        assert [e.id for e in events_in(tmp_path)] == ids
+        recorder.close()
+
+    def test_predictions_made_together_wait_for_one_commit(self, tmp_path):
+        recorder = Recorder("churn", 3, path=tmp_path, durability="strict", flush_interval_s=1000)
+        ids = recorder.record_all({"features": {"i": i}} for i in range(200))
+        assert all(i.committed for i in ids)
+        (journal,) = journals(tmp_path)
+        assert len(list(read_after(journal))) <= 3, "not one flush for each"
+        assert recorder.record({}, 1).committed, "a single one waits by itself again"
+        recorder.close()
+
+    def test_what_is_sampled_out_of_them_needs_no_commit(self, tmp_path):
+        recorder = Recorder("churn", 3, path=tmp_path, durability="strict", sample_rate=0.5)
+        ids = recorder.record_all({"features": {}, "id": f"r{i}"} for i in range(100))
+        recorder.close()
+        kept = {e.id for e in events_in(tmp_path)}
+        assert 20 < len(kept) < 80
+        assert {i for i in ids if getattr(i, "committed", False)} == kept
 
 
 class TestOptions:

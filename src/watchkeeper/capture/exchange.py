@@ -75,7 +75,7 @@ class Exchange:
                 return None
             rows = [told] if isinstance(told, Mapping) else list(told)
             share_s = latency_s / max(1, len(rows))
-            ids = [self.recorder.record(**{"features": {}, "latency_s": share_s, **row}) for row in rows]
+            ids = self.recorder.record_all({"features": {}, "latency_s": share_s, **row} for row in rows)
             return ",".join(ids) if len(ids) <= _MOST_IDS_IN_HEADER and all(map(_fits_header, ids)) else None
         except Exception as trouble:
             self.recorder._refused(trouble)
