@@ -91,8 +91,7 @@ class Chronicle:
         if self.outbox is not None:
             self.outbox.deliver(10)
         self._show_mail()
-        if (month := day - 4 * DAY).day == 1 and len(self.months) < month.month - 3:
-            self._end_of_month(day)
+        self.end_months(day - 3 * DAY, on=day)
 
     # ---- what is new -------------------------------------------------------------------------------------
 
@@ -247,17 +246,22 @@ class Chronicle:
                 self.tell.letter(f"Mail: {message.subject}", message.text)
                 return
 
-    def _end_of_month(self, day: datetime) -> None:
-        start = datetime(day.year, len(self.months) + 3, 1, tzinfo=UTC)
-        end = datetime(day.year, start.month + 1, 1, tzinfo=UTC)
-        self.months.append(self.month(start, end))
-        m = self.months[-1]
-        self.tell.happened(
-            day,
-            "month",
-            f"{start:%B}: accuracy {m['accuracy']:.2f} where {m['estimated_accuracy']:.2f} was estimated, "
-            f"Brier {m['brier']:.3f}, {m['independent']['late_share']:.0%} late.",
-        )
+    def end_months(self, until: datetime, *, on: datetime | None = None) -> None:
+        """Tell of each month that has ended by *until* and was not told of."""
+        while True:
+            number = len(self.months) + 3
+            start = datetime(2013, number, 1, tzinfo=UTC)
+            end = datetime(2013 + number // 12, number % 12 + 1, 1, tzinfo=UTC)
+            if end > until or number > 12:
+                return
+            m = self.month(start, end)
+            self.months.append(m)
+            self.tell.happened(
+                on or until,
+                "month",
+                f"{start:%B}: accuracy {m['accuracy']:.2f} where {m['estimated_accuracy']:.2f} was estimated, "
+                f"Brier {m['brier']:.3f}, {m['independent']['late_share']:.0%} late.",
+            )
 
     def month(self, start: datetime, end: datetime) -> dict[str, Any]:
         """A month as the merge of its measured days, and by the flights themselves."""

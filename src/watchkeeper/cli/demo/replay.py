@@ -126,6 +126,8 @@ class Replay:
     address: str
     data: Path
     episode: Episode | None = None
+    last: datetime | None = None
+    """No flight is sent that leaves at this time or later."""
     predictions: int = 0
     outcomes: int = 0
     _waiting: list[tuple[int, str, int]] = field(default_factory=list)
@@ -153,12 +155,12 @@ class Replay:
 
     def day(self, start: datetime) -> None:
         """One day: each hour's flights in one request, then the outcomes that have become known by its end."""
-        flights = self.flights.between(start, start + DAY)
+        flights = self.flights.between(start, min(start + DAY, self.last or start + DAY))
         hours = flights.departs_us // 3_600_000_000
         rows = flights.rows.drop_columns(["id"]).to_pylist()
         for hour in np.unique(hours).tolist():
             self._hour(hour, np.flatnonzero(hours == hour).tolist(), rows, flights)
-        self._tell(start + DAY)
+        self.tell(start + DAY)
 
     def _hour(self, hour: int, places: list[int], rows: list[dict[str, Any]], flights: Flights) -> None:
         assert self._ids is not None
@@ -175,8 +177,8 @@ class Replay:
             if flights.late[i] >= 0:
                 self._waiting.append((int(flights.arrived_us[i]), id, int(flights.late[i])))
 
-    def _tell(self, until: datetime) -> None:
-        """Outcomes of flights that landed long enough ago."""
+    def tell(self, until: datetime) -> None:
+        """Tell the outcomes of flights that landed long enough before *until*."""
         assert self._recorder is not None
         limit = int((until - OUTCOME_DELAY).timestamp() * 1e6)
         ripe = [w for w in self._waiting if w[0] <= limit]

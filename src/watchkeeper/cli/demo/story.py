@@ -149,7 +149,9 @@ def run_demo(
                 style="dim",
             )
             chronicle = Chronicle(watch, clock, tell, ready.truth, receivers, EPISODE)
-            with Replay(ready.flights, address, watch.data, episode=EPISODE) as replay:
+            # Windows are days of UTC; the last one is whole.
+            last = end.replace(hour=0)
+            with Replay(ready.flights, address, watch.data, episode=EPISODE, last=last) as replay:
                 tell.start((end - clock.now).days)
                 day = clock.now
                 while day < end:
@@ -161,6 +163,11 @@ def run_demo(
                     day += DAY
                     if speed:
                         time.sleep(max(0.0, 1 / speed - (time.perf_counter() - started)))
+                # One night more, for the last outcomes.
+                replay.tell(end + DAY)
+                clock.now = end + DAY + timedelta(minutes=10)
+                chronicle.night(end)
+                chronicle.end_months(end)
                 tell.stop()
         files = write_documents(chronicle, place)
         summary = summary_of(chronicle, replay, end)
@@ -195,7 +202,7 @@ def finished_demo(folder: str | Path) -> Iterator[Any]:
         raise NotFound(f"There is no finished demo in {place}.", "Run it:  watchkeeper demo")
     with _locked(place):
         until = datetime.fromisoformat(json.loads((place / "summary.json").read_text())["until"])
-        with open_project(place, clock=Clock(until + timedelta(minutes=10))) as watch:
+        with open_project(place, clock=Clock(until + DAY + timedelta(minutes=10))) as watch:
             yield watch
 
 
@@ -258,7 +265,7 @@ def _prepare(folder: Path) -> _Prepared:
     )
     (folder / "baselines").mkdir()
     save_baseline(made, folder / "baselines" / f"{MODEL}.wkb")
-    future = flights.between(day_start(3), day_start(1, 1, 2014))
+    future = flights.between(day_start(3), day_start(1, 1, 2014).replace(hour=0))
     sent = EPISODE.sent(future)
     truth = Truth.of(future, sent, model.scores(sent), past=past, unseen=unseen)
     return _Prepared(flights, model, truth)
@@ -332,7 +339,7 @@ def write_documents(chronicle: Chronicle, folder: Path) -> dict[str, str]:
     from watchkeeper.loop.compare import compare
     from watchkeeper.loop.window_profiles import renamed_rows
 
-    watch, last = chronicle.watch, chronicle.clock.now
+    watch, last = chronicle.watch, chronicle.clock.now.replace(hour=0, minute=0) - DAY
     reports = folder / "reports"
     reports.mkdir()
     rows = renamed_rows(watch, MODEL, last - 31 * DAY, last)
