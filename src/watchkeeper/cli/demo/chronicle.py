@@ -27,6 +27,8 @@ __all__ = ["Chronicle", "Clock", "moved_by"]
 DAY = timedelta(days=1)
 PERFORMANCE = ("brier rose", "accuracy fell", "roc_auc fell")
 BROKEN = ("column broke", "carrier missing")
+GRAVEST_FIRST = ("performance", "data-quality", "drift")
+"""Runbooks; an alert says which is its own."""
 MATTERS = 0.01
 """A change of the Brier score that matters: the preset's level."""
 
@@ -133,6 +135,7 @@ class Chronicle:
             "segment": labels.get("segment", ""),
             "severity": alert.get("severity", ""),
             "pages": pages,
+            "runbook": alert.get("runbook", ""),
             "fired": day.isoformat(),
             "since": since.isoformat(),
             "resolved": None,
@@ -289,10 +292,9 @@ class Chronicle:
         for incident in self.incidents.find(model=MODEL, limit=100):
             if incident.phase in (Phase.CLOSED, Phase.MERGED, Phase.POST_MORTEM):
                 continue
-            rules = {a["rule"] for a in self.alarms if a["fingerprint"] in incident.alerts}
-            book = (
-                "performance" if rules & {*PERFORMANCE} else "data-quality" if rules & {*BROKEN} else "drift"
-            )
+            mine = [a for a in self.alarms if a["fingerprint"] in incident.alerts and a["runbook"]]
+            books = {a["runbook"] for a in mine}
+            book = next((b for b in GRAVEST_FIRST if b in books), None) or next(iter(sorted(books)), "drift")
             if not any(r["incident"] == incident.number and r["runbook"] == book for r in self.runs):
                 self._run_book(book, incident.number, day)
             elif not incident.is_firing:
