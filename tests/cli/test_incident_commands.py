@@ -103,6 +103,13 @@ def test_a_wrong_step_and_an_unknown_number_are_told(run):
     assert run("incidents", "open", "x", "--model", "chrun")[2].count("Did you mean 'churn'") == 1
 
 
+def test_one_thing_may_be_said_in_the_singular(run, tmp_path):
+    assert run("runbook", "new", "our-own", "--like", "performance")[0] == 0
+    assert (tmp_path / "runbooks" / "our-own.md").read_text().startswith("# The model does worse")
+    assert run("incident", "list")[1] == run("incidents", "list")[1]
+    assert "Did you mean 'alerts'?" in run("alrts", "list")[2]
+
+
 def test_two_incidents_become_one(run):
     run("incidents", "open", "a")
     run("incidents", "open", "b")

@@ -339,6 +339,34 @@ class TestAssessment:
         assert "2026-03-11" in text
         assert "8,200 EUR" in text
 
+    def test_costs_by_the_estimates_where_outcomes_are_not_known_yet_and_says_so(self):
+        rows = [
+            {**r, "measure": f"estimated_{r['measure']}"}
+            for r in self.rows()
+            if r["measure"] in ("accuracy", "precision", "recall") and not r["version"]
+        ]
+        costs = {"false_positive": 1.0, "false_negative": 10.0}
+        draft = assess(rows, since=T0 + timedelta(days=10), cost_of_errors=costs, currency="EUR")
+        assert draft.cost["estimated"]
+        assert draft.cost["excess"] == pytest.approx(10 * (20 + 800))
+        assert "+8,200 EUR against the rate before, by the estimates without labels." in " ".join(
+            draft.sentences
+        )
+        mixed = assess([*rows, *self.rows()], since=T0 + timedelta(days=10), cost_of_errors=costs)
+        assert not mixed.cost["estimated"]  # what is realised counts
+
+    def test_names_the_columns_of_its_alerts_first_and_the_measures_that_moved_most(self):
+        rows = [*self.rows(), *(self.row(d, "psi", 0.015, subject="quiet") for d in range(20))]
+        rows += [self.row(d, m, v) for d in range(20) for m, v in (("f1", 0.6), ("brier", 0.1), ("mcc", 0.4))]
+        draft = assess(rows, since=T0 + timedelta(days=10), columns=["quiet", "gone"])
+        assert [(c["column"], c["value"]) for c in draft.columns] == [
+            ("gone", None), ("quiet", 0.015), ("age", 0.4)
+        ]  # fmt: skip
+        told = [s.partition(":")[0] for s in draft.sentences if "estimated without labels" in s]
+        assert told[:2] == ["roc_auc", "accuracy"]
+        assert len(told) == 4
+        assert "And 3 more measures of performance." in draft.sentences
+
     def test_says_what_it_does_not_know(self):
         draft = assess([self.row(0, "psi", 0.5, subject="age")], since=T0)
         said = " ".join(draft.sentences)

@@ -154,6 +154,61 @@ def test_one_alert_is_told_once_repeated_twice_a_day_and_ended(world):
     ]
 
 
+def test_a_hold_time_a_level_of_its_own_and_keep_firing_over_three_weeks(world):
+    """A bad hour each night is nothing; four bad hours on Wednesdays fire with the third, and end when they are over."""
+    rule = LATE | {"resolve_above": 0.1, "for": "2h", "keep_firing_for": "6h"}
+    w = world(rule)
+    seen = []
+    for n in range(24 * 21):
+        w.clock.advance(HOUR)
+        day, hour = divmod(n, 24)
+        bad = 10 <= hour < 14 if day % 7 == 2 else hour == 3
+        between = day % 7 == 2 and 14 <= hour < 17  # above the level at which it ends
+        w.window(0.5 if bad else 0.15 if between else 0.05)
+        before = len(w.heard())
+        w.go(timedelta(minutes=2), every=timedelta(minutes=1))
+        w.clock.now -= timedelta(minutes=2)
+        seen += [(day, hour, m["status"]) for m in w.heard()[before:]]
+    # Fails with hours 10 to 16; seen first with 10, fires with 12; 16 + 6 = 22 is the last hour that it keeps firing.
+    assert seen == [
+        told for week in range(3) for told in ((7 * week + 2, 12, "firing"), (7 * week + 2, 23, "resolved"))
+    ]
+    kinds = [f.kind for f in w.ledger.facts.facts(kinds=["alert.*"], limit=1000)]
+    assert kinds.count("alert.dropped") == 18  # each night but those of the three Wednesdays
+    assert kinds.count("alert.fired") == kinds.count("alert.resolved") == 3
+
+
+def test_what_joins_a_group_waits_for_its_interval_and_then_comes_together(world):
+    w = world(models=("m",))
+    w.clock.advance(HOUR)
+    w.window({"a": 0.5})
+    w.go(timedelta(minutes=1), every=timedelta(seconds=10))
+    assert [m["firing"] for m in w.heard()] == [1]  # after group_wait, 30 s
+    for column in "bcd":
+        w.window({"a": 0.5, column: 0.5}, window=Window(w.clock() - HOUR, w.clock()))
+        w.go(timedelta(minutes=1), every=timedelta(seconds=10))
+    assert len(w.heard()) == 1
+    w.go(timedelta(minutes=4), every=timedelta(seconds=10))
+    assert [m["firing"] for m in w.heard()] == [1, 4]  # after group_interval, 5 min
+    first, second = (datetime.fromisoformat(m["created_at"]) for m in w.heard())
+    assert timedelta(minutes=5) <= second - first < timedelta(minutes=6)
+
+
+def test_a_maintenance_window_once_is_quiet_and_then_people_hear_what_still_goes_on(world):
+    start, end = START + DAY + 2 * HOUR, START + DAY + 8 * HOUR
+    w = world(
+        maintenance=[{"name": "move", "start": start, "end": end, "match": {"model": "m"}}],
+        routes=[{"channels": ["chat"], "group_wait": "0s", "group_interval": "1m"}],
+    )
+    for n in range(24 * 3):
+        w.clock.advance(HOUR)
+        # Bad at 03:00 and 04:00 of every night; on the second night it goes on until noon.
+        w.window(0.5 if n % 24 in (2, 3) or 26 <= n < 36 else 0.05)
+        w.look()
+    told = [(datetime.fromisoformat(m["created_at"]) - START, m["status"]) for m in w.heard()]
+    assert [at for at, status in told if status == "firing"] == [3 * HOUR, DAY + 8 * HOUR, 2 * DAY + 3 * HOUR]
+
+
 @pytest.mark.slow
 def test_flapping_is_told_once_and_once_more_when_it_is_calm(world):
     w = world()
@@ -164,9 +219,11 @@ def test_flapping_is_told_once_and_once_more_when_it_is_calm(world):
         w.go(timedelta(minutes=10))
         w.clock.now -= timedelta(minutes=10)
     told = [m for m in w.heard() if not m["repeat"]]
-    # Two episodes are told before it is known to flap; after that it is one.
-    assert 2 <= len(told) <= 12
-    assert told[-1]["status"] == "resolved"
+    # Four times it is told before it is known to flap; after that it is one, which ends when it is steady.
+    assert [m["status"] for m in told] == ["firing", "resolved"] * 4
+    reminders = [m["title"] for m in w.heard() if m["repeat"]]
+    assert 13 <= len(reminders) <= 14  # twice a day, for a week
+    assert all(t.startswith("Still: m: comes and goes: Population stability index is 0.5") for t in reminders)
     last_days = [m for m in w.heard() if datetime.fromisoformat(m["created_at"]) > START + 9 * DAY]
     assert last_days == []
     kinds = [f.kind for f in w.ledger.facts.facts(kinds=["alert.flapping", "alert.calmed"])]
@@ -432,6 +489,30 @@ def test_late_outcomes_of_last_month_wake_nobody(world):
     w.go(HOUR)
     assert w.heard()[-1]["urgency"] == "high"
     assert [len(w.delivered()[kind]) for kind in ("rests", "wakes")] == [2, 1]
+
+
+def test_what_late_outcomes_said_of_an_old_window_is_taken_back_and_said_again_without_waking_anybody(world):
+    w = world({"name": "accuracy", "measure": "accuracy", "below": 0.8, "severity": "critical"}, length=DAY)
+    for _ in range(40):
+        w.clock.advance(DAY)
+        w.window(0.9, measure="accuracy")
+    old = Window(START + 5 * DAY, START + 6 * DAY)
+    states = []
+    for value in (0.6, 0.85, 0.6):  # outcomes of that day come in three parts, at night
+        w.clock.advance(3 * HOUR)
+        w.window(value, measure="accuracy", window=old)
+        w.go(HOUR)
+        (alert,) = [Alert.of_body(d.body) for d in w.ledger.facts.documents("alert")]
+        states.append((alert.state.value, alert.retrospective, alert.labels["window"]))
+    assert [s for s, *_ in states] == ["firing", "resolved", "firing"]
+    assert {(r, name) for _, r, name in states} == {(True, old.label)}
+    assert [(m["status"], m["can_wait"]) for m in w.heard()] == [
+        ("firing", True),
+        ("resolved", True),
+        ("firing", True),
+    ]
+    assert [f.kind for f in w.ledger.facts.facts(kinds=["alert.reopened"])] == ["alert.reopened"]
+    assert [len(w.delivered()[kind]) for kind in ("rests", "wakes")] == [3, 0]
 
 
 def test_a_backfill_of_old_windows_is_quiet_until_it_reaches_the_present(world):

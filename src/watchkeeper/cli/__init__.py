@@ -86,9 +86,11 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Name the nearest command when there is none of that name."""
+        """Name the nearest command when there is none of that name; `runbook new` is as good as `runbooks new`."""
         from watchkeeper.errors import nearest
 
+        if args and args[0] not in self.table and f"{args[0]}s" in self.table:
+            args = [f"{args[0]}s", *args[1:]]
         if args and args[0] not in self.table and not args[0].startswith("-"):
             ctx.fail(f"There is no command {args[0]!r}.{nearest(args[0], self.table)}")
         return super().resolve_command(ctx, args)

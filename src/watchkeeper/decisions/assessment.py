@@ -5,7 +5,8 @@ It is a draft: it says what the measurements say, and which of the usual questio
 Cost of a window from accuracy, precision and recall alone: of ``n`` rows ``e = n (1 - accuracy)`` are wrong. With
 ``P`` positives, ``FN = P (1 - r)`` and ``FP = P r (1/p - 1)``; both add up to ``e``, which gives ``P``. A
 regression costs ``per_unit`` times the mean absolute error times the rows. What is reported is the excess over the
-same number of rows at the rate from before the change.
+same number of rows at the rate from before the change. Where outcomes are not known yet, the estimates without labels
+stand in, and the draft says so.
 """
 
 from __future__ import annotations
@@ -111,6 +112,8 @@ def assess(
     groups = _segments(every, split, segments)
     change = _change(every, split, changes)
     cost = _cost(every, split, cost_of_errors or {}, currency)
+    if cost is None:
+        cost = _cost(every, split, cost_of_errors or {}, currency, prefix="estimated_")
     side = _performance(every, split)
     unknown = []
     if not side or all(s["realised"] is None for s in side):
@@ -121,7 +124,7 @@ def assess(
         unknown.append(
             "What it costs is not known: give the model cost_of_errors."
             if not cost_of_errors
-            else "What it costs is not known: its windows have no realised performance yet."
+            else "What it costs is not known: its windows have neither realised nor estimated performance yet."
         )
     if change is None:
         unknown.append(f"No version or baseline changed in the {SUSPECT_WITHIN.days} days before it.")
@@ -251,14 +254,21 @@ def _change(
 
 
 def _cost(
-    rows: list[Row], split: datetime, cost_of_errors: Mapping[str, float], currency: str
+    rows: list[Row],
+    split: datetime,
+    cost_of_errors: Mapping[str, float],
+    currency: str,
+    *,
+    prefix: str = "",
 ) -> Mapping[str, Any] | None:
+    """What errors cost since *split*, from realised measures; with *prefix*, from those of that name before theirs."""
     windows: dict[datetime, dict[str, float]] = {}
     sizes: dict[datetime, float] = {}
     for r in rows:
         whole = not r["segment"] and not r["version"] and not r["subject"]
-        if whole and r["measure"] in ("accuracy", "precision", "recall", "mae") and r["value"] is not None:
-            windows.setdefault(r["start"], {})[r["measure"]] = r["value"]
+        known = r["measure"].startswith(prefix) and r["measure"].removeprefix(prefix)
+        if whole and known in ("accuracy", "precision", "recall", "mae") and r["value"] is not None:
+            windows.setdefault(r["start"], {})[known] = r["value"]
             sizes[r["start"]] = max(sizes.get(r["start"], 0.0), r["rows"] or 0.0)
     before = [0.0, 0.0]
     after = [0.0, 0.0]
@@ -277,6 +287,7 @@ def _cost(
         "excess": None if usual is None else after[0] - usual,
         "rows": after[1],
         "currency": currency,
+        "estimated": bool(prefix),
     }
 
 
@@ -349,16 +360,13 @@ def _words(a: Assessment) -> tuple[str, ...]:
             f"realised {_step(p['realised_before'], p['realised'])}."
         )
     if len(known) > MOST_SAID:
-        out.append(f"{len(known) - MOST_SAID} more measures of performance moved less.")
+        out.append(f"And {len(known) - MOST_SAID} more measures of performance.")
     if a.cost is not None:
         unit = f" {a.cost['currency']}" if a.cost["currency"] else ""
-        if a.cost["excess"] is None:
-            out.append(f"Errors since then cost about {a.cost['since']:,.0f}{unit}.")
-        else:
-            out.append(
-                f"Errors since then cost about {a.cost['since']:,.0f}{unit}, "
-                f"{a.cost['excess']:+,.0f}{unit} against the rate before."
-            )
+        said = f"Errors since then cost about {a.cost['since']:,.0f}{unit}"
+        if a.cost["excess"] is not None:
+            said += f", {a.cost['excess']:+,.0f}{unit} against the rate before"
+        out.append(said + (", by the estimates without labels." if a.cost["estimated"] else "."))
     return (*out, *a.unknown)
 
 

@@ -17,8 +17,8 @@ from watchkeeper.measures.catalogue import described_measures
 __all__ = ["IncidentFollower", "alert_chart", "enrichment"]
 
 _log = logging.getLogger("watchkeeper.telling")
-HISTORY = 90
-"""Windows that a chart shows."""
+HISTORY, BEFORE, MOST_HISTORY = 90, 20, 400
+"""Windows that a chart shows: at least, at least before it began, at most."""
 
 
 class IncidentFollower:
@@ -95,7 +95,10 @@ def alert_chart(watch: Any, alert: Alert) -> dict[str, Any] | None:
         return None
     end = alert.window_end
     length = None if alert.window_start is None or end is None else end - alert.window_start
-    start = None if length is None or end is None else end - HISTORY * length
+    start = None
+    if length is not None and end is not None:
+        before = end if alert.since is None else alert.since - BEFORE * length
+        start = max(min(end - HISTORY * length, before), end - MOST_HISTORY * length)
     table = watch.ledger.measurements.series(
         alert.model,
         measure,
@@ -110,9 +113,11 @@ def alert_chart(watch: Any, alert: Alert) -> dict[str, Any] | None:
     if not any(p["value"] is not None for p in points):
         return None
     marks = []
-    if alert.since is not None:
-        marks.append({"at": alert.since, "text": "it began", "side": "left"})
-    if alert.fired_at is not None and length is not None:
+    first, last = points[0]["at"], points[-1]["at"]
+    if alert.since is not None and alert.since >= first:
+        near = (alert.since - first) < 0.15 * (last - first)  # there is no room before its line
+        marks.append({"at": alert.since, "text": "it began", **({} if near else {"side": "left"})})
+    if alert.fired_at is not None and length is not None and alert.fired_at - length >= first:
         marks.append({"at": alert.fired_at - length, "text": "fired", "kind": "fail"})
     subject = str(what.get("subject") or column)
     described = described_measures().get(measure)

@@ -297,6 +297,19 @@ def test_a_mail_has_html_and_text_the_chart_and_the_key(mailbox):
     assert mail.get_content_type() == "multipart/related"
 
 
+def test_a_columns_name_adds_no_header_and_no_markup_to_a_mail(mailbox):
+    url = f"mailto://{mailbox.host}:{mailbox.port}?from=watch@example.org&to=ann@example.org&mode=insecure"
+    forged = evil_message()
+    AppriseNotifier("c", url).send(
+        {**forged, "title": forged["title"] + "\r\nBcc: eve@example.org"}, key="k1"
+    )
+    (mail,) = mailbox.mails
+    assert (mail["Bcc"], mail["To"]) == (None, "ann@example.org")
+    html = mail.get_body(("html",)).get_content()
+    assert "<script" not in html
+    assert "&lt;script&gt;x&lt;/script&gt; What was done: all is well" in html
+
+
 def test_a_mail_in_plain_text_uses_our_own_text(mailbox):
     url = f"mailto://{mailbox.host}:{mailbox.port}?from=watch@example.org&to=ann@example.org&mode=insecure&format=text"
     AppriseNotifier("c", url).send(message(), key="k1")

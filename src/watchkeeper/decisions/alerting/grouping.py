@@ -14,7 +14,7 @@ from typing import Any
 
 from watchkeeper.decisions.alerting.routing import Route, routes_of
 from watchkeeper.decisions.alerting.silences import Mute
-from watchkeeper.decisions.alerting.story import alert_story
+from watchkeeper.decisions.alerting.story import alert_story, failed_sentence
 from watchkeeper.domain.alert import Alert, fingerprint
 from watchkeeper.domain.rule import Severity
 
@@ -272,7 +272,9 @@ def _title(group: Group, new: list[Alert], firing: list[Alert], resolved: list[A
     lead = min(told, key=_weight)
     old = all(a.retrospective for a in told)
     again = "Still: " if repeated else "Looking back: " if old else ""
-    what = lead.sentence if len(told) == 1 else f"{len(told)} alerts"
+    what = f"{len(told)} alerts"
+    if len(told) == 1:
+        what = ("comes and goes: " if lead.flapping else "") + failed_sentence(lead)
     title = f"{again}{place}: {what.rstrip('.')}"
     return title if len(title) <= 200 else title[:197] + "..."
 

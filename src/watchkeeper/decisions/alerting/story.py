@@ -8,7 +8,7 @@ from datetime import datetime
 from watchkeeper.decisions.rules.series import number
 from watchkeeper.domain.alert import Alert, AlertState, Story
 
-__all__ = ["alert_story"]
+__all__ = ["alert_story", "failed_sentence"]
 
 
 def alert_story(alert: Alert) -> Story:
@@ -21,7 +21,7 @@ def alert_story(alert: Alert) -> Story:
     ('churn: PSI of age is 0.3.', 'Nothing yet.')
     """
     what = alert.what
-    sentence = str(what.get("sentence") or alert.sentence)
+    sentence = failed_sentence(alert)
     parts = [sentence]
     interval = what.get("interval")
     if interval and "95%" not in sentence:
@@ -34,7 +34,8 @@ def alert_story(alert: Alert) -> Story:
         parts.append(cause["sentence"])
     guarantee = what.get("guarantee")
     if guarantee:
-        assumption = what.get("assumption")
+        # Its first clause; what else there is to say about it stands on the alert's page.
+        assumption = str(what.get("assumption") or "").split(";")[0]
         parts.append(f"Guarantee: {guarantee}" + (f", {assumption}." if assumption else "."))
     return Story(
         headline=_headline(alert, sentence),
@@ -45,12 +46,19 @@ def alert_story(alert: Alert) -> Story:
     )
 
 
+def failed_sentence(alert: Alert) -> str:
+    """What its rule said when it last failed; one that comes and goes may pass just now."""
+    return str(alert.what.get("sentence") or alert.sentence)
+
+
 def _headline(alert: Alert, sentence: str) -> str:
     state = {
         AlertState.RESOLVED: "resolved: ",
         AlertState.PENDING: "seen: ",
         AlertState.INACTIVE: "passed: ",
     }.get(alert.state, "")
+    if alert.flapping:
+        state = "comes and goes: "
     back = "looking back: " if alert.retrospective else ""
     return f"{alert.model}: {back}{state}{sentence}" if alert.model else f"{back}{state}{sentence}"
 
