@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -365,6 +366,41 @@ class TestAnHttpReceiver:
         assert files
         assert all(secret.encode() not in p.read_bytes() for p in files)
         assert secret not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "reply", [Reply(403, "{secrets} is wrong"), Reply(500, "{secrets}"), Reply(reset=True), Reply()]
+)
+@pytest.mark.parametrize("service", ["slack", "twilio", "pager", "discord"])
+def test_no_secret_of_a_service_reaches_the_ledger_or_the_logs(
+    ledger, clock, chat_world, tmp_path, caplog, service, reply
+):
+    """Grep the ledger's own bytes, and every log line, after each kind of answer (which may repeat the secret)."""
+    pytest.importorskip("apprise", reason="the server extra is not installed")
+    from watchkeeper.adapters.notifiers.apprise import AppriseNotifier
+
+    caplog.set_level(logging.DEBUG)
+    url, secrets = {
+        "slack": ("slack://TabcdefghT/BabcdefghB/cabcdefghijklmnopqrstuvw", ["BabcdefghB", "cabcdefghijklmnopqrstuvw"]),
+        "twilio": (
+            "twilio://AC735c307c62944b5a:e29dfbcebf390dee9@12345678901/15551234567",
+            ["AC735c307c62944b5a", "e29dfbcebf390dee9"],
+        ),
+        "pager": ("pagerduty://A1BRTD4JDkeykey@TIiajkdnlazkcEv78S/w/c", ["A1BRTD4JDkeykey", "TIiajkdnlazkcEv78S"]),
+        "discord": ("discord://4174216298/JHMHI8qBe7bk2ZwO5U711o3dV_js", ["JHMHI8qBe7bk2ZwO5U711o3dV_js"]),
+    }[service]  # fmt: skip
+    chat_world.default = replace(reply, body=reply.body.format(secrets=" ".join(secrets)))
+    put(ledger, "a", channel="team", now=clock())
+    outbox(ledger, clock, {"team": [AppriseNotifier("team", url)], "other": [Box()]}).deliver()
+    assert chat_world.received
+    document = ledger.facts.document("outbox", "a")
+    assert document.state in {403: ("dead",), 500: ("waiting",)}.get(
+        reply.status, ("waiting", "sent", "dead")
+    )
+    ledger.close()
+    held = b"".join(p.read_bytes() for p in tmp_path.rglob("ledger.db*"))
+    assert b"outbox" in held
+    assert [s for s in secrets if s.encode() in held or s in caplog.text] == []
 
 
 CHILD = """

@@ -14,6 +14,7 @@ from watchkeeper.domain.series import PlacedMeasurement, WindowKey, WindowState
 from watchkeeper.domain.watched import WatchedModel
 from watchkeeper.domain.window import Window
 from watchkeeper.errors import BadInput, BadTransition
+from watchkeeper.loop.incidents import Incidents
 from watchkeeper.loop.judging import (
     AlertJudge,
     acknowledge_alert,
@@ -212,12 +213,14 @@ def test_a_maintenance_window_once_is_quiet_and_then_people_hear_what_still_goes
 @pytest.mark.slow
 def test_flapping_is_told_once_and_once_more_when_it_is_calm(world):
     w = world()
+    incidents = Incidents(w.ledger.facts, clock=w.clock)
     for n in range(24 * 14):
         w.clock.advance(HOUR)
         # a week of coming and going every other hour, then a quiet one
         w.window(0.5 if n < 24 * 7 and n % 2 else 0.05)
         w.go(timedelta(minutes=10))
         w.clock.now -= timedelta(minutes=10)
+        incidents.follow()
     told = [m for m in w.heard() if not m["repeat"]]
     # Four times it is told before it is known to flap; after that it is one, which ends when it is steady.
     assert [m["status"] for m in told] == ["firing", "resolved"] * 4
@@ -228,6 +231,12 @@ def test_flapping_is_told_once_and_once_more_when_it_is_calm(world):
     assert last_days == []
     kinds = [f.kind for f in w.ledger.facts.facts(kinds=["alert.flapping", "alert.calmed"])]
     assert kinds == ["alert.flapping", "alert.calmed"]
+    (incident,) = (
+        incidents.find()
+    )  # it is one incident too, and its timeline is not a week of coming and going
+    lines = [e.text.split(":")[0] for e in incident.timeline if e.details.get("fingerprint")]
+    assert lines == ["Fired", "Resolved"] * 4
+    assert not incident.is_firing
     assert w.ledger.facts.count("alert") == 1
 
 

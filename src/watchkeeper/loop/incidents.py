@@ -44,7 +44,7 @@ KIND = "incident"
 CURSOR = ("cursor", "incidents")
 ACTOR = "watchkeeper"
 OPEN = ("detection", "assessment", "mitigation", "resolution", "post_mortem")
-FOLLOWED = ("alert.fired", "alert.reopened", "alert.current", "alert.resolved")
+FOLLOWED = ("alert.fired", "alert.reopened", "alert.current", "alert.resolved", "alert.calmed")
 PAGE = 1000
 FEW = 100
 ATTEMPTS = 8
@@ -433,8 +433,11 @@ def _group(sign: AlertSign, policy: IncidentPolicy) -> str:
 
 
 def _told_by(fact: Fact, alert: Alert) -> AlertSign:
-    """What a fact said of an alert then; the rest as the alert stands now."""
-    state = "resolved" if fact.kind == "alert.resolved" else "firing"
+    """What a fact said of an alert then; the rest as the alert stands now. One that comes and goes counts as firing."""
+    over = fact.kind == "alert.resolved" and not fact.body.get("flapping")
+    if fact.kind == "alert.calmed":
+        over = fact.body.get("state") != "firing"
+    state = "resolved" if over else "firing"
     return replace(_sign_of(alert, fact.at), state=state)
 
 

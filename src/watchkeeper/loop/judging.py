@@ -856,6 +856,8 @@ class _Run:
                     "severity": alert.severity.value,
                     "window": where,
                     "retrospective": alert.retrospective,
+                    "state": alert.state.value,
+                    "flapping": alert.flapping,
                 },
                 key=f"alert.{t.kind}:{alert.fingerprint}:{where}:{alert.episode}",
             )

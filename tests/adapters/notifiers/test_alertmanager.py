@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -242,6 +243,35 @@ def test_a_thousand_alerts_go_in_batches(alertmanager):
     client = AlertmanagerNotifier("am", alertmanager().url)
     assert client.push([alert(f"c{i}") for i in range(1_200)], now=now()) == 1_200
     assert len(wait_until(lambda: len(client.alerts()) == 1_200 and client.alerts())) == 1_200
+
+
+def test_answers_of_later_versions_with_fields_that_we_do_not_know_are_read(receiver, ledger):
+    """Alertmanager 0.34 says more than 0.25; a matcher without ``isEqual`` comes from before 0.22."""
+    from receivers import Reply
+
+    matchers = [{"name": "model", "value": "churn", "isRegex": False, "kind": "new"}]
+    silence = {
+        "id": "s1",
+        "matchers": matchers,
+        "annotations": {"ticket": "OPS-7"},
+        "status": {"state": "active", "reason": "new"},
+        "startsAt": "2026-03-01T00:00:00.123456789Z",
+        "endsAt": "2126-03-01T00:00:00.123456789Z",
+        "createdBy": "bob",
+        "comment": "deploy",
+        "updatedAt": "2026-03-01T00:00:00Z",
+        "version": 2,
+    }
+    unreadable = [
+        {**silence, "id": "s2", "matchers": [{"name": "x", "value": "a(", "isRegex": True}]},
+        {"id": "s3"},
+    ]
+    receiver.default = Reply(200, json.dumps([silence, *unreadable]))
+    client = AlertmanagerNotifier("am", receiver.url)
+    ((read, state),) = client.silences()
+    assert (read.id, state, [str(m) for m in read.matchers]) == ("s1", "active", ['model="churn"'])
+    assert AlertmanagerSync(ledger.facts, client)().pulled == 1
+    assert [s.author for s in silences_of(ledger.facts)] == ["bob"]
 
 
 def test_labels_and_values_are_made_to_fit_its_alphabet():
