@@ -586,3 +586,17 @@ def test_gzip_in_several_members(tmp_path):
     path = tmp_path / "t.csv.gz"
     path.write_bytes(gzip.compress(b"a,b\n1,2\n") + gzip.compress(b"3,4\n"))
     assert rows_of(open_source(path)) == [{"a": 1, "b": 2}, {"a": 3, "b": 4}]
+
+
+@pytest.mark.parametrize(
+    ("group", "sizes"), [(250, [250] * 4), (1_000, [250] * 4), (40, [240] * 4 + [40]), (600, [200] * 5)]
+)
+def test_batches_of_parquet_end_where_its_row_groups_do(tmp_path, group, sizes):
+    """A dictionary ends with its row group, and would cut a batch that goes on into the next."""
+    table = pa.table({"x": range(1_000), "c": ["a", "b"] * 500})
+    pq.write_table(
+        table, tmp_path / "t.parquet", row_group_size=group, use_dictionary=["c"] if group > 40 else False
+    )
+    source = open_source(tmp_path / "t.parquet", batch_rows=260)
+    assert [batch.num_rows for batch in source.batches()] == sizes
+    assert [row["x"] for row in rows_of(source)] == list(range(1_000))

@@ -50,7 +50,8 @@ class ParquetPart:
             ) as file:
                 columns = None if wanted.issuperset(self.stored) else sorted(wanted)
                 order: list[int] | None = None
-                for batch in file.iter_batches(batch_size=batch_rows, columns=columns, use_threads=True):
+                size = _in_step(batch_rows, file.metadata)
+                for batch in file.iter_batches(batch_size=size, columns=columns, use_threads=True):
                     order = order or self._order(batch.schema.names, positions)
                     arrays = [batch.column(at) for at in order]
                     yield from cut(pa.RecordBatch.from_arrays(arrays, names=list(names)), batch_rows)
@@ -93,6 +94,14 @@ def open_parquet(path: Path, label: str, notes: Notes) -> ParquetPart:
         stored=tuple(schema.names),
         repeated_words=_repeated_words(schema, metadata),
     )
+
+
+def _in_step(batch_rows: int, metadata: pq.FileMetaData) -> int:
+    """At most *batch_rows*, so that batches end where row groups do: a dictionary ends there, and cuts the batch."""
+    group = metadata.row_group(0).num_rows if metadata.num_row_groups else 0
+    if not group:
+        return batch_rows
+    return batch_rows // group * group if group <= batch_rows else -(-group // -(-group // batch_rows))
 
 
 def _repeated_words(schema: pa.Schema, metadata: pq.FileMetaData) -> tuple[str, ...]:
