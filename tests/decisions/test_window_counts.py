@@ -10,7 +10,7 @@ from watchkeeper.domain.schema import Column, Kind, Schema
 from watchkeeper.domain.values import Values
 from watchkeeper.errors import Incompatible
 from watchkeeper.stats.states.accumulator import profile_columns
-from watchkeeper.stats.states.histogram import Edges
+from watchkeeper.stats.states.edges import Edges
 from watchkeeper.stats.states.profile import Profile
 from watchkeeper.stats.states.profile_plan import ProfilePlan
 

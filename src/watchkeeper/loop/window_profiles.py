@@ -26,7 +26,7 @@ from watchkeeper.stats.states.accumulator import Accumulator
 from watchkeeper.stats.states.baseline import Baseline
 from watchkeeper.stats.states.by_rate import ByRate
 from watchkeeper.stats.states.codec import decode, encode
-from watchkeeper.stats.states.histogram import Edges
+from watchkeeper.stats.states.edges import Edges
 from watchkeeper.stats.states.profile import ColumnProfile, Profile
 from watchkeeper.stats.states.profile_plan import ProfilePlan
 from watchkeeper.stats.states.service import ServiceState

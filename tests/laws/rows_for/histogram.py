@@ -3,7 +3,8 @@
 import numpy as np
 from hypothesis import strategies as st
 
-from watchkeeper.stats.states.histogram import Edges, Histogram
+from watchkeeper.stats.states.edges import Edges
+from watchkeeper.stats.states.histogram import Histogram
 
 _MADE_FROM = np.concatenate([np.linspace(-4, 4, 5_000), np.zeros(500)])
 EDGES = Edges.of_values(_MADE_FROM)

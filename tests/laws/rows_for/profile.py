@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from watchkeeper.domain.schema import Column, Kind, Role, Schema, Task
 from watchkeeper.domain.values import Values
 from watchkeeper.stats.states.accumulator import profile_columns
-from watchkeeper.stats.states.histogram import Edges
+from watchkeeper.stats.states.edges import Edges
 from watchkeeper.stats.states.profile_plan import ProfilePlan
 
 SCHEMA = Schema(

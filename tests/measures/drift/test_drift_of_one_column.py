@@ -29,8 +29,9 @@ from watchkeeper.measures.drift.psi import measure_psi, psi
 from watchkeeper.measures.drift.wasserstein import measure_wasserstein, wasserstein
 from watchkeeper.measures.drift.wasserstein_sd import measure_wasserstein_sd, wasserstein_sd
 from watchkeeper.stats.cdf_distances import anderson_darling_sd
+from watchkeeper.stats.states.edges import Edges
 from watchkeeper.stats.states.frequencies import Frequencies
-from watchkeeper.stats.states.histogram import Edges, Histogram
+from watchkeeper.stats.states.histogram import Histogram
 
 OF_COLUMNS = [entry for entry in CATALOGUE if entry.reads in ("distribution", "histogram", "state")]
 OF_NUMBERS = [entry for entry in OF_COLUMNS if Kind.NUMERIC in entry.kinds]

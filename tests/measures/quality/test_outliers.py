@@ -12,7 +12,8 @@ from watchkeeper.measures.quality.outliers import (
     robust_z_limits,
     robust_z_outliers,
 )
-from watchkeeper.stats.states.histogram import Edges, Histogram
+from watchkeeper.stats.states.edges import Edges
+from watchkeeper.stats.states.histogram import Histogram
 from watchkeeper.stats.states.profile import ColumnProfile
 
 PREDICTIONS = np.array([50.0, 52.0, 49.0, 51.0, 500.0])

@@ -8,7 +8,8 @@ from scipy import stats as sps
 
 from watchkeeper.errors import Incompatible
 from watchkeeper.stats.states.codec import decode, encode
-from watchkeeper.stats.states.histogram import Edges, Histogram, common_coarsening
+from watchkeeper.stats.states.edges import Edges
+from watchkeeper.stats.states.histogram import Histogram, common_coarsening
 
 RNG = np.random.default_rng(2)
 SHAPES = {

@@ -12,7 +12,7 @@ from watchkeeper.errors import Incompatible
 from watchkeeper.stats.states.accumulator import Accumulator, profile_columns
 from watchkeeper.stats.states.codec import decode, encode
 from watchkeeper.stats.states.edge_search import EdgeSearch
-from watchkeeper.stats.states.histogram import Edges
+from watchkeeper.stats.states.edges import Edges
 from watchkeeper.stats.states.profile_plan import ProfilePlan
 
 N = 20_000

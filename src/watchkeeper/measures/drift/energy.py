@@ -42,7 +42,7 @@ __all__ = ["energy", "measure_energy"]
 def energy(baseline: Histogram, window: Histogram) -> float:
     """Return the distance, in the root of the column's unit.
 
-    >>> from watchkeeper.stats.states.histogram import Edges
+    >>> from watchkeeper.stats.states.edges import Edges
     >>> edges = Edges.of_values([0.0, 2.0])
     >>> energy(Histogram.of([0.0], edges), Histogram.of([2.0], edges))
     2.0

@@ -38,7 +38,7 @@ __all__ = ["measure_wasserstein", "wasserstein"]
 def wasserstein(baseline: Histogram, window: Histogram) -> float:
     """Return the distance, in the column's unit.
 
-    >>> from watchkeeper.stats.states.histogram import Edges
+    >>> from watchkeeper.stats.states.edges import Edges
     >>> edges = Edges.of_values([0.0, 1.0, 3.0])
     >>> round(wasserstein(Histogram.of([0.0, 1.0, 3.0], edges), Histogram.of([5.0, 6.0, 8.0], edges)), 9)
     5.0

@@ -44,7 +44,7 @@ def wasserstein_sd(baseline: Histogram, window: Histogram) -> float:
     BadInput
         the baseline is constant.
 
-    >>> from watchkeeper.stats.states.histogram import Edges
+    >>> from watchkeeper.stats.states.edges import Edges
     >>> edges = Edges.of_values([0.0, 2.0])
     >>> wasserstein_sd(Histogram.of([0.0, 2.0], edges), Histogram.of([3.0, 5.0], edges))
     3.0

@@ -75,7 +75,8 @@ def infinite(window: ColumnProfile, baseline: ColumnProfile | None = None) -> Me
     """Return the share of values that are plus or minus infinity.
 
     >>> from watchkeeper.domain.schema import Column, Kind
-    >>> from watchkeeper.stats.states.histogram import Edges, Histogram
+    >>> from watchkeeper.stats.states.edges import Edges
+    >>> from watchkeeper.stats.states.histogram import Histogram
     >>> h = Histogram.of([1.0, 2.0, float("inf"), 3.0], Edges.of_values([1.0, 2.0, 3.0]))
     >>> infinite(ColumnProfile(column=Column(name="x", kind=Kind.NUMERIC), states={"histogram": h}, rows=4)).value
     0.25

@@ -41,7 +41,8 @@ def far_dates(window: ColumnProfile, baseline: ColumnProfile) -> Measurement:
 
     >>> import numpy as np
     >>> from watchkeeper.domain.schema import Column, Kind
-    >>> from watchkeeper.stats.states.histogram import Edges, Histogram
+    >>> from watchkeeper.stats.states.edges import Edges
+    >>> from watchkeeper.stats.states.histogram import Histogram
     >>> from watchkeeper.stats.states.moments import Moments
     >>> def at(days, edges=Edges.of_values(np.arange(20_000, 20_030) * 86_400_000_000)):
     ...     t = np.array(days) * 86_400_000_000

@@ -33,7 +33,8 @@ def out_of_range(window: ColumnProfile, baseline: ColumnProfile) -> Measurement:
     """Return the share of the window's finite values beyond the baseline's range.
 
     >>> from watchkeeper.domain.schema import Column, Kind
-    >>> from watchkeeper.stats.states.histogram import Edges, Histogram
+    >>> from watchkeeper.stats.states.edges import Edges
+    >>> from watchkeeper.stats.states.histogram import Histogram
     >>> from watchkeeper.stats.states.moments import Moments
     >>> def x(values, edges=Edges.of_values(np.arange(100.0))):
     ...     states = {"histogram": Histogram.of(values, edges), "moments": Moments.of(values)}

@@ -108,7 +108,7 @@ def robust_z_outliers(
     """Return the share of values whose robust z-score is beyond *threshold*.
 
     >>> from watchkeeper.domain.schema import Column, Kind
-    >>> from watchkeeper.stats.states.histogram import Edges
+    >>> from watchkeeper.stats.states.edges import Edges
     >>> values = [50.0, 52.0, 49.0, 51.0, 500.0]
     >>> states = {"histogram": Histogram.of(values, Edges.of_values(values))}
     >>> robust_z_outliers(ColumnProfile(column=Column(name="y", kind=Kind.NUMERIC), states=states, rows=5)).value
@@ -123,7 +123,7 @@ def fence_outliers(
     """Return the share of values beyond Tukey's fences.
 
     >>> from watchkeeper.domain.schema import Column, Kind
-    >>> from watchkeeper.stats.states.histogram import Edges
+    >>> from watchkeeper.stats.states.edges import Edges
     >>> values = [50.0, 52.0, 49.0, 51.0, 500.0]
     >>> states = {"histogram": Histogram.of(values, Edges.of_values(values))}
     >>> fence_outliers(ColumnProfile(column=Column(name="y", kind=Kind.NUMERIC), states=states, rows=5)).value

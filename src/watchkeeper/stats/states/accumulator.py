@@ -28,7 +28,7 @@ from watchkeeper.errors import BadInput, WatchkeeperError
 from watchkeeper.stats.hashing import NULL, hash_values, mix
 from watchkeeper.stats.states.crew import Call, Crew, Named
 from watchkeeper.stats.states.distinct import Distinct
-from watchkeeper.stats.states.edges import EdgeFinder
+from watchkeeper.stats.states.edge_finder import EdgeFinder
 from watchkeeper.stats.states.frequencies import Frequencies
 from watchkeeper.stats.states.histogram import Histogram
 from watchkeeper.stats.states.moments import Moments

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
 from watchkeeper.domain.schema import Schema
-from watchkeeper.stats.states.histogram import Edges
+from watchkeeper.stats.states.edges import Edges
 from watchkeeper.stats.states.profile import Profile
 from watchkeeper.stats.states.profile_plan import ProfilePlan
 from watchkeeper.stats.states.sample import Sample

@@ -6,9 +6,10 @@ from watchkeeper.stats.states.baseline import Baseline
 from watchkeeper.stats.states.by_rate import ByRate
 from watchkeeper.stats.states.confusion import Confusion
 from watchkeeper.stats.states.distinct import Distinct
-from watchkeeper.stats.states.edges import EdgeFinder
+from watchkeeper.stats.states.edge_finder import EdgeFinder
+from watchkeeper.stats.states.edges import Edges
 from watchkeeper.stats.states.frequencies import Frequencies
-from watchkeeper.stats.states.histogram import Edges, Histogram
+from watchkeeper.stats.states.histogram import Histogram
 from watchkeeper.stats.states.moments import Moments
 from watchkeeper.stats.states.profile import ColumnProfile, Profile
 from watchkeeper.stats.states.profile_plan import ProfilePlan

@@ -11,8 +11,8 @@ from watchkeeper.domain.schema import Role, Schema, Task
 from watchkeeper.domain.values import Values
 from watchkeeper.stats.states.confusion import class_codes
 from watchkeeper.stats.states.crew import Call, Crew, Named
-from watchkeeper.stats.states.edges import EdgeFinder
-from watchkeeper.stats.states.histogram import Edges
+from watchkeeper.stats.states.edge_finder import EdgeFinder
+from watchkeeper.stats.states.edges import Edges
 from watchkeeper.stats.states.performance import class_order
 from watchkeeper.stats.states.profile_plan import ProfilePlan, finder_buffer, is_binned
 

@@ -1,399 +1,280 @@
-"""Finding the edges of a column in one pass over batches, however many rows there are.
+r"""Where the bins of a column lie: cuts that belong to the model, not to one batch.
 
-Never from the first batch: an ordered file would put nearly all later rows into one open bin. A finder takes in
-every batch and keeps, in this order, as little as it can:
+The cuts are the quantiles :math:`i / 2048` of the data that they were made from. A value that holds more than
+1/2048 of the rows gets a bin of its own, ``[v, next(v))``, an *atom*: zero-inflated and discrete columns are
+counted, not smeared. With at most 2,048 distinct values every one is an atom, and distances are exact.
 
-1. the distinct values with their counts, while they are few (16,384): everything is exact;
-2. all values, while they fit in a buffer: the quantiles are exact;
-3. beyond that a KLL sketch of the quantiles (the `datasketches` library; where it cannot be installed, `Ladder`), and a Misra-Gries summary of the
-   values that are frequent enough for a bin of their own.
-
-Finders merge, and are stored by the codec, so that a cluster's partitions can each have one. Where the rows can
-be read again, they are then counted between the edges in a second pass. Where they cannot, `EdgeFinder.histogram`
-is what one pass knows: exact in the first two regimes, else with the sketch's error as its slack.
-
-The sketch draws random numbers of its own: in the third regime two runs over the same rows give slightly
-different edges. Edges belong to the model and are found once.
-
-References
-----------
-Z. Karnin, K. Lang, E. Liberty, *Optimal quantile approximation in streams*, FOCS 2016.
+Each cut has a *level*: the quantile :math:`i/2048` in lowest terms is :math:`j/2^{level}`. The cuts up to level 8
+are the 256-bin edges, those up to level 6 the 64-bin edges: so a histogram coarsens without error, and what was
+coarsened for storage compares with what was counted coarsely. A value that covers several quantiles takes the two
+lowest levels among them for the two sides of its atom. (Level 12: an atom that only the full edges have.)
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from math import inf, nan
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from hashlib import blake2b
+from math import inf
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from watchkeeper.domain.values import Values
-from watchkeeper.errors import Incompatible
-from watchkeeper.stats.states.histogram import FULL_BINS, Edges, Histogram, Tail
-from watchkeeper.stats.states.ladder import Ladder
+__all__ = ["FULL_BINS", "LEVELS", "Edges", "as_numbers"]
 
-__all__ = ["EdgeFinder"]
-
-_DISTINCT = 16_384
-_HEAVY = 8_192
-"""Candidates for heavy values: a value above 1/2048 of the rows is surely among them."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Heavy:
-    """A Misra-Gries summary over sorted distinct values; a count is too small by at most ``error``."""
-
-    values: NDArray
-    counts: NDArray
-    error: int = 0
-
-    def with_counts(self, values: NDArray, counts: NDArray, error: int = 0) -> _Heavy:
-        """Add the counts of other distinct values."""
-        values, counts = _added(self.values, self.counts, values, counts)
-        error += self.error
-        if len(counts) > _HEAVY:
-            taken = int(np.partition(counts, len(counts) - _HEAVY - 1)[len(counts) - _HEAVY - 1])
-            keep = counts > taken
-            values, counts, error = values[keep], counts[keep] - taken, error + taken
-        return _Heavy(values, counts, error)
+FULL_BINS = 2_048
+LEVELS = 11
+"""2,048 is two to the eleventh."""
+_FULL_ONLY = LEVELS + 1
+_QUANTILE_LEVEL = np.array(
+    [LEVELS - ((i & -i).bit_length() - 1) for i in range(1, FULL_BINS)], dtype=np.uint8
+)
+"""Level of the cut at quantile (index + 1) / 2048."""
 
 
-class EdgeFinder:
-    """Looks at every batch of one numeric column, and then knows its edges.
+@dataclass(frozen=True, eq=False)
+class Edges:
+    """Where the bins of one column lie.
 
-    Parameters
-    ----------
-    buffer : values that are kept before a sketch takes their place (8 bytes each).
-    sketch_k : size of the sketch; its rank error is about 2.8 / sketch_k, in 99% of cases.
+    ``cuts`` is float64, int64 or uint64 ``(k,)``, strictly rising: ``k + 1`` bins. ``level`` is uint8 ``(k,)``.
+    ``exact``: every distinct value of the data that they were made from has a bin of its own. ``low`` and
+    ``high`` are the smallest and largest of these values: rows beyond them are counted as *outside*.
 
-    >>> finder = EdgeFinder()
-    >>> finder.add(np.array([3.0, 1.0, 3.0, np.nan]))
-    >>> finder.edges().cuts.round(6), finder.rows
-    (array([1., 1., 3., 3.]), 4)
+    >>> edges = Edges.of_values(np.array([1, 2, 2, 5]))
+    >>> edges.cuts, edges.exact
+    (array([1, 2, 3, 5, 6]), True)
+    >>> Edges.of_values(np.linspace(0, 1, 100_001)).coarsen(4).cuts
+    array([0.25, 0.5 , 0.75])
     """
 
-    kind: ClassVar[str] = "edge_finder"
+    kind: ClassVar[str] = "edges"
 
-    def __init__(self, *, buffer: int = 1 << 20, sketch_k: int = 8_192) -> None:
-        self.buffer, self.sketch_k = buffer, sketch_k
-        self.nulls = self.nans = self.pos_inf = self.neg_inf = 0
-        self.n = 0
-        self._dtype: Any = None
-        self._low: Any = None
-        self._high: Any = None
-        self._distinct: tuple[NDArray, NDArray] | None = None
-        self._chunks: list[NDArray] | None = None
-        self._unsorted = False
-        self._sketch: Any = None
-        self._heavy = _Heavy(np.empty(0), np.empty(0, np.int64))
+    cuts: NDArray
+    level: NDArray[np.uint8]
+    exact: bool = False
+    low: float | int | None = None
+    high: float | int | None = None
+    _coarser: dict[int, Edges] = field(init=False, repr=False, default_factory=dict)
 
-    # -- taking rows in
+    # -- making them
 
-    def update(self, values: Values) -> None:
-        """Take in one batch of the column."""
-        data = values.data if values.valid is None else values.data[values.valid]
-        self.add(data, nulls=values.rows - len(data))
+    @classmethod
+    def of_values(cls, values: ArrayLike) -> Self:
+        """Cuts at the quantiles of *values* ``(rows,)``; NaN and infinities are left out."""
+        data = as_numbers(values)
+        if data.dtype.kind == "f":
+            data = data[np.isfinite(data)]
+        return cls.of_sorted(np.sort(data))
 
-    def add(self, data: NDArray, *, nulls: int = 0) -> None:
-        """Take in numbers ``(rows,)`` without nulls, in any order."""
-        self.add_sorted(np.sort(data), nulls=nulls)
+    @classmethod
+    def of_sorted(cls, data: NDArray) -> Self:
+        """The same for finite values that are sorted already."""
+        n = len(data)
+        if n == 0:
+            return cls.of_counts(data, np.zeros(0, np.int64))
+        new = np.flatnonzero(data[1:] != data[:-1]) + 1
+        if len(new) < FULL_BINS:
+            first = np.concatenate([[0], new])
+            return cls.of_counts(data[first], np.diff(np.concatenate([first, [n]])))
+        ranks = np.arange(1, FULL_BINS) * n // FULL_BINS
+        at = data[ranks]
+        # A run longer than n / 2048 covers a quantile, so every heavy value is among the cuts.
+        counts = np.searchsorted(data, at, side="right") - np.searchsorted(data, at, side="left")
+        return cls._of_quantiles(at, counts * FULL_BINS > n, data[0], data[-1])
 
-    def add_sorted(self, data: NDArray, *, nulls: int = 0) -> None:
-        """Take in sorted numbers, NaN last."""
-        self.nulls += nulls
-        if data.dtype.kind == "f" and len(data):
-            first_nan = int(np.searchsorted(data, nan)) if data[-1] != data[-1] else len(data)
-            first_inf = int(np.searchsorted(data[:first_nan], inf))
-            first = int(np.searchsorted(data[:first_inf], -inf, side="right"))
-            self.nans += len(data) - first_nan
-            self.pos_inf += first_nan - first_inf
-            self.neg_inf += first
-            data = data[first:first_inf]
-        if not len(data):
-            return
-        data = self._in_one_type(data)
-        self.n += len(data)
-        low, high = data[0], data[-1]
-        self._low = low if self._low is None else min(self._low, low)
-        self._high = high if self._high is None else max(self._high, high)
-        if self._sketch is not None:
-            self._sketch_in(data)
-        elif self._chunks is not None:
-            self._chunks.append(data)
-            self._unsorted = True
-            self._shrink()
-        else:
-            self._count_in(*_run_lengths(data))
+    @classmethod
+    def of_counts(cls, values: NDArray, counts: NDArray) -> Self:
+        """Cuts for *values* ``(d,)``, distinct and sorted, that occur *counts* times each.
 
-    def _count_in(self, values: NDArray, counts: NDArray) -> None:
-        known = self._distinct or (values[:0], counts[:0])
-        self._distinct = _added(*known, values, counts)
-        if len(self._distinct[0]) <= _DISTINCT:
-            return
-        values, counts = self._distinct
-        self._distinct = None
-        if self.n <= self.buffer:
-            self._chunks = [np.repeat(values, counts)]
-        else:
-            self._weighted_in(values, counts)
+        With at most 2,048 of them, an atom for every one; with more, the same as `of_values` of all rows.
+        """
+        values = as_numbers(values)
+        n = int(counts.sum())
+        ranks = np.arange(1, FULL_BINS) * n // FULL_BINS
+        owner = np.searchsorted(np.cumsum(counts), ranks, side="right") if n else ranks[:0]
+        if len(values) > FULL_BINS:
+            return cls._of_quantiles(values[owner], counts[owner] * FULL_BINS > n, values[0], values[-1])
+        level = np.full(len(values), _FULL_ONLY, np.uint8)
+        second = level.copy()
+        if n:
+            _lowest_two(owner, _QUANTILE_LEVEL, level, second)
+        cuts, levels = _with_next(values, level, values, second)
+        ends = (values[0].item(), values[-1].item()) if len(values) else (None, None)
+        return cls(cuts, levels, exact=True, low=ends[0], high=ends[1])
 
-    def _shrink(self) -> None:
-        if self._chunks is not None and self.n > self.buffer:
-            chunks, self._chunks = self._chunks, None
-            for chunk in chunks:
-                self._sketch_in(np.sort(chunk))
+    @classmethod
+    def of_quantiles(
+        cls, quantiles: ArrayLike, *, heavy: ArrayLike = (), low: float | int, high: float | int
+    ) -> Self:
+        """Cuts at *quantiles* ``(2047,)`` (of i/2048, not falling), and an atom for each *heavy* value."""
+        at = as_numbers(quantiles)
+        if len(at) != FULL_BINS - 1:
+            raise ValueError(f"needs {FULL_BINS - 1} quantiles, got {len(at)}")
+        wanted = np.asarray(heavy, dtype=at.dtype)
+        edges = cls._of_quantiles(at, np.isin(at, wanted), low, high)
+        missed = np.setdiff1d(wanted, at)
+        if not len(missed):
+            return edges
+        level_of_missed = np.full(len(missed), _FULL_ONLY, np.uint8)
+        atoms, levels = _with_next(missed, level_of_missed, missed, level_of_missed)
+        cuts, level = _joined([(edges.cuts, edges.level), (atoms, levels)])
+        return replace(edges, cuts=cuts, level=level)
 
-    def _sketch_in(self, data: NDArray) -> None:
-        self._opened().update(data.astype(np.float64, copy=False))
-        values, counts = _run_lengths(data)
-        self._heavy = self._heavy.with_counts(values, counts)
+    @classmethod
+    def _of_quantiles(cls, at: NDArray, is_heavy: NDArray, low: Any, high: Any) -> Self:
+        values, owner = np.unique(at, return_inverse=True)
+        level = np.full(len(values), _FULL_ONLY, np.uint8)
+        second = level.copy()
+        _lowest_two(owner, _QUANTILE_LEVEL, level, second)
+        heavy = np.zeros(len(values), bool)
+        heavy[owner[is_heavy]] = True
+        cuts, levels = _with_next(values, level, values[heavy], second[heavy])
+        return cls(cuts, levels, exact=False, low=_plain(low), high=_plain(high))
 
-    def _weighted_in(self, values: NDArray, counts: NDArray) -> None:
-        """Counted values into the sketch, which has no weights: repeated, a bounded number at a time."""
-        sketch = self._opened()
-        self._heavy = self._heavy.with_counts(values, counts)
-        step = 1 << 20
-        below = np.concatenate([[0], np.cumsum(counts)])
-        for start in range(0, int(below[-1]), step):
-            end = min(start + step, int(below[-1]))
-            inside = np.clip(below, start, end)
-            sketch.update(np.repeat(values.astype(np.float64), np.diff(inside)))
-
-    def _opened(self) -> Any:
-        if self._sketch is None:
-            try:
-                from datasketches import kll_doubles_sketch
-
-                self._sketch = kll_doubles_sketch(self.sketch_k)
-            except ImportError:
-                self._sketch = Ladder(self.sketch_k)
-            self._heavy = _Heavy(np.empty(0, self._dtype), np.empty(0, np.int64))
-        return self._sketch
-
-    def _in_one_type(self, data: NDArray) -> NDArray:
-        """int64 and uint64 stay; where a column changes its type between batches all become float64."""
-        if data.dtype not in (np.float64, np.int64, np.uint64):
-            data = data.astype(np.int64 if data.dtype.kind in "iub" else np.float64)
-        if self._dtype is None or self._dtype == data.dtype:
-            self._dtype = data.dtype
-            return data
-        self._dtype = np.dtype(np.float64)
-        if self._distinct is not None:
-            values, counts = self._distinct
-            floats, owner = np.unique(values.astype(np.float64), return_inverse=True)
-            self._distinct = floats, np.bincount(owner, counts).astype(np.int64)
-        if self._chunks is not None:
-            self._chunks = [chunk.astype(np.float64) for chunk in self._chunks]
-        floats = self._heavy.values.astype(np.float64)
-        self._heavy = _Heavy(*_added(floats[:0], self._heavy.counts[:0], floats, self._heavy.counts))
-        return data.astype(np.float64)
-
-    def merge(self, other: EdgeFinder) -> EdgeFinder:
-        """Return a finder that has seen the rows of both."""
-        both = EdgeFinder(buffer=self.buffer, sketch_k=self.sketch_k)
-        for one in (self, other):
-            one._pour_into(both)
-        return both
-
-    def _pour_into(self, target: EdgeFinder) -> None:
-        for name in ("nulls", "nans", "pos_inf", "neg_inf"):
-            setattr(target, name, getattr(target, name) + getattr(self, name))
-        if not self.n:
-            return
-        if self._chunks is not None:
-            for chunk in self._chunks:
-                target.add_sorted(np.sort(chunk))
-            return
-        values = self._distinct[0] if self._distinct is not None else self._heavy.values
-        ends = target._in_one_type(np.array([self._low, self._high], dtype=self._dtype))
-        values = values.astype(ends.dtype)
-        target.n += self.n
-        target._low = ends[0] if target._low is None else min(target._low, ends[0])
-        target._high = ends[1] if target._high is None else max(target._high, ends[1])
-        if self._distinct is not None:
-            counts = self._distinct[1]
-            if target._sketch is not None:
-                target._weighted_in(values, counts)
-            elif target._chunks is not None:
-                if target.n <= target.buffer:
-                    target._chunks.append(np.repeat(values, counts))
-                    target._unsorted = True
-                else:
-                    target._shrink()
-                    target._weighted_in(values, counts)
-            else:
-                target._count_in(values, counts)
-            return
-        if target._sketch is None:
-            self._open_with_what_was_kept(target)
-        if type(target._sketch) is not type(self._sketch):
-            raise Incompatible(
-                "Two machines sketched the quantiles with different libraries, so they cannot be joined.",
-                "Use one Python version on all of them (the datasketches library is not there for all).",
-            )
-        target._sketch.merge(self._sketch)
-        target._heavy = target._heavy.with_counts(values, self._heavy.counts, self._heavy.error)
-
-    @staticmethod
-    def _open_with_what_was_kept(target: EdgeFinder) -> None:
-        target._opened()
-        if target._distinct is not None:
-            counted, target._distinct = target._distinct, None
-            target._weighted_in(*counted)
-        if target._chunks is not None:
-            chunks, target._chunks = target._chunks, None
-            for chunk in chunks:
-                target._sketch_in(np.sort(chunk))
-
-    # -- what it knows
+    # -- what they are
 
     @property
-    def rows(self) -> int:
-        """All rows, nulls and what is not finite included."""
-        return self.n + self.nulls + self.nans + self.pos_inf + self.neg_inf
+    def bins(self) -> int:
+        """Number of bins, the two open ones included."""
+        return len(self.cuts) + 1
 
-    @property
-    def rank_error(self) -> float:
-        """How far a quantile's share may be off: 0, or the sketch's error (held in 99% of cases)."""
-        return 0.0 if self._sketch is None else float(self._sketch.normalized_rank_error(False))
+    @cached_property
+    def digest(self) -> str:
+        """16 hex digits of the content: equal exactly when the edges are the same."""
+        h = blake2b(digest_size=8)
+        h.update(f"{self.cuts.dtype.str.lstrip('<>=')} {self.exact} {self.low!r} {self.high!r}".encode())
+        h.update(self.cuts.astype(self.cuts.dtype.newbyteorder("<")).tobytes())
+        h.update(self.level.tobytes())
+        return h.hexdigest()
 
-    def edges(self) -> Edges:
-        """The edges of all rows so far."""
-        if self._sketch is None:
-            if self._chunks is not None:
-                return Edges.of_sorted(self._all_sorted())
-            values, counts = self._distinct or (np.empty(0, self._dtype), np.empty(0, np.int64))
-            return Edges.of_counts(values, counts)
-        ranks = np.arange(1, FULL_BINS) / FULL_BINS
-        at = self._as_column(np.array(self._sketch.get_quantiles(ranks.tolist())))
-        # Counted too low by at most the error: so no heavy value is missed, and hardly one too many taken.
-        heavy = self._heavy.values[(self._heavy.counts + self._heavy.error) * FULL_BINS > self.n]
-        return Edges.of_quantiles(at, heavy=heavy, low=self._low, high=self._high)
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, Edges) and self.digest == other.digest)
 
-    def histogram(self, edges: Edges | None = None) -> Histogram:
-        """The rows so far, counted between *edges* (this finder's own, if none are given)."""
-        edges = edges or self.edges()
-        apart = {n: getattr(self, n) for n in ("nulls", "nans", "pos_inf", "neg_inf")}
-        if self._sketch is None:
-            if self._chunks is not None:
-                h = Histogram.of_sorted(self._all_sorted(), edges)
-                return replace(h, **apart)
-            values, counts = self._distinct or (np.empty(0), np.empty(0, np.int64))
-            return Histogram.of_weighted(values, counts, edges, **apart)
-        cuts = edges.cuts.astype(np.float64)
-        split = np.unique(cuts)
-        shares = np.array(self._sketch.get_cdf(split.tolist()))[np.searchsorted(split, cuts)]
-        below = np.concatenate([[0], np.rint(shares * self.n), [self.n]]).astype(np.int64)
-        counts = np.diff(np.maximum.accumulate(below))
-        return Histogram(
-            edges,
-            counts,
-            **apart,
-            low=self._tail(0.0, counts[0].item(), float(self._low), None),
-            high=self._tail(1 - counts[-1] / self.n, counts[-1].item(), None, float(self._high)),
-            slack=self.rank_error,
-        )
+    def __hash__(self) -> int:
+        return hash(self.digest)
 
-    def _all_sorted(self) -> NDArray:
-        if self._chunks is None:
-            raise TypeError("this finder has counts or a sketch, not the values")
-        if self._unsorted:
-            self._chunks, self._unsorted = [np.sort(np.concatenate(self._chunks))], False
-        return self._chunks[0]
+    @cached_property
+    def atoms(self) -> NDArray[np.bool_]:
+        """Which bins ``(bins,)`` can hold one value only."""
+        out = np.zeros(self.bins, bool)
+        if len(self.cuts) > 1:
+            out[1:-1] = self.cuts[1:] == _next(self.cuts[:-1])
+        return out
 
-    def _tail(self, from_share: float, count: int, low: float | None, high: float | None) -> Tail:
-        if not count:
-            return Tail()
-        share = count / self.n
-        ranks = from_share + share * (np.arange(64) + 0.5) / 64
-        inside = np.array(self._sketch.get_quantiles(np.clip(ranks, 0, 1).tolist()))
-        least = float(inside[0]) if low is None else low
-        most = float(inside[-1]) if high is None else high
-        return Tail(count, float(inside.mean()) * count, least, most)
+    def coarsen(self, bins: int) -> Edges:
+        """The edges of at most *bins* bins, a power of two (other numbers are taken down to one).
 
-    def _as_column(self, values: NDArray) -> NDArray:
-        if self._dtype.kind == "f":
-            return values
-        limits = np.iinfo(self._dtype)
-        # A float above the largest integer would wrap; the ends are known exactly.
-        whole = [min(max(int(v), limits.min), limits.max) for v in np.rint(values).tolist()]
-        return np.array(whole, dtype=self._dtype)
-
-    # -- storing it
+        Every cut of the result is one of ours. Edges that have no more bins already, or no more distinct values
+        (gaps between them are not counted), are returned as they are.
+        """
+        if bins >= FULL_BINS or self.bins <= bins or (self.exact and self.atoms.sum() <= bins):
+            return self
+        level = max(bins, 1).bit_length() - 1
+        if level not in self._coarser:
+            keep = self.level <= level
+            self._coarser[level] = Edges(self.cuts[keep], self.level[keep], False, self.low, self.high)
+        return self._coarser[level]
 
     def to_payload(self) -> dict[str, Any]:
-        """Everything; the sketch as its library's bytes."""
+        """Cuts, levels and range."""
         return {
-            "buffer": self.buffer,
-            "sketch_k": self.sketch_k,
-            "apart": [self.nulls, self.nans, self.pos_inf, self.neg_inf],
-            "n": self.n,
-            "range": None if self._low is None else np.array([self._low, self._high], dtype=self._dtype),
-            "distinct": None if self._distinct is None else list(self._distinct),
-            "values": None if self._chunks is None else self._all_sorted(),
-            "sketch": None if self._sketch is None else _stored(self._sketch),
-            "heavy": [self._heavy.values, self._heavy.counts, self._heavy.error],
+            "cuts": self.cuts,
+            "level": self.level,
+            "exact": self.exact,
+            "low": self.low,
+            "high": self.high,
         }
 
     @classmethod
     def of_payload(cls, payload: Mapping[str, Any]) -> Self:
         """Read `to_payload`."""
-        out = cls(buffer=payload["buffer"], sketch_k=payload["sketch_k"])
-        out.nulls, out.nans, out.pos_inf, out.neg_inf = payload["apart"]
-        out.n = payload["n"]
-        if payload["range"] is not None:
-            out._dtype = payload["range"].dtype
-            out._low, out._high = payload["range"]
-        if payload["distinct"] is not None:
-            values, counts = payload["distinct"]
-            out._distinct = values, counts
-        if payload["values"] is not None:
-            out._chunks = [payload["values"]]
-        if payload["sketch"] is not None:
-            out._sketch = _read(payload["sketch"])
-        out._heavy = _Heavy(*payload["heavy"])
-        return out
+        return cls(
+            payload["cuts"], payload["level"], payload["exact"], payload.get("low"), payload.get("high")
+        )
+
+    # -- counting
+
+    def starts_in(self, data: NDArray) -> NDArray[np.intp]:
+        """Where each bin after the first begins in sorted, finite *data*: searches cuts in data, ``(k,)``.
+
+        Integers are compared as integers with integer cuts, whatever their signs and widths.
+        """
+        cuts = self.cuts
+        if data.dtype == cuts.dtype:
+            return np.searchsorted(data, cuts)
+        if (
+            data.dtype.kind == "f"
+        ):  # x >= c for an integer c: compare with the least float that is not below c
+            floats = cuts.astype(np.float64)
+            short = _as_python(floats) < _as_python(cuts) if cuts.dtype.kind in "iu" else floats < cuts
+            return np.searchsorted(data, np.where(short, np.nextafter(floats, inf), floats))
+        if cuts.dtype.kind == "f":
+            return np.searchsorted(data.astype(np.float64), cuts)
+        if data.dtype.kind == "u":  # cuts are int64: a negative one lies before everything
+            at = np.searchsorted(data, np.maximum(cuts, 0).astype(np.uint64))
+            return np.where(cuts < 0, 0, at)
+        beyond = cuts > np.uint64(2**63 - 1)
+        at = np.searchsorted(data, np.where(beyond, 0, cuts).astype(np.int64))
+        return np.where(beyond, len(data), at)
 
 
-def _stored(sketch: Any) -> Any:
-    return sketch.to_payload() if isinstance(sketch, Ladder) else sketch.serialize()
+# -- numbers ----------------------------------------------------------------------------------------------
 
 
-def _read(raw: Any) -> Any:
-    if not isinstance(raw, bytes):
-        return Ladder.of_payload(raw)
-    try:
-        from datasketches import kll_doubles_sketch
-    except ImportError as cause:
-        raise Incompatible(
-            "The quantiles were sketched with the datasketches library, which is not installed here.",
-            "Use a Python version that has it: up to 3.13 at the time of writing.",
-        ) from cause
-    return kll_doubles_sketch.deserialize(raw)
+def as_numbers(values: ArrayLike) -> NDArray:
+    """Float64, int64 or uint64."""
+    data = np.asarray(values)
+    if data.dtype in (np.float64, np.int64, np.uint64):
+        return data
+    return data.astype(np.int64 if data.dtype.kind in "iub" else np.float64)
 
 
-def _run_lengths(data: NDArray) -> tuple[NDArray, NDArray]:
-    """Distinct values of sorted *data*, and how often each occurs."""
-    if not len(data):
-        return data, np.empty(0, np.int64)
-    first = np.flatnonzero(np.concatenate([[True], data[1:] != data[:-1]]))
-    return data[first], np.diff(np.append(first, len(data)))
+def _plain(value: Any) -> float | int:
+    return value.item() if isinstance(value, np.generic) else value
 
 
-def _added(
-    values: NDArray, counts: NDArray, more_values: NDArray, more_counts: NDArray
+def _as_python(values: NDArray) -> NDArray:
+    """Python's numbers, which compare integers with floats exactly."""
+    out = np.empty(len(values), dtype=object)
+    out[:] = values.tolist()
+    return out
+
+
+def _next(values: NDArray) -> NDArray:
+    """The least number of this type above each value; a value with none above it stays."""
+    if values.dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            above = np.nextafter(values, inf)
+        return np.where(np.isinf(above), values, above)
+    return values + (values < np.iinfo(values.dtype).max).astype(values.dtype)
+
+
+def _lowest_two(owner: NDArray, levels: NDArray, first: NDArray, second: NDArray) -> None:
+    """For each owner the lowest and second lowest of the levels that it owns, in place."""
+    order = np.lexsort((levels, owner))
+    owned, sorted_levels = owner[order], levels[order]
+    heads = np.flatnonzero(np.concatenate([[True], owned[1:] != owned[:-1]]))
+    first[owned[heads]] = sorted_levels[heads]
+    runners_up = heads[np.diff(np.concatenate([heads, [len(owned)]])) > 1] + 1
+    second[owned[runners_up]] = sorted_levels[runners_up]
+
+
+def _with_next(
+    values: NDArray, level: NDArray, atoms: NDArray, atom_level: NDArray
 ) -> tuple[NDArray, NDArray]:
-    """Counts of distinct sorted values, added up."""
-    if not len(values):
-        return more_values, more_counts
-    if not len(more_values):
-        return values, counts
-    both = np.concatenate([values, more_values])
-    weight = np.concatenate([counts, more_counts])
-    order = np.argsort(both, kind="stable")
-    both, weight = both[order], weight[order]
-    first = np.flatnonzero(np.concatenate([[True], both[1:] != both[:-1]]))
-    return both[first], np.add.reduceat(weight, first)
+    """Cuts at *values*, and at the next number after each of *atoms*; the lower level wins where they meet."""
+    after = _next(atoms)
+    grows = after > atoms
+    return _joined([(values, level), (after[grows], atom_level[grows])])
+
+
+def _joined(parts: list[tuple[NDArray, NDArray]]) -> tuple[NDArray, NDArray]:
+    cuts = np.concatenate([c for c, _ in parts])
+    levels = np.concatenate([level for _, level in parts])
+    order = np.lexsort((levels, cuts))
+    cuts, levels = cuts[order], levels[order]
+    keep = np.ones(len(cuts), bool)
+    keep[1:] = cuts[1:] != cuts[:-1]
+    return cuts[keep], levels[keep].astype(np.uint8)

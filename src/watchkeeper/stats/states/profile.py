@@ -13,8 +13,9 @@ import numpy as np
 
 from watchkeeper.domain.schema import Column, Schema
 from watchkeeper.stats.states.distinct import Distinct
+from watchkeeper.stats.states.edges import Edges
 from watchkeeper.stats.states.frequencies import Frequencies
-from watchkeeper.stats.states.histogram import Edges, Histogram
+from watchkeeper.stats.states.histogram import Histogram
 from watchkeeper.stats.states.moments import Moments
 from watchkeeper.stats.states.sample import Sample
 from watchkeeper.stats.states.state import Accuracy, State

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 from watchkeeper.domain.schema import Column, Kind, Role, Schema
+from watchkeeper.stats.states.edges import Edges
 from watchkeeper.stats.states.frequencies import CAP
-from watchkeeper.stats.states.histogram import Edges
 
 __all__ = ["ProfilePlan", "finder_buffer", "is_binned"]
 

@@ -14,7 +14,8 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from watchkeeper.stats.states.histogram import Edges, Histogram
+from watchkeeper.stats.states.edges import Edges
+from watchkeeper.stats.states.histogram import Histogram
 from watchkeeper.stats.states.state import Accuracy
 
 __all__ = ["RELATIVE_BOUND", "ServiceState", "duration_edges"]

@@ -15,7 +15,8 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from watchkeeper.domain.values import Values
-from watchkeeper.stats.states.histogram import Edges, Histogram
+from watchkeeper.stats.states.edges import Edges
+from watchkeeper.stats.states.histogram import Histogram
 from watchkeeper.stats.states.moments import Moments
 from watchkeeper.stats.states.state import Accuracy
 

@@ -9,8 +9,9 @@ from watchkeeper.domain.schema import Kind
 from watchkeeper.domain.values import Values
 from watchkeeper.errors import Incompatible
 from watchkeeper.stats.states.codec import decode, encode
-from watchkeeper.stats.states.edges import EdgeFinder
-from watchkeeper.stats.states.histogram import Edges, Histogram
+from watchkeeper.stats.states.edge_finder import EdgeFinder
+from watchkeeper.stats.states.edges import Edges
+from watchkeeper.stats.states.histogram import Histogram
 
 RNG = np.random.default_rng(6)
 N = 60_000
