@@ -14,6 +14,7 @@ import pytest
 import watchkeeper as wk
 from watchkeeper.domain.expectation import Expectation
 from watchkeeper.domain.verdict import Verdict
+from watchkeeper.errors import BadInput
 from watchkeeper.loop.expectations import load_expectations, save_expectations, suggested
 from watchkeeper.loop.profiling import load_baseline, save_baseline
 from watchkeeper.measures.compat import PEERS, column_drift
@@ -361,3 +362,43 @@ def test_a_column_of_vectors_is_judged(moved, verdict):
     before, after = ({"e": list(random.normal(size=(2000, 8)) + by)} for by in (0.0, moved))
     [column] = wk.compare(before, after).columns
     assert (column.kind, column.verdict) == ("vector", verdict), column.sentence
+
+
+class TestNamedMeasures:
+    """A level that somebody gives to a measure is judged, or it is said why it is not."""
+
+    ROWS = {
+        "x": np.r_[np.zeros(995), np.full(5, 1e6)] + np.arange(1000) % 7,
+        "c": ["a", "b"] * 499 + ["c", "d"],
+    }
+
+    @pytest.mark.parametrize(
+        ("check", "subject"),
+        [("rare_values", "c"), ("robust_z_outliers", "x"), ("kl", "x"), ("duplicate_rows", ""), ("mmd", "")],
+    )
+    def test_one_that_is_not_taken_by_default_is_taken(self, check, subject):
+        report = wk.compare(self.ROWS, self.ROWS, checks={check: 0.001})
+        assert finding(report, check, subject).fail_at == 0.001
+        assert not [n for n in report.notes if "nothing to judge" in n]
+
+    @pytest.mark.parametrize("check", ["mse", "freshness", "psi:c2"])
+    def test_one_that_nothing_here_can_answer_is_told(self, check):
+        rows = {**self.ROWS, "c2": [f"a text of its own, number {i}" for i in range(1000)]}
+        report = wk.compare(rows, rows, checks={check: 0.1})
+        assert any(repr(check) in n and "nothing to judge" in n for n in report.notes), report.notes
+
+    @pytest.mark.parametrize("check", ["latency", "estimated_accuracy"])
+    def test_one_that_no_batch_has_is_refused(self, check):
+        with pytest.raises(BadInput, match=f"There is no check '{check}' of a batch"):
+            wk.compare(self.ROWS, self.ROWS, checks={check: 0.1})
+
+
+def test_what_explains_the_rest_is_said_first():
+    report = wk.compare(
+        {"x": np.arange(1000.0), "y": np.arange(1000)}, {"x": ["high", "low"] * 500, "y": [3] * 1000}
+    )
+    markdown = report.to_markdown()
+    assert markdown.index("x was numeric (double)") < markdown.index("Population stability index")
+    page = report.to_html()
+    assert page.index("x was numeric (double)") < page.index("Population stability index")
+    assert "same value in every row" in report.summary or "x was numeric" in report.summary

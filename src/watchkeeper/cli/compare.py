@@ -52,7 +52,7 @@ Exit status: 0 no findings, 1 findings, 2 bad usage or input."""
     metavar="CHECK=LEVEL",
     help="Level that matters: psi=0.2, psi:age=0.5, brier=off.",
 )
-@click.option("--measures", help="More drift measures, separated by commas (see `watchkeeper measures`).")
+@click.option("--measures", help="More measures, separated by commas (see `watchkeeper measures`).")
 @click.option("--families", default=",".join(FAMILIES), show_default=True, help="What to look at.")
 @click.option(
     "--expect",

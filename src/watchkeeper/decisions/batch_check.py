@@ -142,7 +142,8 @@ class CheckPlan:
             if measure not in checks and measure not in (known or {}):
                 names = sorted({*checks, *(known or {})})
                 raise BadInput(
-                    f"There is no check {measure!r}.{nearest(measure, names)}", f"Known: {', '.join(names)}."
+                    f"There is no check {measure!r} of a batch.{nearest(measure, names)}",
+                    "All of them:  watchkeeper measures",
                 )
             if level is None and not subject:
                 checks.pop(measure, None)

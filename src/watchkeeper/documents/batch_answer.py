@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,14 +13,28 @@ from watchkeeper.domain.verdict import Verdict
 from watchkeeper.errors import BadInput, nearest
 
 __all__ = [
+    "CAUSES",
     "BatchAnswer",
     "ColumnView",
     "PeerAnswer",
     "PeerColumn",
     "Side",
     "WeakSegment",
+    "causes_first",
     "verdict_word",
 ]
+
+
+CAUSES = frozenset({"type_changed", "missing_column", "extra_column", "became_constant"})
+"""What explains the rest is said first: a column of another type has moved too, but that is not the news."""
+
+
+def causes_first(findings: Iterable[Finding]) -> list[Finding]:
+    """The findings of one column together, in the order of its gravest, and what explains the others first."""
+    groups: dict[tuple[str, str], list[Finding]] = {}
+    for f in findings:
+        groups.setdefault((f.subject, f.segment), []).append(f)
+    return [f for group in groups.values() for f in sorted(group, key=lambda f: f.measure not in CAUSES)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -257,7 +271,7 @@ class BatchAnswer:
                 said.append(f"Furthest from the baseline: {_listed(names)}.")
             else:
                 said.append(drift[0].sentence)
-        quality = self.failed(Family.QUALITY)
+        quality = causes_first(self.failed(Family.QUALITY))
         if quality:
             first = quality[0]
             about = f"{first.subject}: " if first.subject and first.subject not in first.sentence else ""

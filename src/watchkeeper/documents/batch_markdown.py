@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from watchkeeper.documents.batch_answer import BatchAnswer, verdict_word
+from watchkeeper.documents.batch_answer import BatchAnswer, causes_first, verdict_word
 from watchkeeper.documents.batch_page import missing_words, performance_rows, short
 from watchkeeper.domain.finding import Finding
 from watchkeeper.domain.verdict import Verdict
@@ -22,7 +22,7 @@ def batch_markdown(report: BatchAnswer, *, most: int) -> str:
         f"This batch: {_md(report.current.name)}, {report.current.rows:,} rows.",
         "",
     ]
-    failing = report.failed()
+    failing = causes_first(report.failed())
     if failing:
         lines += ["### What changed", ""]
         lines += [f"- **{_md(_where(f))}**: {_md(f.sentence)}" for f in failing[:most]]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from watchkeeper.documents.batch_answer import BatchAnswer, ColumnView, verdict_word
+from watchkeeper.documents.batch_answer import BatchAnswer, ColumnView, causes_first, verdict_word
 from watchkeeper.documents.picture import Picture, figure_html, spark_svg
 from watchkeeper.domain.finding import Finding
 from watchkeeper.domain.measurement import Family, Measurement
@@ -104,7 +104,7 @@ def _spark(picture: Picture | None) -> str:
 def _by_subject(findings: Sequence[Finding]) -> list[dict[str, Any]]:
     """Findings of one column together, in the order of the gravest; what concerns all rows comes first."""
     groups: dict[str, dict[str, Any]] = {}
-    for f in findings:
+    for f in causes_first(findings):
         group = groups.setdefault(f.subject, {"subject": f.subject, "families": {}, "sentences": []})
         group["families"][f.family.value] = None
         group["sentences"].append(f.sentence)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from watchkeeper.decisions.batch_check import CheckPlan, judge_batch
-from watchkeeper.documents.batch_answer import ColumnView, Side, WeakSegment
+from watchkeeper.documents.batch_answer import CAUSES, ColumnView, Side, WeakSegment
 from watchkeeper.documents.batch_report import Report
 from watchkeeper.documents.column_view import (
     change_in_words,
@@ -19,30 +19,31 @@ from watchkeeper.documents.column_view import (
     picture_of,
     summary_of,
 )
-from watchkeeper.domain.expectation import Expectation, Rule
+from watchkeeper.domain.expectation import Rule
 from watchkeeper.domain.finding import Finding
 from watchkeeper.domain.measurement import Family, Measure, Measurement
 from watchkeeper.domain.schema import Kind, Role, Schema, Task
 from watchkeeper.domain.verdict import Verdict
 from watchkeeper.errors import BadInput, NotFound, WatchkeeperError, nearest
+from watchkeeper.loop.batch_measures import (
+    FAMILIES,
+    JOINT,
+    extra_measures,
+    measure_batch,
+    named_by,
+    of_a_batch,
+)
 from watchkeeper.loop.copies import CopyCount
 from watchkeeper.loop.expectations import read_expectations
 from watchkeeper.loop.profiling import Progress, baseline, is_baseline_file, load_baseline, profile
 from watchkeeper.measures.catalogue import described_measures
-from watchkeeper.measures.drift.evaluation import measure_drift
-from watchkeeper.measures.performance.evaluation import measure_performance
 from watchkeeper.measures.performance.weak_segments import coded, row_losses, weak_segments
-from watchkeeper.measures.quality.evaluation import measure_quality
-from watchkeeper.stats.duplicates import Duplicates
 from watchkeeper.stats.states.baseline import Baseline
 from watchkeeper.stats.states.performance import class_order
 from watchkeeper.stats.states.profile import ColumnProfile, Profile
 from watchkeeper.stats.states.sample import Sample
 
-__all__ = ["compare", "measure_batch"]
-
-FAMILIES = ("drift", "quality", "performance")
-_JOINT = frozenset({"mmd", "domain_classifier", "pca_reconstruction"})
+__all__ = ["compare"]
 
 
 def compare(
@@ -82,7 +83,7 @@ def compare(
     expectations : what the values must satisfy, beside what the baseline shows: sentences such as
         ``"age between 0 and 120"``, `Expectation` objects, mappings, or the path of a file with them.
     families : any of "drift", "quality", "performance".
-    measures : drift measures by name; None takes the default ones.
+    measures : more measures by name, beside the default ones.
     multivariate : also compare the joint distribution, on samples (slower).
     duplicates : also count copies of whole rows; copies of ids are counted wherever there is an id column.
     compat : also say what "evidently", "nannyml", "whylogs", "deequ" or "alibi" would, by its own definitions.
@@ -106,7 +107,8 @@ def compare(
     begun = time.perf_counter()
     _check_families(families)
     described = described_measures()
-    plan = CheckPlan.of(checks, known=described, false_discovery_rate=false_discovery_rate)
+    plan = CheckPlan.of(checks, known=of_a_batch(described), false_discovery_rate=false_discovery_rate)
+    extra = extra_measures([*(measures or ()), *named_by(checks)])
     expected = read_expectations(expectations)
     given, name = reference, _label(current, "this batch")
     if compat is not None:
@@ -123,7 +125,7 @@ def compare(
         )
     unique = [e.column for e in expected if e.rule is Rule.UNIQUE]
     ids = [c.name for c in before.schema.of_role(Role.ID)]
-    with CopyCount([*ids, *unique], rows=duplicates) as copies:
+    with CopyCount([*ids, *unique], rows=duplicates or "duplicate_rows" in extra) as copies:
         after = _current(current, before, columns, segments, encoding, copies, progress)
         repeated = copies.result()
     _check_named(before, after, [e.column for e in expected], plan, described)
@@ -131,12 +133,12 @@ def compare(
         before,
         after,
         families=families,
-        measures=[*(measures or ()), *_asked(plan, measures)] or None,
+        extra=extra,
         expectations=expected,
         duplicates=repeated,
         now=(now or datetime.now(UTC)).astimezone(UTC),
         threshold=threshold,
-        multivariate=multivariate,
+        multivariate=multivariate or not JOINT.isdisjoint(extra),
     )
     findings = _explained(judge_batch(found, earlier, plan=plan, described=described), before.profile, after)
     return Report(
@@ -147,71 +149,17 @@ def compare(
         findings=findings,
         performance=tuple(m for m in found if described[m.measure].family is Family.PERFORMANCE),
         baseline_performance=tuple(m for m in earlier if described[m.measure].family is Family.PERFORMANCE),
-        joint=tuple(m for m in found if m.measure in _JOINT and not m.subject),
+        joint=tuple(m for m in found if m.measure in JOINT and not m.subject),
         weak_segments=_weakest(after, before.plan.positive_class) if "performance" in families else (),
         compat=None if compat is None else peer_answer(compat, reference, current, before.schema),
         measures=described,
-        notes=tuple(dict.fromkeys([*before.profile.notes, *after.notes])),
+        notes=tuple(dict.fromkeys([*before.profile.notes, *after.notes, *_unread(checks, findings)])),
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         elapsed_s=round(time.perf_counter() - begun, 3),
         version=_version(),
         edges_note=_edges_note(before),
         false_discovery_rate=false_discovery_rate,
     )
-
-
-def measure_batch(
-    before: Baseline,
-    after: Profile,
-    *,
-    families: Sequence[str] = FAMILIES,
-    measures: Sequence[str] | None = None,
-    expectations: Iterable[Expectation] = (),
-    duplicates: Mapping[str, Duplicates] | None = None,
-    now: datetime | None = None,
-    threshold: float = 0.5,
-    multivariate: bool = False,
-) -> tuple[list[Measurement], list[Measurement]]:
-    """Measure *after* against *before*: measurements of the current rows, and the baseline's own performance."""
-    found: list[Measurement] = []
-    earlier: list[Measurement] = []
-    if "drift" in families:
-        names = None if measures is None else tuple(dict.fromkeys([*_default_drift(), *measures]))
-        found += measure_drift(before.profile, after, names=names)
-        if multivariate:
-            from watchkeeper.measures.drift.multivariate import measure_joint_drift
-
-            found += map(_told_apart, measure_joint_drift(before.sample, after.sample, before.schema))
-    if "quality" in families:
-        found += measure_quality(
-            after, before.profile, expectations=tuple(expectations), duplicates=duplicates, now=now
-        )
-    if "performance" in families:
-        positive = before.plan.positive_class
-        for side, into in ((after, found), (before.profile, earlier)):
-            options: dict[str, Any] = {
-                "task": before.schema.task,
-                "positive": positive,
-                "threshold": threshold,
-            }
-            into += measure_performance(side.performance, **options)
-            for label, states in side.segments.items():
-                into += [m.in_segment(label) for m in measure_performance(states, **options)]
-    return found, earlier
-
-
-def _told_apart(m: Measurement) -> Measurement:
-    """Say the classifier's answer in words; an area under a curve says little to most."""
-    if m.measure != "domain_classifier" or m.value is None:
-        return m
-    by = sorted(m.details.get("columns", {}).items(), key=lambda item: -item[1])[:3]
-    sentence = (
-        f"A classifier that is asked which rows are new is right with an area under the curve of {m.value:.2f}; "
-        "0.5 is guessing"
-    )
-    if by and m.p_value is not None and m.p_value < 0.05:
-        sentence += f". It goes by {', '.join(name for name, _ in by)}"
-    return replace(m, details={**m.details, "sentence": f"{sentence}."})
 
 
 # ---- the two sides ----------------------------------------------------------------------------------
@@ -392,6 +340,16 @@ def _stored_as(dtype: str) -> str:
 # ---- the report's parts -----------------------------------------------------------------------------
 
 
+def _unread(checks: Mapping[str, float | None] | None, findings: Sequence[Finding]) -> list[str]:
+    """A check that somebody asked for and that had nothing to read must not pass for a check that held."""
+    judged = {f.measure for f in findings} | {f"{f.measure}:{f.subject}" for f in findings}
+    return [
+        f"The check {key!r} had nothing to judge here: no column of this batch holds what it reads."
+        for key, level in (checks or {}).items()
+        if level is not None and key not in judged
+    ]
+
+
 def _explained(findings: Sequence[Finding], before: Profile, after: Profile) -> tuple[Finding, ...]:
     """Say of each column that moved what moved, before the number that proves it."""
     out = []
@@ -453,15 +411,11 @@ def _said(kind: Kind, mine: Sequence[Finding]) -> tuple[Verdict, str, float]:
     verdict = Verdict.worst(f.verdict for f in mine)
     # Of a steady column the distance says most; "no infinite values" says nothing.
     gravest = max((f for f in mine if f.verdict is verdict), key=lambda f: (f.weight, f.measure == "psi"))
-    failed = sorted((f for f in mine if f.verdict is Verdict.FAIL), key=lambda f: f.measure not in _CAUSES)
+    failed = sorted((f for f in mine if f.verdict is Verdict.FAIL), key=lambda f: f.measure not in CAUSES)
     told = [f.sentence for f in failed][:3] or [gravest.sentence]
     if verdict is Verdict.PASS and gravest.measure != "psi" and not gravest.weight:
         told = [f"{len(mine)} checks found nothing." if len(mine) > 1 else gravest.sentence]
     return verdict, " ".join(told), max(f.weight for f in mine)
-
-
-_CAUSES = frozenset({"type_changed", "missing_column", "extra_column", "became_constant"})
-"""What explains the rest is said first: a column of another type has moved too, but that is not the news."""
 
 
 def _safely(make: Any, left: ColumnProfile, right: ColumnProfile) -> Any:
@@ -548,23 +502,6 @@ def _check_families(families: Sequence[str]) -> None:
                 f"{family!r} is not something that can be checked.{nearest(family, FAMILIES)}",
                 f"Known: {', '.join(FAMILIES)}.",
             )
-
-
-def _default_drift() -> tuple[str, ...]:
-    from watchkeeper.measures.drift.evaluation import drift_entries
-
-    return tuple(e.name for e in drift_entries())
-
-
-def _asked(plan: CheckPlan, measures: Sequence[str] | None) -> list[str]:
-    """Drift measures that a check names, though they are not measured by default."""
-    from watchkeeper.measures.drift.catalogue import CATALOGUE
-
-    return [
-        e.name
-        for e in CATALOGUE
-        if e.name in plan.checks and not e.default and e.name not in (*_JOINT, *(measures or ()))
-    ]
 
 
 def _name(reference: Any, made: Baseline) -> str:
