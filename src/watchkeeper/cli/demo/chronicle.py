@@ -3,8 +3,8 @@
 The operator follows a few plain rules, and reads nothing but what Watchkeeper says:
 
 - an incident gets the runbook of its gravest alert, and another one when a graver kind of alert joins it;
-- it is resolved when no alert of it fires any more; or after a week in which the columns stayed moved and the
-  model stayed as good as it was, since then the world is another and the model is not hurt;
+- it is resolved when no alert of it fires any more; or after a week, when nothing of it fires but columns that stay
+  moved: then the world is another, and no alarm says that the model is hurt;
 - what is learnt is written down with the numbers of that time.
 """
 
@@ -29,8 +29,7 @@ PERFORMANCE = ("brier rose", "accuracy fell", "roc_auc fell")
 BROKEN = ("column broke", "carrier missing")
 GRAVEST_FIRST = ("performance", "data-quality", "drift")
 """Runbooks; an alert says which is its own."""
-MATTERS = 0.01
-"""A change of the Brier score that matters: the preset's level."""
+MOVED = "column changed"
 
 
 class Clock:
@@ -299,14 +298,14 @@ class Chronicle:
                 self._run_book(book, incident.number, day)
             elif not incident.is_firing:
                 self._finish(incident, "No alert of it fires any more.", day)
-            elif book == "drift" and self.clock.now - incident.detected_at >= 7 * DAY:
-                brier = self._brier(incident.detected_at - 14 * DAY, self.clock.now)
-                usual = self.truth.baseline["brier"]
-                if brier is not None and brier - usual < MATTERS:
+            elif self.clock.now - incident.detected_at >= 7 * DAY:
+                firing = {n for n, state in incident.alerts.items() if state == "firing"}
+                moved = {a["column"] for a in mine if a["fingerprint"] in firing and a["rule"] == MOVED}
+                if len(moved) == len(firing):
                     self._finish(
                         incident,
-                        f"The column stays moved and the model stays as good: Brier {brier:.3f} over three "
-                        f"weeks, {usual:.3f} in the baseline.",
+                        f"A week on, nothing of it fires but moved columns ({', '.join(sorted(moved))}), and no "
+                        "alarm says that the model is hurt.",
                         day,
                     )
 
@@ -357,13 +356,6 @@ class Chronicle:
             )
         names = sorted({a["column"] for a in mine if a["column"]})
         return f"{', '.join(names)}: the schedule changes with the season, and the model bears it."
-
-    def _brier(self, start: datetime, end: datetime) -> float | None:
-        known = [
-            (r["rows"], r["value"]) for r in self._daily(("brier",), start, end) if r["value"] is not None
-        ]
-        total = sum(n for n, _ in known)
-        return sum(n * v for n, v in known) / total if total else None
 
 
 def moved_by(alarm: dict[str, Any], baseline: dict[str, float]) -> str:
