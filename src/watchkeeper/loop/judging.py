@@ -228,6 +228,12 @@ class AlertJudge:
         return notify(ledger, self.plan, now=now, lease=lease)
 
 
+def _plain(patterns: Sequence[Sequence[str]]) -> list[str]:
+    """The names in all *patterns*, for a store to look for; none, for everything, where one of them has a wildcard."""
+    names = sorted({p for some in patterns for p in some})
+    return [] if any(c in p for p in names for c in "*?[") else names
+
+
 class _Run:
     """One window of one model (or none: what did not come)."""
 
@@ -354,11 +360,17 @@ class _Run:
         """Series by (measure, subject, segment, version), up to this window; the past only where a rule reads it."""
         assert self.window is not None
         out: dict[tuple[str, str, str, str], list[Point]] = {}
-        historic = sorted({r.selector.measure for r in rules if r.kind in ("anomaly", "predictive")} - {""})
+        historic = [r.selector for r in rules if r.kind in ("anomaly", "predictive") and r.selector.measure]
         if historic:
             span = 400 * self.window.length
             table = self.ledger.measurements.table(
-                self.model.name, measures=historic, start=self.window.start - span, end=self.window.start
+                self.model.name,
+                measures=sorted({s.measure for s in historic}),
+                subjects=_plain([s.subjects for s in historic]),
+                segments=_plain([s.segments for s in historic]),
+                versions=_plain([s.versions for s in historic]),
+                start=self.window.start - span,
+                end=self.window.start,
             )
             out = points_of_table(table, self.window.length)
         for p in self.placed:

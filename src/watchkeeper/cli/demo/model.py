@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from watchkeeper.cli.demo.flights import FEATURES, Flights
 from watchkeeper.errors import MissingExtra
 
-__all__ = ["LateModel", "matrix", "out_of_fold_scores", "train"]
+__all__ = ["LateModel", "matrix", "one_thread", "out_of_fold_scores", "train"]
 
 WORDS = ("carrier", "origin")
 
@@ -26,7 +26,7 @@ class LateModel:
 
     def scores(self, rows: pa.Table) -> NDArray[np.float64]:
         """Probability of being late, one a row ``(rows,)``."""
-        with _one_thread():
+        with one_thread():
             return np.asarray(self.classifier.predict_proba(matrix(rows, self.categories))[:, 1])
 
 
@@ -53,7 +53,7 @@ def train(flights: Flights, *, seed: int = 0) -> LateModel:
     known = flights.late >= 0
     categories = {name: sorted({w for w in flights.rows[name].to_pylist() if w}) for name in WORDS}
     classifier = _classifier(seed)
-    with _one_thread():
+    with one_thread():
         classifier.fit(matrix(flights.rows, categories)[known], flights.late[known])
     return LateModel(classifier, categories)
 
@@ -70,13 +70,13 @@ def out_of_fold_scores(flights: Flights, *, seed: int = 0, folds: int = 5) -> ND
     scores = np.zeros(len(flights))
     for fit, test in GroupKFold(n_splits=folds).split(x, y, groups=day):
         known = fit[y[fit] >= 0]
-        with _one_thread():
+        with one_thread():
             scores[test] = _classifier(seed).fit(x[known], y[known]).predict_proba(x[test])[:, 1]
     return scores
 
 
-def _one_thread() -> Any:
-    """On a busy machine OpenMP's threads wait for each other a hundred times longer than they work."""
+def one_thread() -> Any:
+    """One thread for OpenMP and BLAS: on a busy machine theirs wait for each other much longer than they work."""
     from threadpoolctl import threadpool_limits
 
     return threadpool_limits(1)

@@ -14,7 +14,7 @@ from typing import Any
 
 from watchkeeper.cli.demo.chronicle import Chronicle, Clock, moved_by
 from watchkeeper.cli.demo.flights import Flights, load_flights
-from watchkeeper.cli.demo.model import LateModel, out_of_fold_scores, train
+from watchkeeper.cli.demo.model import LateModel, one_thread, out_of_fold_scores, train
 from watchkeeper.cli.demo.receivers import Receivers
 from watchkeeper.cli.demo.replay import MODEL, Episode, Replay, baseline_rows, day_start, serving
 from watchkeeper.cli.demo.teller import Teller
@@ -124,6 +124,7 @@ def run_demo(
     with ExitStack() as stack:
         place = stack.enter_context(_emptied(Path(folder)))
         stack.callback(tell.stop)
+        stack.enter_context(one_thread())
         begun = time.perf_counter()
         tell.say("Will a flight from New York arrive more than 15 minutes late?", style="bold")
         tell.say("Reading the 336,776 flights of 2013; training on January and February ...", style="dim")
