@@ -17,7 +17,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
@@ -80,7 +79,6 @@ def dashboard(folder: Path) -> Iterator[list[str]]:
         try:
             lines = iter(server.stdout or ())
             link = next(found[0] for line in lines if (found := re.search(r"http://\S+", line)))
-            time.sleep(3)  # it says the link just before it listens
             yield [link, link.partition("/sign-in")[0] + "/models/late-flights?period=1y&measure=brier"]
         finally:
             server.send_signal(signal.SIGINT)

@@ -75,34 +75,34 @@ def serve_dashboard(watch: Any, port: int, tell: Any) -> None:
     free = _free(port)
     if free != port and port:
         tell.say(f"Port {port} is taken; the dashboard takes another.", style="dim")
-    token = create_token(
-        watch.ledger.facts,
-        name="you",
-        role="admin",
-        by="demo",
-        now=watch.clock(),
-        lasts=timedelta(days=1),
-        once=True,
-    )
-    tell.say(f"\nThe dashboard, by a link that works once:\n  http://127.0.0.1:{free}/sign-in?token={token}")
-    tell.say("Ctrl-C ends it; `watchkeeper demo --show` opens it again.", style="dim")
-    settings = uvicorn.Config(
-        create_app(watch),
-        host="127.0.0.1",
-        port=free,
-        log_level="warning",
-        access_log=False,
-        timeout_graceful_shutdown=1,
-    )
+    facts = watch.ledger.facts
+    now, day = watch.clock(), timedelta(days=1)
+    token = create_token(facts, name="you", role="admin", by="demo", now=now, lasts=day, once=True)
+
+    class Told(uvicorn.Server):
+        """Says the link when it listens."""
+
+        async def startup(self, sockets: Any = None) -> None:
+            await super().startup(sockets=sockets)
+            address = f"http://127.0.0.1:{free}/sign-in?token={token}"
+            tell.say(f"\nThe dashboard, by a link that works once:\n  {address}")
+            tell.say("Ctrl-C ends it; `watchkeeper demo --show` opens it again.", style="dim")
+
     try:
         with contextlib.suppress(KeyboardInterrupt):
-            uvicorn.Server(settings).run()
+            settings = uvicorn.Config(
+                create_app(watch),
+                host="127.0.0.1",
+                port=free,
+                log_level="warning",
+                access_log=False,
+                timeout_graceful_shutdown=1,
+            )
+            Told(settings).run()
     finally:
         # Whoever serves this folder later is not locked out by a link that was for now.
-        facts = watch.ledger.facts
-        facts.forget(
-            (d.kind, d.key) for kind in ("session", "token") for d in facts.documents(kind, limit=1000)
-        )
+        kinds = ("session", "token")
+        facts.forget((d.kind, d.key) for kind in kinds for d in facts.documents(kind, limit=1000))
     tell.say("\nNothing is left running.", style="dim")
 
 
