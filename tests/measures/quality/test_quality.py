@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+import watchkeeper as wk
 from watchkeeper.domain.schema import Column, Kind, Role, Schema
 from watchkeeper.domain.values import Values
 from watchkeeper.errors import NotFound
@@ -225,3 +226,14 @@ def test_every_line_is_complete(entry):
     assert entry.measure.sentence.endswith(".")
     assert ">>>" in entry.function.__doc__
     assert [e.name for e in CATALOGUE].count(entry.name) == 1
+
+
+def test_new_categories_too_many_to_name_are_new_all_the_same():
+    kinds, random = {"c": "categorical"}, np.random.default_rng(0)
+    new = [*(f"k{i}" for i in range(20_000)), *["a"] * 200]
+    random.shuffle(new)
+    report = wk.compare({"c": ["a", "b"] * 500}, {"c": new}, kinds=kinds)
+    [m] = [m for m in report.columns[0].measurements if m.measure == "new_categories"]
+    assert abs(m.value - 20_000 / 20_200) <= m.bound + 1e-12
+    assert m.bound < 0.01
+    assert m.details["sentence"].startswith("More than 4,0")

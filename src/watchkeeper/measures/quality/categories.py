@@ -52,12 +52,15 @@ def new_categories(window: ColumnProfile, baseline: ColumnProfile) -> Measuremen
         return sides
     now, then = sides
     new = {name: count for name, count in now.counts.items() if name not in then.counts}
-    hits = sum(new.values())
+    # Rows that are not counted by name are new too, but for those that a name of the baseline may have among them.
+    lost = now.error * sum(name not in now.counts for name in then.counts)
+    unnamed = 0.0 if then.other else max(now.other - lost, 0.0)
+    hits = sum(new.values()) + unnamed
     singles = sum(1 for count in then.counts.values() if count <= 1)
     chance = singles / then.n
     # Not knowing better than its interval what the baseline has not seen, we take the upper end.
     p_value = tail_probability(hits, now.n, wilson(singles, then.n).high)
-    details: dict[str, Any] = _named(window.name, "new", new, hits / now.n)
+    details: dict[str, Any] = _named(window.name, "new", new, hits / now.n, more=unnamed > 0)
     details["expected"] = chance
     return Measurement(
         measure="new_categories",
@@ -67,7 +70,7 @@ def new_categories(window: ColumnProfile, baseline: ColumnProfile) -> Measuremen
         baseline_rows=then.n,
         interval=wilson(hits, now.n),
         p_value=p_value,
-        bound=(hits if then.other else 0.0) / now.n + now.other / now.n,
+        bound=((hits if then.other else 0.0) + now.other - unnamed) / now.n,
         details=details,
     )
 
@@ -120,16 +123,19 @@ def _both(
     return now, then
 
 
-def _named(column: str, word: str, counts: dict[str, float], share: float) -> dict[str, Any]:
+def _named(
+    column: str, word: str, counts: dict[str, float], share: float, *, more: bool = False
+) -> dict[str, Any]:
+    """*more*: there are others, which were too many to count by name."""
     names = sorted(counts, key=lambda name: (-counts[name], name))
     details: dict[str, Any] = {"names": names[:SHOWN], "categories": len(names)}
     if names:
         shown = ", ".join(repr(name) for name in names[:3])
-        more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
+        rest = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
         side = "the rows" if word == "new" else "the baseline's rows"
         plural = "y" if len(names) == 1 else "ies"
         details["sentence"] = (
-            f"{len(names):,} {word} categor{plural} of {column} hold{'s' if len(names) == 1 else ''} "
-            f"{100 * share:.3g}% of {side}: {shown}{more}."
+            f"{'More than ' if more else ''}{len(names):,} {word} categor{plural} of {column} hold{'s' if len(names) == 1 else ''} "
+            f"{100 * share:.3g}% of {side}: {shown}{rest}."
         )
     return details
