@@ -133,6 +133,21 @@ def test_a_rule_that_joins_others_is_tried_too(wk, project):
         assert (code, len(said["episodes"])) == (int(bool(fired)), fired)
 
 
+def test_a_rule_on_what_does_not_come_is_tried_too(wk, project):
+    rule = project / "quiet.toml"
+    rule.write_text('name = "quiet"\nkind = "absence"\nafter = "36h"\n')
+    assert wk("alerts", "test", rule, "--from", "29d")[0] == 0
+    # Windows come until today: four days ahead, the last ones are late.
+    ahead = f"{datetime.now(UTC) + 4 * DAY:%Y-%m-%d}"
+    code, out, _ = wk("alerts", "test", rule, "--from", "29d", "--to", ahead, "--json")
+    said = json.loads(out)
+    assert (code, len(said["episodes"]), said["episodes"][0]["resolved_at"]) == (1, 1, None)
+    assert "36 hours is allowed" in said["episodes"][0]["sentence"]
+    rule.write_text('name = "quiet"\nkind = "absence"\nof = "outcomes"\nafter = "36h"\n')
+    code, _, err = wk("alerts", "test", rule)
+    assert (code, "when they arrived is not kept" in err) == (2, True)
+
+
 def test_a_rule_on_the_columns_fires_when_it_did_and_changes_nothing(tmp_path):
     """The trial of the preset's rule on history says what the watch itself did, window by window."""
     from random import Random

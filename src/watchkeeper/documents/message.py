@@ -112,7 +112,8 @@ def compose(
         chat=forms["chat"],
         text=forms["text"],
         html=forms["html"],
-        short=_cut(" ".join(forms["short"].split()), SHORT_LENGTH),
+        # Three dots and not "…", for which a telephone would take each letter twice as long.
+        short=_cut(" ".join(forms["short"].split()), SHORT_LENGTH, "..."),
         pager=_cut(forms["pager"], PAGER_LENGTH),
         severity=view["severity"],
         status=view["status"],
@@ -283,8 +284,8 @@ def without_chart(html: str) -> str:
     return re.sub(rf'<img src="cid:{re.escape(CHART_NAME)}"[^>]*>', "", html)
 
 
-def _cut(text: str, length: int) -> str:
-    return text if len(text) <= length else text[: length - 1] + "…"
+def _cut(text: str, length: int, end: str = "…") -> str:
+    return text if len(text) <= length else text[: length - len(end)] + end
 
 
 @lru_cache(maxsize=8)

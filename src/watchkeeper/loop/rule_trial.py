@@ -2,24 +2,64 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
 
 from watchkeeper.decisions.alerting.replay import Replayed, Step, summed_up
-from watchkeeper.decisions.alerting.state_machine import alert_labels, identity
+from watchkeeper.decisions.alerting.state_machine import alert_labels, identity, step
+from watchkeeper.decisions.rules.absence import Arrivals
 from watchkeeper.domain.alert import Alert
 from watchkeeper.domain.measurement import Interval, Measurement
 from watchkeeper.domain.rule import Rule
 from watchkeeper.domain.series import PlacedMeasurement, WindowKey, WindowState
 from watchkeeper.domain.watched import WatchedModel
-from watchkeeper.domain.window import Window
+from watchkeeper.domain.window import Window, floor_to
 from watchkeeper.errors import BadInput
 from watchkeeper.loop.judging import AlertingPlan, AlertJudge
 from watchkeeper.loop.status import is_judged
 from watchkeeper.loop.window_profiles import judged_profiles, known_edges
 
-__all__ = ["replay_by_judging"]
+__all__ = ["replay_absence", "replay_by_judging"]
+
+
+def replay_absence(
+    watch: Any, model: WatchedModel, rule: Rule, *, start: datetime, end: datetime
+) -> Replayed:
+    """What a rule on predictions that do not come would have said at the end of each stored window of [start, end).
+
+    Raises
+    ------
+    BadInput
+        it is about outcomes: when each arrived is not kept, so what was known then cannot be told.
+    """
+    if rule.condition.of != "predictions":
+        raise BadInput(
+            f"The rule {rule.name!r} is about {rule.condition.of}, and when they arrived is not kept.",
+            "Only the absence of predictions can be tried on history.",
+        )
+    if end <= start:
+        raise BadInput("The replay ends before it starts.", "Give --from before --to.")
+    states = watch.ledger.windows.windows(model.name, end=end, limit=1_000_000)
+    whole = [s for s in states if not s.key.version and not s.key.segment]
+    ends = sorted(s.key.window.end for s in whole if s.rows)
+    since = min((s.key.window.start for s in whole), default=None)
+    steps: list[Step] = []
+    alert: Alert | None = None
+    at, came = floor_to(start, model.cadence) + model.cadence, 0
+    while at <= end:
+        while came < len(ends) and ends[came] <= at:
+            came += 1
+        last = ends[came - 1] if came else None
+        seen = Arrivals(
+            model=model.name, now=at, predictions_until=last, outcomes_until=None, watched_since=since
+        )
+        said = replace(rule.condition.evaluate(rule, seen), window=Window(at - model.cadence, at))
+        alert, _ = step(alert, said, rule, now=at, labels=alert_labels(said, rule, model.labels))
+        steps.append(Step(evaluation=said, alert=alert))
+        at += model.cadence
+    return summed_up(rule, [steps], start=start)
 
 
 def replay_by_judging(

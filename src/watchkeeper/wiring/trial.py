@@ -28,8 +28,10 @@ def try_rule(watch: Watch, model: WatchedModel, rule: Rule, *, start: datetime, 
     from watchkeeper.adapters.ledgers.sql import open_ledger
     from watchkeeper.decisions.alerting.replay import needs_profiles
     from watchkeeper.loop.rule_replay import replay_rule
-    from watchkeeper.loop.rule_trial import replay_by_judging
+    from watchkeeper.loop.rule_trial import replay_absence, replay_by_judging
 
+    if rule.kind == "absence":
+        return replay_absence(watch, model, rule, start=start, end=end)
     if not needs_profiles(rule):
         return replay_rule(watch.ledger, model, rule, start=start, end=end)
     with tempfile.TemporaryDirectory(prefix="watchkeeper-trial-") as folder:
