@@ -34,7 +34,7 @@ from watchkeeper.decisions.rules.series import Point, Series
 from watchkeeper.decisions.rules.series_evidence import SeriesEvidence
 from watchkeeper.decisions.rules.window_counts import Binning
 from watchkeeper.documents.runbook import runbook_for
-from watchkeeper.domain.alert import Alert, Transition
+from watchkeeper.domain.alert import Alert, Transition, fingerprint
 from watchkeeper.domain.fact import Document, Fact, Lease
 from watchkeeper.domain.measurement import Family, Measure
 from watchkeeper.domain.rule import Category, Evaluation, Rule, Severity
@@ -100,6 +100,17 @@ BROKEN = Rule(
 """One alert for everything that went wrong with one model's window."""
 
 
+SOURCE_FAILED = Rule(
+    name="source failed",
+    kind="error",
+    condition=None,
+    severity=Severity.WARNING,
+    hold=timedelta(minutes=5),
+    about="What is watched cannot be read or kept, so nothing is measured until it is mended.",
+)
+"""One alert for one broken source, however many models read it; a moment's trouble is none."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
     """What came out of one window."""
@@ -163,6 +174,29 @@ class AlertJudge:
         for model in watch.models.values():
             self.judge_arrivals(watch.ledger, model, now=now, lease=lease)
         return self.notify(watch.ledger, now=now, lease=lease)
+
+    def judge_sources(self, watch: Any, troubles: Mapping[str, str], lease: Lease | None = None) -> int:
+        """Tell sources apart that could not be read in a tick (model -> why); return how many changes of alerts.
+
+        Models whose rows come from the same table location, or are kept in the lake, share one alert.
+        """
+        sources: dict[str, list[WatchedModel]] = {}
+        for model in watch.models.values():
+            sources.setdefault(model.table.location if model.table else "", []).append(model)
+        changes = 0
+        for source, models in sources.items():
+            failed = [m.name for m in models if m.name in troubles]
+            known = watch.ledger.facts.count("alert", states=["pending", "firing"])
+            if failed or known:
+                for attempt in range(5):
+                    try:
+                        run = _Run(self, watch.ledger, models[0], None, watch.clock(), lease)
+                        changes += len(run.judge_source(source, models, failed, troubles).changes)
+                        break
+                    except Conflict as conflict:
+                        if attempt == 4 or type(conflict) is not Conflict:
+                            raise
+        return changes
 
     # ---- judging ----------------------------------------------------------------------------------------
 
@@ -660,6 +694,36 @@ class _Run:
         self._write([], judged=False)
         return Judged(evaluations=tuple(e for _, e in evaluations), changes=tuple(self.changes))
 
+    def judge_source(
+        self, source: str, models: Sequence[WatchedModel], failed: Sequence[str], troubles: Mapping[str, str]
+    ) -> Judged:
+        """One source that these models share: it failed for some of them, or for none."""
+        alone = len(models) == 1
+        if not failed:
+            said = "Everything could be read."
+        elif alone:
+            said = f"{failed[0]} could not be measured: {troubles[failed[0]]}"
+        else:
+            said = f"{len(failed)} of {len(models)} models could not be measured. {failed[0]}: {troubles[failed[0]]}"
+        evaluation = Evaluation(
+            rule=SOURCE_FAILED.name,
+            model=models[0].name if alone else "",
+            verdict=Verdict.FAIL if failed else Verdict.PASS,
+            sentence=said,
+            since=self.now if failed else None,
+            guarantee="exact: it failed",
+            category=Category.ERROR,
+            value=float(len(failed)),
+            details={"models": list(failed[:50])},
+        )
+        labels = alert_labels(evaluation, SOURCE_FAILED, models[0].labels if alone else None)
+        if not alone:
+            # An address may hold a secret: its fingerprint tells sources apart as well.
+            labels["source"] = fingerprint({"source": source})[:8] if source else "lake"
+        self._step(SOURCE_FAILED, evaluation, labels, None)
+        self._write([], judged=False)
+        return Judged(evaluations=(evaluation,), changes=tuple(self.changes))
+
     def _arrivals(self) -> Arrivals:
         windows = self.ledger.windows.windows(
             self.model.name, start=self.now - timedelta(days=120), limit=_ALL
@@ -860,7 +924,7 @@ class _Run:
                 kind=f"alert.{t.kind}",
                 at=self.now,
                 actor=_ACTOR,
-                model=self.model.name,
+                model=alert.model,
                 subject=alert.fingerprint,
                 body={
                     "text": t.text,

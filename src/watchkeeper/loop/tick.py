@@ -77,6 +77,8 @@ class Ticked:
     judged_windows: int = 0
     measurements: int = 0
     problems: list[str] = field(default_factory=list)
+    troubles: dict[str, str] = field(default_factory=dict)
+    """Model -> why it could not be measured in this tick."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -120,10 +122,15 @@ def tick(
             done.problems.append(lost.what)
             return done
         except WatchkeeperError as problem:
+            done.troubles[name] = problem.what
             done.problems.append(f"{name}: {problem.what}")
         except Exception as bug:  # one model's trouble must not hold up the others, also when it is ours
             _log.exception("the tick of %s failed", name)
+            done.troubles[name] = f"{type(bug).__name__}: {bug}"
             done.problems.append(f"{name}: {type(bug).__name__}: {bug}")
+    for name, drained in done.drained.items():
+        if drained.problems:
+            done.troubles.setdefault(name, drained.problems[0])
     for judge in judges:
         _look_around(project, judge, done, lease)
     _write_down(project, done, lease)
@@ -133,10 +140,12 @@ def tick(
 
 def _look_around(project: Project, judge: Judge, done: Ticked, lease: Lease) -> None:
     """What a judge does once a tick, whether or not there was a window: quiet sources, due messages."""
-    after = getattr(judge, "after", None)
+    after, troubled = getattr(judge, "after", None), getattr(judge, "judge_sources", None)
     if after is None:
         return
     try:
+        if troubled is not None:
+            troubled(project, done.troubles, lease)
         after(project, lease)
     except WatchkeeperError as problem:
         done.problems.append(problem.what)

@@ -13,7 +13,18 @@ from watchkeeper.errors import BadInput, nearest
 
 __all__ = ["LABELS", "Route", "check_routes", "parse_route", "routes_of"]
 
-LABELS = ("rule", "model", "severity", "category", "measure", "column", "segment", "version", "window")
+LABELS = (
+    "rule",
+    "model",
+    "severity",
+    "category",
+    "measure",
+    "column",
+    "segment",
+    "version",
+    "window",
+    "source",
+)
 """Labels that every alert may have; models and rules bring their own."""
 
 

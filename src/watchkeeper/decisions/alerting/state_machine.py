@@ -67,7 +67,7 @@ def identity(labels: Mapping[str, str]) -> str:
     return fingerprint({k: labels[k] for k in _IDENTITY if k in labels})
 
 
-_IDENTITY = ("rule", "model", "category", "measure", "column", "segment", "version", "window")
+_IDENTITY = ("rule", "model", "category", "measure", "column", "segment", "version", "window", "source")
 
 
 def retrospective_labels(labels: Mapping[str, str], evaluation: Evaluation) -> dict[str, str]:
