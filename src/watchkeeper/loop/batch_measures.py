@@ -8,8 +8,9 @@ from datetime import datetime
 from typing import Any
 
 from watchkeeper.domain.expectation import Expectation
-from watchkeeper.domain.measurement import Measure, Measurement
+from watchkeeper.domain.measurement import Measurement
 from watchkeeper.errors import NotFound, nearest
+from watchkeeper.measures.catalogue import entries
 from watchkeeper.measures.drift.evaluation import drift_entries, measure_drift
 from watchkeeper.measures.performance.evaluation import measure_performance
 from watchkeeper.measures.quality.evaluation import measure_quality
@@ -17,16 +18,12 @@ from watchkeeper.stats.duplicates import Duplicates
 from watchkeeper.stats.states.baseline import Baseline
 from watchkeeper.stats.states.profile import Profile
 
-__all__ = ["FAMILIES", "JOINT", "extra_measures", "measure_batch", "named_by", "of_a_batch"]
+__all__ = ["FAMILIES", "JOINT", "extra_measures", "measure_batch", "named_by"]
 
 FAMILIES = ("drift", "quality", "performance")
+"""What one batch can be asked; what serving costs, or an estimate before outcomes, needs a watch."""
 JOINT = frozenset({"mmd", "domain_classifier", "pca_reconstruction"})
 """Measures of all columns together, on samples: only when asked for."""
-
-
-def of_a_batch(described: Mapping[str, Measure]) -> dict[str, Measure]:
-    """The measures that one batch can have; what serving costs, or an estimate before outcomes, needs a watch."""
-    return {name: m for name, m in described.items() if m.family.value in FAMILIES}
 
 
 def named_by(checks: Mapping[str, float | None] | None) -> list[str]:
@@ -49,11 +46,7 @@ def extra_measures(names: Iterable[str]) -> tuple[str, ...]:
     >>> extra_measures(["psi", "rare_values", "kl"])
     ('rare_values', 'kl')
     """
-    from watchkeeper.measures.drift.catalogue import CATALOGUE as DRIFT
-    from watchkeeper.measures.performance.catalogue import CATALOGUE as PERFORMANCE
-    from watchkeeper.measures.quality.catalogue import CATALOGUE as QUALITY
-
-    default = {entry.name: entry.default for entry in (*DRIFT, *QUALITY, *PERFORMANCE)}
+    default = {entry.name: entry.default for entry in entries(FAMILIES)}
     out = []
     for name in names:
         if name not in default:
@@ -79,15 +72,11 @@ def measure_batch(
 
     *extra* are the measures of `extra_measures`, of whatever family, beside the default ones.
     """
-    from watchkeeper.measures.performance.catalogue import CATALOGUE as PERFORMANCE
-    from watchkeeper.measures.quality.catalogue import CATALOGUE as QUALITY
-
     found: list[Measurement] = []
     earlier: list[Measurement] = []
-    quality, performance = ([e.name for e in c if e.name in extra] for c in (QUALITY, PERFORMANCE))
+    drift, quality, performance = ([e.name for e in entries((f,)) if e.name in extra] for f in FAMILIES)
     if "drift" in families:
-        drift = [name for name in extra if name not in {*quality, *performance, *JOINT}]
-        names = [*(entry.name for entry in drift_entries()), *drift]
+        names = [*(entry.name for entry in drift_entries()), *(name for name in drift if name not in JOINT)]
         found += measure_drift(before.profile, after, names=names)
         if multivariate:
             from watchkeeper.measures.drift.multivariate import measure_joint_drift

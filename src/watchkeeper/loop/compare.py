@@ -31,7 +31,6 @@ from watchkeeper.loop.batch_measures import (
     extra_measures,
     measure_batch,
     named_by,
-    of_a_batch,
 )
 from watchkeeper.loop.copies import CopyCount
 from watchkeeper.loop.expectations import read_expectations
@@ -106,8 +105,8 @@ def compare(
     """
     begun = time.perf_counter()
     _check_families(families)
-    described = described_measures()
-    plan = CheckPlan.of(checks, known=of_a_batch(described), false_discovery_rate=false_discovery_rate)
+    described = described_measures(FAMILIES)
+    plan = CheckPlan.of(checks, known=described, false_discovery_rate=false_discovery_rate)
     extra = extra_measures([*(measures or ()), *named_by(checks)])
     expected = read_expectations(expectations)
     given, name = reference, _label(current, "this batch")

@@ -15,18 +15,18 @@ ROOMS = ("drift", "quality", "performance", "estimate", "service")
 
 
 @cache
-def entries() -> tuple[Entry, ...]:
-    """The catalogues of all rooms, one after the other."""
+def entries(rooms: tuple[str, ...] = ROOMS) -> tuple[Entry, ...]:
+    """The catalogues of all *rooms*, one after the other. A room is loaded when it is first asked for."""
     out: list[Entry] = []
-    for room in ROOMS:
+    for room in rooms:
         out += import_module(f"watchkeeper.measures.{room}.catalogue").CATALOGUE
     return tuple(out)
 
 
 @cache
-def described_measures() -> dict[str, Measure]:
+def described_measures(rooms: tuple[str, ...] = ROOMS) -> dict[str, Measure]:
     """What decisions and pages know of each measure, by name."""
-    return {e.name: e.measure for e in entries()}
+    return {e.name: e.measure for e in entries(rooms)}
 
 
 def entry(name: str) -> Entry:
