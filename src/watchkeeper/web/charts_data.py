@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["BUCKETS", "Grid", "downsample", "grid", "sparks", "table_as"]
+__all__ = ["ALIKE", "BUCKETS", "Grid", "downsample", "grid", "sparks", "table_as"]
 
 BUCKETS = 400
 """Buckets of a time axis: two pixels each on a wide page."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DAY_US = 86_400_000_000
+ALIKE = 0.9
+"""Windows at least this long beside the longest are of one kind: days of 23, 24 and 25 hours are days."""
 
 
 def downsample(table: pa.Table, buckets: int = BUCKETS) -> pa.Table:
@@ -115,7 +117,7 @@ def grid(
             s.c.measure == measure,
             s.c.segment == segment,
             s.c.version == version,
-            s.c.length_us == longest,
+            s.c.length_us >= ALIKE * longest,
             r.c.day_us >= first,
             r.c.day_us < first + count * width,
         )
@@ -142,9 +144,14 @@ def _weight(cells: Sequence[float | None]) -> float:
 def sparks(
     ledger: Any, wanted: Mapping[str, str], *, start: datetime
 ) -> dict[str, list[tuple[datetime, float, float, float]]]:
-    """Daily (day, mean, least, largest) since *start* of one measure of each model: ``{model: measure}``."""
+    """Daily (day, value, low, high) since *start* of one measure of each model: ``{model: measure}``.
+
+    A window of a day or more has its interval as low and high; a day of shorter windows has their mean, least and
+    largest, from the roll-ups.
+    """
     from sqlalchemy import and_, or_, select
 
+    from watchkeeper.adapters.ledgers.tables import measurements as m
     from watchkeeper.adapters.ledgers.tables import rollups as r
     from watchkeeper.adapters.ledgers.tables import series as s
 
@@ -153,24 +160,28 @@ def sparks(
         return out
     length: dict[str, int] = {}
     pairs = or_(*(and_(s.c.model == m, s.c.measure == v) for m, v in wanted.items()))
-    query = (
+    since = _us(start) // DAY_US * DAY_US
+    whole = (s.c.subject == "", s.c.segment == "", s.c.version == "", pairs)
+    long = (
+        select(s.c.model, s.c.length_us, m.c.start_us, m.c.value, m.c.low, m.c.high)
+        .join(m, m.c.series_id == s.c.id)
+        .where(*whole, s.c.length_us >= ALIKE * DAY_US, m.c.start_us >= since, m.c.value.is_not(None))
+        .order_by(s.c.model, s.c.length_us.desc(), m.c.start_us)
+    )
+    short = (
         select(s.c.model, s.c.length_us, r.c.day_us, r.c.mean, r.c.low, r.c.high)
         .join(r, r.c.series_id == s.c.id)
-        .where(
-            pairs,
-            s.c.subject == "",
-            s.c.segment == "",
-            s.c.version == "",
-            r.c.day_us >= _us(start) // DAY_US * DAY_US,
-            r.c.mean.is_not(None),
-        )
+        .where(*whole, s.c.length_us < ALIKE * DAY_US, r.c.day_us >= since, r.c.mean.is_not(None))
         .order_by(s.c.model, s.c.length_us.desc(), r.c.day_us)
     )
     with ledger.reading() as connection:
-        for model, length_us, day, mean, low, high in connection.execute(query):
-            if length.setdefault(model, length_us) == length_us:
-                out.setdefault(model, []).append((EPOCH + timedelta(microseconds=day), mean, low, high))
-    return out
+        for query in (long, short):
+            for model, length_us, at, value, low, high in connection.execute(query):
+                if length_us >= ALIKE * length.setdefault(model, length_us):
+                    day = EPOCH + timedelta(microseconds=at)
+                    between = (value, value) if low is None or high is None else (low, high)
+                    out.setdefault(model, []).append((day, value, *between))
+    return {model: sorted(points) for model, points in out.items()}
 
 
 def _us(at: datetime) -> int:

@@ -19,6 +19,7 @@ from watchkeeper.measures.catalogue import described_measures
 from watchkeeper.web.dashboard.alert_view import alert_row
 from watchkeeper.web.dashboard.filters import pager
 from watchkeeper.web.dashboard.frame import Page, Room
+from watchkeeper.web.dashboard.model import estimate_of
 from watchkeeper.web.security import Identity
 
 __all__ = [
@@ -128,6 +129,8 @@ def alert_page(room: Room, request: Request) -> Page:
         "log": [{"at": e.at.isoformat(), "actor": e.actor, "text": e.text} for e in reversed(alert.log)],
         "chart": urlencode(shown) if drawable else "",
         "chart_title": _title(chart["measure"], chart["subject"]),
+        "estimated": drawable
+        and estimate_of(chart["measure"], {m for m, *_ in room.reads.series_of(alert.model)}) is not None,
         "silenced": _muted_by(alert, silences, now),
         "would_mute": sum(all(a.labels.get(k) == v for k, v in labels.items()) for a in open_alerts),
         "lengths": [{"value": text, "word": duration_words(duration_of(text))} for text in LENGTHS],

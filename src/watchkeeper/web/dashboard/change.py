@@ -17,9 +17,11 @@ from watchkeeper.web.dashboard.frame import Page, Room
 from watchkeeper.web.dashboard.model import newest_moment
 from watchkeeper.web.dashboard.words import figure, moment
 
-__all__ = ["change_page"]
+__all__ = ["change_page", "share_of"]
 
 LONGEST = timedelta(days=31)
+KEPT_S = 600
+"""Seconds for which an answer stands: outcomes that come meanwhile may change it."""
 _ONE = threading.Lock()
 """Rows are read and weighted: one such answer is worked out at a time, and kept for a while."""
 
@@ -30,14 +32,7 @@ def change_page(room: Room, request: Request) -> Page:
     room.watch.model(name)
     window = _window(room, name, request.query_params.get("window", ""))
 
-    def ask() -> tuple[list[Measurement], list[str]]:
-        with _ONE:
-            try:
-                return explain_change(room.watch, name, window), []
-            except WatchkeeperError as failure:
-                return [], [failure.what, *failure.next_steps]
-
-    found, trouble = room.reads.kept(("change", name, window), ask, seconds=600)
+    found, trouble = _change(room, name, window)
     parts = [_part(m) for m in found]
     whole = [p for p in parts if not p["column"]]
     data = {
@@ -50,6 +45,46 @@ def change_page(room: Room, request: Request) -> Page:
         "sentence": _sentence(whole),
     }
     return Page(template="change.html.j2", title=f"What moved in {name}", data=data, here="fleet")
+
+
+def _change(room: Room, name: str, window: Window) -> tuple[list[Measurement], list[str]]:
+    """The parts of the change, or why there are none."""
+
+    def ask() -> tuple[list[Measurement], list[str]]:
+        with _ONE:
+            try:
+                return explain_change(room.watch, name, window), []
+            except WatchkeeperError as failure:
+                return [], [failure.what, *failure.next_steps]
+
+    return room.reads.kept(("change", name, window), ask, seconds=KEPT_S)
+
+
+def share_of(room: Room, name: str, column: str, asked: str, *, now: bool) -> dict[str, Any]:
+    """What one column has to do with the change of performance in the window *asked*.
+
+    It is worked out when *now* is true, or when it is known from before; rows are read for it, which takes seconds.
+    """
+    window = _window(room, name, asked)
+    said: dict[str, Any] = {"window": asked, "title": moment(window.start, now=room.now()), "sentence": ""}
+    if not now and not room.reads.known(("change", name, window)):
+        return said
+    found, trouble = _change(room, name, window)
+    part = next((p for p in map(_part, found) if p["column"] == column), None)
+    if trouble:
+        said["sentence"] = trouble[0]
+    elif part is None or part["value"] is None:
+        why = part["reason"] if part is not None and part["reason"] else "it is not among the features"
+        said["sentence"] = f"Its share in the change of performance is not known: {why}."
+    else:
+        between = f", between {part['low']:+.3g} and {part['high']:+.3g}" if part["low"] is not None else ""
+        sure = part["low"] is not None and part["low"] * part["high"] > 0
+        verb = "raised" if part["value"] > 0 else "lowered"
+        said["sentence"] = (
+            f"In the window of {said['title']}, other values of {column} {verb} the mean loss by {figure(abs(part['value']))}{between} "
+            f"(95% interval){'' if sure else ', which may be chance'}."
+        )
+    return {**said, "part": part}
 
 
 def _window(room: Room, name: str, asked: str) -> Window:

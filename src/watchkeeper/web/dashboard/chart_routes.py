@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, Response
 from watchkeeper.documents.column_view import picture_of
 from watchkeeper.errors import BadInput, NotFound, nearest
 from watchkeeper.measures.catalogue import described_measures
-from watchkeeper.web.charts_data import BUCKETS, downsample, table_as
+from watchkeeper.web.charts_data import ALIKE, BUCKETS, downsample, table_as
 from watchkeeper.web.dashboard import charts
 from watchkeeper.web.dashboard.alert_view import alert_row
 from watchkeeper.web.dashboard.column import QUANTILES, profiles_by_time, sides_of
@@ -112,7 +112,7 @@ def read_series(
     ]
     if not lengths:
         return store.series(name, measure, subject=subject, segment=segment, version=version, buckets=buckets)
-    alike = sorted(le for le in lengths if le >= 0.9 * max(lengths))
+    alike = sorted(le for le in lengths if le >= ALIKE * max(lengths))
     parts = [
         store.series(
             name,
@@ -134,7 +134,11 @@ def _points(table: pa.Table) -> list[dict[str, Any]]:
     """Rows as the chart takes them, short numbers; ``least`` and ``largest`` only where a bucket holds several."""
     points = []
     for row in table.to_pylist():
-        point: dict[str, Any] = {"at": _iso(row["start"]), "value": _short(row["value"])}
+        point: dict[str, Any] = {
+            "at": _iso(row["start"]),
+            "end": _iso(row["end"]),
+            "value": _short(row["value"]),
+        }
         for key, name in (("low", "low"), ("high", "high"), ("rows", "rows")):
             if row.get(name) is not None:
                 point[key] = _short(row[name])
@@ -142,6 +146,32 @@ def _points(table: pa.Table) -> list[dict[str, Any]]:
             point["least"], point["largest"] = _short(row["value_min"]), _short(row["value_max"])
         points.append(point)
     return points
+
+
+def _apart(points: list[dict[str, Any]], estimated: list[dict[str, Any]]) -> list[dict[str, str]]:
+    """Spans in which the intervals of what was realised and of the estimate do not meet."""
+    guesses = {g["at"]: g for g in estimated if g.get("low") is not None and g.get("high") is not None}
+    return [
+        {"at": p["at"], "end": p["end"]}
+        for p in points
+        if (g := guesses.get(p["at"])) is not None
+        and p.get("low") is not None
+        and p.get("high") is not None
+        and (g["low"] > p["high"] or g["high"] < p["low"])
+    ]
+
+
+def _beside(realised: pa.Table, estimated: pa.Table) -> pa.Table:
+    """The numbers of both lines: ``estimated``, ``estimated_low`` and ``estimated_high`` beside what was realised."""
+    names = {"value": "estimated", "low": "estimated_low", "high": "estimated_high", "end": "estimated_end"}
+    kept = ["start", *(n for n in names if n in estimated.column_names)]
+    other = estimated.select(kept).rename_columns(["start", *(names[n] for n in kept[1:])])
+    import pyarrow.compute as pc
+
+    both = realised.join(other, "start", join_type="full outer").sort_by("start")
+    end = pc.coalesce(both["end"], both["estimated_end"])
+    at = both.column_names.index("end")
+    return both.set_column(at, "end", end).drop_columns(["estimated_end"])
 
 
 def _short(value: float | None) -> float | None:
@@ -166,21 +196,23 @@ def _series(room: Room, name: str, query: Mapping[str, str]) -> Drawn:
     )
     about = described.get(measure)
     estimated: list[dict[str, Any]] = []
+    points = _points(table)
     other = estimate_of(measure, having)
     if other is not None and not version:
-        estimated = _points(
-            read_series(room, name, other, shown, subject=subject, segment=segment, buckets=buckets)
-        )
+        guessed = read_series(room, name, other, shown, subject=subject, segment=segment, buckets=buckets)
+        estimated = _points(guessed)
+        table = _beside(table, guessed)
     alerts, versions = marks_of(room, name, shown)
     title = (about.title if about else measure) + (f" of {subject}" if subject else "")
     spec = charts.series_spec(
-        _points(table),
+        points,
         title=title,
         unit=about.unit if about else "",
         span=(_iso(shown.start), _iso(shown.end)),
         estimated=estimated,
         alerts=alerts,
         versions=versions,
+        apart=_apart(points, estimated),
         height=whole(query, "height", usual=220, least=80, most=600),
     )
     says = (f"In {segment}. " if segment else "") + (about.sentence if about else "")
@@ -211,7 +243,16 @@ def _drift_map(room: Room, name: str, query: Mapping[str, str]) -> Drawn:
         measure, 1.0
     )
     times = [_iso(t) for t in found.edges]
-    spec = charts.grid_spec(found.names, times, found.cells, title=described[measure].title, top=top)
+    alerts, versions = marks_of(room, name, shown)
+    spec = charts.grid_spec(
+        found.names,
+        times,
+        found.cells,
+        title=described[measure].title,
+        top=top,
+        alerts=alerts,
+        versions=versions,
+    )
     flat = [
         {"column": column, "start": found.edges[j], "end": found.edges[j + 1], "largest": value}
         for column, cells in zip(found.names, found.cells)
@@ -268,10 +309,15 @@ def _bands(room: Room, name: str, query: Mapping[str, str]) -> Drawn:
     held = made.profile.columns.get(column) if made is not None else None
     h = held.histogram if held is not None else None
     baseline = {q: float(h.quantile(p)) for q, p in QUANTILES.items()} if h is not None and h.n else None
-    alerts, _ = marks_of(room, name, shown)
+    alerts, versions = marks_of(room, name, shown)
     title = f"{column} over time"
     spec = charts.bands_spec(
-        points, title=title, span=(_iso(shown.start), _iso(shown.end)), baseline=baseline, alerts=alerts
+        points,
+        title=title,
+        span=(_iso(shown.start), _iso(shown.end)),
+        baseline=baseline,
+        alerts=alerts,
+        versions=versions,
     )
     each = "" if days == 1 else f" Each point merges {days} days."
     dashed = " Dashed: the baseline's quartiles." if baseline else ""

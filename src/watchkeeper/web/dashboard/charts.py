@@ -19,7 +19,7 @@ __all__ = ["FORMS", "bands_spec", "distribution_spec", "grid_spec", "picture", "
 
 FORMS = ("vega", "csv", "json", "arrow", "svg", "png")
 Theme = Literal["light", "dark"]
-MARK, COLD, WARM, CARD = "#8a929a", "#f3f1ec", "#d98b6b", "#ffffff"
+MARK, MAYBE, COLD, WARM, CARD = "#8a929a", "#7a5a00", "#f3f1ec", "#d98b6b", "#ffffff"
 DARK = {
     shared.INK: "#e8e6e1",
     shared.SOFT: "#a0a8b0",
@@ -28,6 +28,7 @@ DARK = {
     shared.BASE: "#454d56",
     shared.FAIL: "#f2a08c",
     MARK: "#7c8690",
+    MAYBE: "#e6c873",
     COLD: "#22272d",
     WARM: "#a5583f",
 }
@@ -82,13 +83,15 @@ def series_spec(
     estimated: Sequence[Mapping[str, Any]] = (),
     alerts: Sequence[Mapping[str, Any]] = (),
     versions: Sequence[Mapping[str, Any]] = (),
+    apart: Sequence[Mapping[str, Any]] = (),
     level: float | None = None,
     height: int = 220,
 ) -> dict[str, Any]:
     """The shared line chart on a page: with the range of each pixel's bucket, an estimate, and what happened meanwhile.
 
     *points* have ``at``, ``value``, maybe ``low``/``high`` (interval) and ``least``/``largest`` (of a bucket);
-    *estimated* likewise. *alerts* and *versions* have ``at`` and ``text``.
+    *estimated* likewise. *alerts* and *versions* have ``at`` and ``text``; *apart* has the spans, ``at`` to ``end``,
+    in which the estimate and what was realised differ by more than chance.
     """
     spec = shared.series_line(points, title=title, threshold=level, marks=versions, height=height)
     for row, point in zip(spec["data"]["values"], points):
@@ -119,12 +122,23 @@ def series_spec(
             }
         )
         own.append({"data": data, "mark": line, "encoding": {"x": x, "y": {**y, "field": "value"}}})
+    if apart:
+        said = [{"field": "text", "title": "from here"}, {"field": "at", "title": "window (UTC)"}]
+        rows = [{**a, "text": "estimated and realised differ by more than chance"} for a in apart]
+        strip = {"type": "rect", "color": MAYBE, "opacity": 1}
+        at = {**x, "scale": {"type": "utc"}}  # the other layers say how far the axis goes
+        encoding = {"x": at, "x2": {"field": "end"}, "y": {"value": 0}, "y2": {"value": 4}, "tooltip": said}
+        own.append({"data": {"name": "apart", "values": rows}, "mark": strip, "encoding": encoding})
     layers = [*own, *spec["layer"]]
     if len(points) > 60:
         layers = [la for la in layers if la["mark"]["type"] != "point"]
     for layer in layers:
         encoding, mark = layer["encoding"], layer["mark"]
-        if isinstance(encoding.get("x"), dict) and encoding["x"].get("type") == "temporal":
+        if (
+            isinstance(encoding.get("x"), dict)
+            and encoding["x"].get("type") == "temporal"
+            and "x2" not in encoding
+        ):
             encoding["x"] = x
         if isinstance(encoding.get("y"), dict) and encoding["y"].get("type") == "quantitative":
             encoding["y"] = {**encoding["y"], **{k: y[k] for k in ("title", "axis", "scale")}}
@@ -160,6 +174,11 @@ def _labels(unit: str) -> dict[str, Any]:
         for least, size, word in reversed(steps):
             said = f"datum.value >= {least} ? format(datum.value / {size}, '.3~g') + '{word}' : {said}"
         return {"labelExpr": f"datum.value == 0 ? '0' : {said}"}
+    if unit == "1/s":
+        said = "datum.value * 60 >= 1 ? format(datum.value * 60, '.3~g') + '/min' : format(datum.value * 3600, '.3~g') + '/h'"
+        return {
+            "labelExpr": f"datum.value == 0 ? '0' : datum.value >= 1 ? format(datum.value, '.3~g') + '/s' : {said}"
+        }
     return {"format": "~g"}
 
 
@@ -170,7 +189,10 @@ def _time_axis(span: tuple[str, str]) -> dict[str, Any]:
         "format": "%-d %b, %H:%M" if days <= 3 else "%-d %b" if days <= 200 else "%b %Y",
         "title": None,
         "grid": False,
-        "labelOverlap": True,
+        "labelOverlap": "greedy",
+        "labelSeparation": 12,
+        "labelFlush": False,
+        "labelBound": True,
         "tickCount": {"expr": "max(3, min(9, floor(width / 110)))"},
     }
     return {
@@ -217,6 +239,14 @@ def _alert_marks(
     return [{"data": {"name": "alerts", "values": list(alerts)}, "mark": mark, "encoding": encoding}]
 
 
+def _version_marks(versions: Sequence[Mapping[str, Any]], x: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A line with its name where each version began: the shared chart's own marks."""
+    marks = shared.series_line([], title="", marks=versions)["layer"][2:] if versions else []
+    for layer in marks:
+        layer["encoding"]["x"] = dict(x)
+    return marks
+
+
 def grid_spec(
     columns: Sequence[str],
     times: Sequence[str],
@@ -224,17 +254,22 @@ def grid_spec(
     *,
     title: str,
     top: float,
+    alerts: Sequence[Mapping[str, Any]] = (),
+    versions: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """Columns by time; darker is further from the baseline. Rows keep their order; cells without a number stay empty.
 
-    *top* is the value at which the darkest shade is reached.
+    *top* is the value at which the darkest shade is reached. *alerts* get a row of their own below the columns, and
+    each of *versions* a line through all of them.
     """
     shorter = [n if len(n) <= 26 else n[:25] + "…" for n in columns]
     rows = [{"c": i, "v": list(row)} for i, row in enumerate(cells)]
     step = 20 if len(columns) <= 24 else 14
-    labels = json.dumps(shorter)
-    return {
-        **_on_a_page({"description": title}, step * max(1, len(columns))),
+    last = len(columns)  # the row of alerts
+    labels = json.dumps([*shorter, "alerts"])
+    x = {**_time_axis((times[0], times[-1])), "scale": {"type": "utc"}}  # the cells cover it from end to end
+    down = {"domain": list(range(last + 1 if alerts else last))}
+    cells_layer = {
         "data": {"values": rows},
         "transform": [
             {"flatten": ["v"], "as": ["v"]},
@@ -248,11 +283,12 @@ def grid_spec(
         "mark": {"type": "rect", "cornerRadius": 1},
         "params": [{"name": "picked", "select": {"type": "point", "fields": ["c"], "toggle": False}}],
         "encoding": {
-            "x": {**_time_axis((times[0], times[-1])), "field": "t", "scale": {"type": "utc"}},
+            "x": {**x, "field": "t"},
             "x2": {"field": "u"},
             "y": {
                 "field": "c",
                 "type": "ordinal",
+                "scale": down,
                 "axis": {
                     "title": None,
                     "labelExpr": f"{labels}[datum.value]",
@@ -271,7 +307,16 @@ def grid_spec(
                     "clamp": True,
                     "interpolate": "lab",
                 },
-                "legend": None,
+                "legend": {
+                    "orient": "bottom",
+                    "direction": "horizontal",
+                    "title": None,
+                    "values": [0, top],
+                    "labelExpr": f"datum.value >= {top} ? '{top:g} or more' : 'as the baseline'",
+                    "gradientLength": 240,
+                    "gradientThickness": 8,
+                    "offset": 4,
+                },
             },
             "tooltip": [
                 {"field": "name", "title": "column"},
@@ -279,6 +324,29 @@ def grid_spec(
                 {"field": "t", "type": "temporal", "title": "from", "format": "%-d %b %Y"},
             ],
         },
+    }
+    layers: list[dict[str, Any]] = [cells_layer]
+    if versions:
+        inside = [v for v in versions if times[0] <= v["at"] <= times[-1]]
+        above = {"type": "text", "align": "left", "baseline": "bottom", "dx": 3, "dy": -3, "fontSize": 11}
+        told = [{"field": "text", "title": "version"}, {"field": "at", "title": "from (UTC)"}]
+        data = {"name": "versions", "values": inside}
+        layers += [
+            {
+                "data": data,
+                "mark": {"type": "rule", "color": shared.SOFT},
+                "encoding": {"x": x, "tooltip": told},
+            },
+            {"data": data, "mark": above, "encoding": {"x": x, "y": {"value": 0}, "text": {"field": "text"}}},
+        ]
+    if alerts:
+        inside = [{**a, "c": last} for a in alerts if times[0] <= a["at"] <= times[-1]]
+        for layer in _alert_marks(inside, x, 0):
+            layer["encoding"]["y"] = {"field": "c", "type": "ordinal", "scale": down}
+            layers.append(layer)
+    return {
+        **_on_a_page({"description": title}, step * max(1, len(down["domain"]))),
+        "layer": layers,
     }
 
 
@@ -289,6 +357,7 @@ def bands_spec(
     span: tuple[str, str],
     baseline: Mapping[str, float] | None = None,
     alerts: Sequence[Mapping[str, Any]] = (),
+    versions: Sequence[Mapping[str, Any]] = (),
     height: int = 240,
 ) -> dict[str, Any]:
     """A numeric column over time: bands from the 5th to the 95th percentile, and the middle half, around the median.
@@ -340,7 +409,11 @@ def bands_spec(
         **_on_a_page({"description": title}, height),
         "data": {"values": list(points)},
         "encoding": {"x": {**_time_axis(span), "field": "t"}},
-        "layer": [*layers, *_alert_marks(alerts, _time_axis(span), height)],
+        "layer": [
+            *layers,
+            *_version_marks(versions, _time_axis(span)),
+            *_alert_marks(alerts, _time_axis(span), height),
+        ],
     }
 
 
@@ -356,6 +429,9 @@ def distribution_spec(
         )
     made: dict[str, Any] = json.loads(text)
     for layer in made["layer"]:
+        layer["mark"]["opacity"] = 1
+        layer["encoding"]["x"].setdefault("axis", {})["grid"] = False
+        layer["encoding"]["color"]["legend"]["labelLimit"] = 320
         layer["encoding"]["y"]["title"] = None
         layer["encoding"]["y"]["axis"] = {"format": "~%", "tickCount": 4, "domain": False, "ticks": False}
     return made

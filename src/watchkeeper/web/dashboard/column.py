@@ -14,14 +14,17 @@ from starlette.requests import Request
 from watchkeeper.documents.column_view import change_in_words, picture_of, summary_of
 from watchkeeper.domain.window import Window
 from watchkeeper.errors import BadInput, NotFound, nearest
+from watchkeeper.loop.window_profiles import StoredWindow
 from watchkeeper.measures.catalogue import described_measures
 from watchkeeper.stats.states.frequencies import Frequencies
 from watchkeeper.stats.states.histogram import Histogram
 from watchkeeper.stats.states.profile import ColumnProfile
+from watchkeeper.web.dashboard.change import share_of
 from watchkeeper.web.dashboard.filters import Period, period
+from watchkeeper.web.dashboard.fleet import main_measure
 from watchkeeper.web.dashboard.frame import Page, Room
-from watchkeeper.web.dashboard.model import newest_moment, span_of
-from watchkeeper.web.dashboard.words import moment, per_cent
+from watchkeeper.web.dashboard.model import newest_moment, newest_realised, room_has_baseline, span_of
+from watchkeeper.web.dashboard.words import per_cent, span_of_days
 
 __all__ = ["Side", "column_page", "profiles_by_time", "sides_of"]
 
@@ -58,12 +61,13 @@ def profile_between(
             f"This window is the merge of {len(stored):,} stored ones; at most {MOST_WINDOWS} are merged for a page.",
             "Choose a shorter window.",
         )
-    found = [
-        s.profile.estimate().columns[column]
-        for s in stored
-        if s.profile.states and column in s.profile.estimate().columns
-    ]
-    return reduce(ColumnProfile.merge, found) if found else None
+    return _merged(column, stored)
+
+
+def _merged(column: str, stored: Sequence[StoredWindow]) -> ColumnProfile | None:
+    """One column of several stored windows; those that were made coarse because of their age make all coarse."""
+    found = [s for s in stored if s.profile.states]
+    return reduce(StoredWindow.merge, found).profile.estimate().columns.get(column) if found else None
 
 
 def sides_of(
@@ -71,13 +75,25 @@ def sides_of(
 ) -> tuple[Side, Side]:
     """The two windows of the URL: ``a`` (the baseline, unless said) and ``b`` (the newest judged window, unless said).
 
-    Each is ``baseline``, ``newest``, ``period``, or ``START/END`` with times in ISO 8601.
+    Each is ``baseline``, ``newest``, ``period``, or ``START/END`` with times in ISO 8601; ``own`` takes the two
+    from ``a_from`` and ``a_to`` (or ``b_from``, ``b_to``).
     """
     segment = query.get("segment", "")
     return (
-        _side(room, model, column, query.get("a") or "baseline", shown, segment),
-        _side(room, model, column, query.get("b") or "newest", shown, segment),
+        _side(room, model, column, _asked(query, "a", "baseline"), shown, segment),
+        _side(room, model, column, _asked(query, "b", "newest"), shown, segment),
     )
+
+
+def _asked(query: Mapping[str, str], side: str, usual: str) -> str:
+    """The window of one side as the URL says it; two dates of a form are one window."""
+    asked = query.get(side) or usual
+    if asked != "own":
+        return asked
+    start, end = query.get(f"{side}_from", ""), query.get(f"{side}_to", "")
+    if not start or not end:
+        raise BadInput("A window of your own needs both of its dates.", "Choose the first and the last day.")
+    return f"{start}/{end}"
 
 
 def _side(room: Room, model: str, column: str, asked: str, shown: Period, segment: str) -> Side:
@@ -95,7 +111,7 @@ def _side(room: Room, model: str, column: str, asked: str, shown: Period, segmen
         window, title = Window(shown.start, shown.end), "the whole period"
     else:
         window = _window(asked)
-        title = f"{moment(window.start)} to {moment(window.end)}"
+        title = span_of_days(window.start, window.end, now=room.now())
     return Side(asked, title, profile_between(room, model, column, window, segment))
 
 
@@ -131,7 +147,7 @@ def column_page(room: Room, request: Request) -> Page:
         if r["subject"] == column
     }
     profile = after.profile or before.profile
-    asked = {k: query[k] for k in ("a", "b", "segment") if query.get(k)}
+    asked = {"a": before.asked, "b": after.asked, **({"segment": segment} if segment else {})}
     over_time = [m for m in ("psi", "missing", "new_categories", "out_of_range") if (m, column) in series]
     data = {
         "model": model,
@@ -141,8 +157,9 @@ def column_page(room: Room, request: Request) -> Page:
         "segment": segment,
         "period": shown.to_dict(),
         "period_query": urlencode(shown.query),
-        "a": {"asked": before.asked, "title": before.title, "there": before.profile is not None},
-        "b": {"asked": after.asked, "title": after.title, "there": after.profile is not None},
+        "a": _side_of(before),
+        "b": _side_of(after),
+        "share": _share(room, model, column, query),
         "sentence": _sentence(column, before, after),
         "drawable": bool(before.profile and after.profile and picture_of(before.profile, after.profile)),
         "chart_query": urlencode({**shown.query, **asked, "column": column}),
@@ -165,6 +182,28 @@ def column_page(room: Room, request: Request) -> Page:
     return Page(template="column.html.j2", title=f"{column} of {model}", data=data, here="fleet")
 
 
+def _side_of(side: Side) -> dict[str, Any]:
+    first, slash, last = side.asked.partition("/")
+    return {
+        "asked": side.asked,
+        "title": side.title,
+        "there": side.profile is not None,
+        "from": first[:10] if slash else "",
+        "to": last[:10] if slash else "",
+    }
+
+
+def _share(room: Room, model: str, column: str, query: Mapping[str, str]) -> dict[str, Any] | None:
+    """What the column has to do with the newest change of performance; None where that cannot be told."""
+    watched = room.watch.models.get(model)
+    if watched is None or not room_has_baseline(room, model):
+        return None
+    having = {m for m, subject, segment, *_ in room.reads.series_of(model) if not subject and not segment}
+    main = main_measure(watched.task, having)
+    window = newest_realised(room, model, main) if main else ""
+    return share_of(room, model, column, window, now=query.get("share") == "1") if window else None
+
+
 def _sentence(column: str, before: Side, after: Side) -> str:
     if after.profile is None and before.profile is None:
         return "Neither of the two windows holds this column."
@@ -173,7 +212,7 @@ def _sentence(column: str, before: Side, after: Side) -> str:
         what = (
             "There is no baseline yet"
             if missing.asked == "baseline"
-            else f"Nothing is stored for {missing.title}"
+            else f"Nothing is stored for {'the ' if missing.asked == 'newest' else ''}{missing.title}"
         )
         return f"{what}, so there is nothing to compare with."
     said = change_in_words(before.profile, after.profile)
@@ -231,9 +270,7 @@ def profiles_by_time(
         groups.setdefault(int((s.key.window.start - shown.start) / span), []).append(s)
     merged = []
     for _, group in sorted(groups.items()):
-        found = [c for s in group if (c := s.profile.estimate().columns.get(column)) is not None]
-        if found:
-            merged.append((group[0].key.window.start, reduce(ColumnProfile.merge, found)))
+        merged.append((group[0].key.window.start, _merged(column, group)))
     return _quantiles(merged), days
 
 

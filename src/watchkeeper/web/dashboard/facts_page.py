@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.requests import Request
 
 from watchkeeper.web.dashboard.filters import whole
 from watchkeeper.web.dashboard.frame import Page, Room
+from watchkeeper.web.dashboard.words import figure
 
 __all__ = ["facts_page"]
 
@@ -59,5 +61,26 @@ def _row(fact: Any) -> dict[str, Any]:
         "model": fact.model,
         "subject": fact.subject,
         "body": dict(fact.body),
-        "said": json.dumps(dict(fact.body), ensure_ascii=False)[:400] if fact.body else "",
+        "said": _said(fact.body),
     }
+
+
+def _said(body: Mapping[str, Any]) -> str:
+    """What a fact holds, as it may be read; the twin has the body itself.
+
+    >>> _said({"rows": 1200, "mature": True, "moved_from": None, "channels": ["mail", "chat"]})
+    'rows 1,200; mature yes; channels mail, chat'
+    """
+    said = []
+    for name, value in body.items():
+        if value is None or value == "" or value == [] or value == {}:
+            continue
+        if isinstance(value, (int, float)):
+            word = figure(value)
+        elif isinstance(value, list) and all(isinstance(v, (str, int, float)) for v in value):
+            word = ", ".join(map(str, value))
+        else:
+            word = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        said.append(f"{name.replace('_', ' ')} {word}")
+    text = "; ".join(said)
+    return text if len(text) <= 400 else text[:399] + "…"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -27,6 +28,7 @@ MAIN: dict[str, tuple[str, ...]] = {
 }
 """The measure that stands for a model's performance, by task; the first that has values."""
 SIZE = 50
+MOST_TO_DO = 5
 SORTS = {
     "need": "what needs you",
     "name": "name",
@@ -95,14 +97,24 @@ def fleet(room: Room, request: Request) -> Page:
 
 
 def _todo(room: Room) -> list[dict[str, Any]]:
-    """The gravest alert of each of the five models that need somebody most, and how many more each has."""
-    first: dict[str, dict[str, Any]] = {}
+    """The gravest alert of each of the five models that need somebody most; where fewer models do, further ones.
+
+    The last of each model says how many more it has.
+    """
     tally = room.reads.kept("tally", room.reads.alert_tally)
-    for document in room.reads.open_alerts(states=["firing"], limit=200):
-        if document.model not in first and len(first) < 5:
-            more = tally.get(document.model, {}).get("firing", (1, 0.0))[0] - 1
-            first[document.model] = {**alert_row(document), "more": max(0, more)}
-    return list(first.values())
+    firing = room.reads.open_alerts(states=["firing"], limit=200)
+    first: dict[str, Any] = {}
+    for document in firing:
+        first.setdefault(document.model, document)
+    others = (d for d in firing if first[d.model] is not d)
+    chosen = {d.key for d in (*first.values(), *others)[:MOST_TO_DO]}
+    rows = [alert_row(d) for d in firing if d.key in chosen]
+    last = {r["model"]: i for i, r in enumerate(rows)}
+    shown = Counter(r["model"] for r in rows)
+    for i, row in enumerate(rows):
+        there = tally.get(row["model"], {}).get("firing", (1, 0.0))[0]
+        row["more"] = max(0, there - shown[row["model"]]) if last[row["model"]] == i else 0
+    return rows
 
 
 def _owner(room: Room, name: str) -> str:

@@ -307,7 +307,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters.update(words.FILTERS)
-    made.globals["spark"] = words.spark
+    made.globals |= {"spark": words.spark, "whisker": words.whisker}
     return made
 
 

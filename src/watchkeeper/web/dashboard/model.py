@@ -23,7 +23,7 @@ from watchkeeper.web.dashboard.health import health_of
 from watchkeeper.web.dashboard.reads import EPOCH
 from watchkeeper.web.dashboard.words import moment, per_cent, seconds, with_unit
 
-__all__ = ["estimate_of", "family_of", "model_page", "newest_moment", "span_of"]
+__all__ = ["estimate_of", "family_of", "model_page", "newest_moment", "newest_realised", "span_of"]
 
 SERVICE = (("request_rate", ""), ("error_rate", ""), ("latency", "p95"), ("outcome_delay", "p50"))
 QUALITY = (
@@ -45,8 +45,12 @@ def newest_moment(room: Room, name: str) -> datetime:
 
 
 def span_of(room: Room, name: str, query: Mapping[str, str]) -> Period:
-    """The period that a page or chart of this model shows."""
-    return period(query, newest=newest_moment(room, name))
+    """The period that a page or chart of this model shows; a usual one begins no earlier than the model's first window."""
+    shown = period(query, newest=newest_moment(room, name))
+    first = room.reads.first_window(name)
+    if not shown.name or first is None or not shown.start < first < shown.end:
+        return shown
+    return Period(first, shown.end, shown.name)
 
 
 def estimate_of(measure: str, having: set[str]) -> str | None:
@@ -78,12 +82,14 @@ def model_page(room: Room, request: Request) -> Page:
     last = room.reads.kept(("last", name), lambda: room.reads.last_windows([name])).get(name)
     health = health_of(model, tally, last, now)
     described = described_measures()
-    newest = _newest(room, name)
+    newest = _newest(room, name, segment)
     main = main_measure(model.task if model else None, whole)
     performance = [m for m in described if m in whole and described[m].family is Family.PERFORMANCE]
     measure = query.get("measure", "")
     measure = measure if measure in performance else (main or "")
-    newest |= {(m, ""): r for (_, m), r in room.reads.last_known([name], performance).items()}
+    newest |= {
+        (m, ""): r for (_, m), r in room.reads.last_known([name], performance, segment=segment).items()
+    }
     firing = [alert_row(d) for d in room.reads.open_alerts(model=name, limit=20)]
     maps = [m for m in DRIFT_MAPS if any(n == m and subject for n, subject, _, _, _ in series)]
     data = {
@@ -100,18 +106,19 @@ def model_page(room: Room, request: Request) -> Page:
         "segments_left_out": max(0, len(segments) - MANY_SEGMENTS),
         "measure": measure,
         "performance": [_cell(newest.get((m, "")), described[m]) for m in performance],
-        "change_window": _newest_realised(newest.get((measure, ""))) if room_has_baseline(room, name) else "",
+        "change_window": newest_realised(room, name, measure) if room_has_baseline(room, name) else "",
         "estimated": bool(measure and estimate_of(measure, whole)),
         "drift_maps": [{"name": m, "title": _title(m, described)} for m in maps],
         "drift_map": query["map"] if query.get("map") in maps else (maps[0] if maps else ""),
-        "columns": _columns(room, name, shown, segment) if maps else [],
-        "quality": _quality(newest, described),
+        "columns": _columns(room, name, segment) if maps else [],
+        "quality": _quality(room, name, newest, described),
         "service": [
             {"measure": m, "subject": subject, **_cell(newest[m, subject], described[m])}
             for m, subject in SERVICE
             if (m, subject) in newest and (newest[m, subject]["value"] is not None or m == "outcome_delay")
         ],
         "by_segment": _by_segment(room, name, measure, described) if segments and measure else [],
+        "all_rows": (room.reads.last_known([name], [measure]).get((name, measure)) or {}).get("value"),
         "versions": room.reads.versions(name),
         "baseline": _baseline(room, name),
         "windows": _windows(room, name, shown),
@@ -127,9 +134,10 @@ def room_has_baseline(room: Room, name: str) -> bool:
         return False
 
 
-def _newest_realised(row: Mapping[str, Any] | None) -> str:
-    """The newest window with outcomes, as the URL of a page writes it."""
-    if row is None or row["value"] is None:
+def newest_realised(room: Room, name: str, measure: str) -> str:
+    """The newest window in which *measure* was realised, as the URL of a page writes it; "" without one."""
+    row = room.reads.last_known([name], [measure]).get((name, measure))
+    if row is None:
         return ""
     start = EPOCH + timedelta(microseconds=row["start_us"])
     return f"{start:%Y-%m-%dT%H:%MZ}/{start + timedelta(microseconds=row['length_us']):%Y-%m-%dT%H:%MZ}"
@@ -150,10 +158,10 @@ def _about(model: WatchedModel | None) -> dict[str, Any]:
     }
 
 
-def _newest(room: Room, name: str) -> dict[tuple[str, str], dict[str, Any]]:
-    """The newest value of each series of all rows, by (measure, subject)."""
+def _newest(room: Room, name: str, segment: str) -> dict[tuple[str, str], dict[str, Any]]:
+    """The newest value of each series of one segment (or of all rows), by (measure, subject)."""
     wanted = [m for m, d in described_measures().items() if d.family is not Family.DRIFT]
-    rows = room.reads.latest([name], wanted, whole=False)
+    rows = room.reads.latest([name], wanted, whole=False, segment=segment)
     return {(r["measure"], r["subject"]): r for r in rows}
 
 
@@ -276,11 +284,12 @@ def _between(row: Mapping[str, Any], unit: str) -> str:
     return f" (between {with_unit(row['low'], unit)} and {with_unit(row['high'], unit)} with 95% confidence)"
 
 
-def _columns(room: Room, name: str, shown: Period, segment: str) -> list[dict[str, Any]]:
+def _columns(room: Room, name: str, segment: str) -> list[dict[str, Any]]:
     """Columns by how far they are from the baseline, for the table beside the map."""
-    rows = [r for r in room.reads.latest([name], ["psi"], whole=False) if r["subject"]]
+    rows = [r for r in room.reads.latest([name], ["psi"], whole=False, segment=segment) if r["subject"]]
     newest = {r["subject"]: r for r in rows}
-    gone = {r["subject"]: r["value"] for r in room.reads.latest([name], ["missing"], whole=False)}
+    missing = room.reads.latest([name], ["missing"], whole=False, segment=segment)
+    gone = {r["subject"]: r["value"] for r in missing}
     order = sorted(
         newest.values(), key=lambda r: (-(r["value"] if r["value"] is not None else -1), r["subject"])
     )
@@ -298,15 +307,22 @@ def _columns(room: Room, name: str, shown: Period, segment: str) -> list[dict[st
 
 
 def _quality(
-    newest: Mapping[tuple[str, str], Mapping[str, Any]], described: Mapping[str, Measure]
+    room: Room,
+    name: str,
+    newest: Mapping[tuple[str, str], Mapping[str, Any]],
+    described: Mapping[str, Measure],
 ) -> list[dict[str, Any]]:
-    """What the newest window's data has wrong, gravest first; what is fine is not listed."""
-    found = [
-        {**_cell(row, described[measure]), "column": subject}
-        for (measure, subject), row in newest.items()
-        if measure in QUALITY and row["value"]
-    ]
-    return sorted(found, key=lambda r: -float(r["value"]))[:12]
+    """What the newest window's data has wrong, furthest above the baseline first; what is as it was is not listed."""
+    made = room.watch.baseline(name) if room_has_baseline(room, name) else None
+    usual = {c: p.missing / p.rows for c, p in made.profile.columns.items() if p.rows} if made else {}
+    found = []
+    for (measure, subject), row in newest.items():
+        if measure not in QUALITY or not row["value"]:
+            continue
+        before = usual.get(subject) if measure == "missing" else None
+        if before is None or row["value"] > before:
+            found.append({**_cell(row, described[measure]), "column": subject, "baseline": before})
+    return sorted(found, key=lambda r: (r["baseline"] or 0.0) - float(r["value"]))[:12]
 
 
 def _by_segment(

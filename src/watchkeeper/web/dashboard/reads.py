@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
+from watchkeeper.web.charts_data import ALIKE
+
 __all__ = ["OPEN", "Reads"]
 
 OPEN = ("firing", "pending")
@@ -43,6 +45,11 @@ class Reads:
                 self._kept.clear()
             self._kept[key] = (now, answer)
         return answer
+
+    def known(self, key: Any) -> bool:
+        """Whether an answer to *key* was kept, however old it is by now."""
+        with self._lock:
+            return key in self._kept
 
     def newest(self) -> int:
         """The sequence of the newest fact: when it grows, something happened."""
@@ -99,7 +106,7 @@ class Reads:
             return [row[0] for row in connection.execute(query)]
 
     def last_windows(self, models: Iterable[str]) -> dict[str, datetime]:
-        """The end of the newest window of each model that has one."""
+        """The end of the newest window with rows of each model that has one: windows that wait for rows do not count."""
         import json
 
         from sqlalchemy import func, select
@@ -110,13 +117,32 @@ class Reads:
         # One index lookup a model; grouping would walk every window of every model.
         each = func.json_each(names) if self.ledger.is_sqlite else func.json_array_elements_text(names)
         asked = each.table_valued("value", name="asked")
-        newest = select(func.max(w.c.end_us)).where(w.c.model == asked.c.value).scalar_subquery()
+        newest = (
+            select(w.c.end_us)
+            .where(w.c.model == asked.c.value, w.c.rows > 0)
+            .order_by(w.c.end_us.desc())
+            .limit(1)
+            .scalar_subquery()
+        )
         with self.ledger.reading() as connection:
             rows = connection.execute(select(asked.c.value, newest)).all()
         return {model: _time(end) for model, end in rows if end is not None}
 
+    def first_window(self, model: str) -> datetime | None:
+        """The start of the oldest window that is known."""
+        from sqlalchemy import func, select
+
+        from watchkeeper.adapters.ledgers.tables import windows as w
+
+        def ask() -> datetime | None:
+            with self.ledger.reading() as connection:
+                first = connection.execute(select(func.min(w.c.start_us)).where(w.c.model == model)).scalar()
+            return None if first is None else _time(first)
+
+        return self.kept(("first", model), ask, seconds=60)
+
     def latest(
-        self, models: Sequence[str], measures: Sequence[str], *, whole: bool = True
+        self, models: Sequence[str], measures: Sequence[str], *, whole: bool = True, segment: str = ""
     ) -> list[dict[str, Any]]:
         """Newest values of *measures* of *models*, all rows and versions; *whole* leaves columns out."""
         from sqlalchemy import select
@@ -131,7 +157,7 @@ class Reads:
             .where(
                 s.c.model.in_(list(models)),
                 s.c.measure.in_(list(measures)),
-                s.c.segment == "",
+                s.c.segment == segment,
                 s.c.version == "",
             )
             .order_by(s.c.length_us)
@@ -139,7 +165,7 @@ class Reads:
         if whole:
             query = query.where(s.c.subject == "")
         with self.ledger.reading() as connection:
-            return [dict(row._mapping) for row in connection.execute(query)]
+            return _standing([dict(row._mapping) for row in connection.execute(query)])
 
     def series_of(self, model: str) -> list[tuple[str, str, str, str, int]]:
         """Which series there are: (measure, subject, segment, version, length in microseconds)."""
@@ -196,9 +222,9 @@ class Reads:
         return self.kept(("versions", model), ask, seconds=30)
 
     def last_known(
-        self, models: Sequence[str], measures: Sequence[str]
+        self, models: Sequence[str], measures: Sequence[str], *, segment: str = ""
     ) -> dict[tuple[str, str], dict[str, Any]]:
-        """The newest value that there is, of all rows, by (model, measure): where outcomes come late it is an older one."""
+        """The newest value that there is, by (model, measure): where outcomes come late it is an older one."""
         from sqlalchemy import select
 
         from watchkeeper.adapters.ledgers.tables import measurements as m
@@ -207,15 +233,13 @@ class Reads:
         wanted = select(s.c.id, s.c.model, s.c.measure, s.c.subject, s.c.length_us).where(
             s.c.model.in_(list(models)),
             s.c.measure.in_(list(measures)),
-            s.c.segment == "",
+            s.c.segment == segment,
             s.c.version == "",
             s.c.subject == "",
         )
-        out = {}
+        found = []
         with self.ledger.reading() as connection:
-            for series_id, model, measure, subject, length in connection.execute(
-                wanted.order_by(s.c.length_us)
-            ).all():
+            for series_id, model, measure, subject, length in connection.execute(wanted).all():
                 row = connection.execute(
                     select(m.c.value, m.c.low, m.c.high, m.c.margin, m.c.rows, m.c.reason, m.c.start_us)
                     .where(m.c.series_id == series_id, m.c.value.is_not(None))
@@ -224,8 +248,8 @@ class Reads:
                 ).first()
                 if row is not None:
                     named = {"model": model, "measure": measure, "subject": subject, "length_us": length}
-                    out[model, measure] = {**named, **row._mapping}
-        return out
+                    found.append({**named, **row._mapping})
+        return {(row["model"], row["measure"]): row for row in _standing(found)}
 
     def by_segment(self, model: str, measure: str) -> list[dict[str, Any]]:
         """The newest value that there is of *measure* in each segment."""
@@ -234,25 +258,25 @@ class Reads:
         from watchkeeper.adapters.ledgers.tables import measurements as m
         from watchkeeper.adapters.ledgers.tables import series as s
 
-        wanted = select(s.c.id, s.c.segment).where(
+        wanted = select(s.c.id, s.c.segment, s.c.length_us).where(
             s.c.model == model,
             s.c.measure == measure,
             s.c.segment != "",
             s.c.version == "",
             s.c.subject == "",
         )
-        found: dict[str, dict[str, Any]] = {}
+        found = []
         with self.ledger.reading() as connection:
-            for series_id, segment in connection.execute(wanted.order_by(s.c.length_us).limit(1000)).all():
+            for series_id, segment, length in connection.execute(wanted.limit(1000)).all():
                 row = connection.execute(
-                    select(m.c.value, m.c.low, m.c.high, m.c.rows, m.c.reason)
+                    select(m.c.value, m.c.low, m.c.high, m.c.rows, m.c.reason, m.c.start_us)
                     .where(m.c.series_id == series_id, m.c.value.is_not(None))
                     .order_by(m.c.start_us.desc())
                     .limit(1)
                 ).first()
                 if row is not None:
-                    found[segment] = {"segment": segment, **row._mapping}
-        return list(found.values())
+                    found.append({"segment": segment, "length_us": length, **row._mapping})
+        return _standing(found)
 
     def facts(
         self,
@@ -313,6 +337,23 @@ class Reads:
         )
         with self.ledger.reading() as connection:
             return [(m, c) for m, c in connection.execute(query)]
+
+
+def _standing(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of each model, measure, column and segment the newest of the longest windows.
+
+    Days of 23 and of 25 hours are series of their own in the ledger: none of them may hide a newer day.
+    """
+    longest: dict[tuple[Any, ...], dict[str, Any]] = {}
+
+    def name(row: dict[str, Any]) -> tuple[Any, ...]:
+        return tuple(row.get(k) for k in ("model", "measure", "subject", "segment"))
+
+    for row in sorted(rows, key=lambda r: -r["length_us"]):
+        held = longest.setdefault(name(row), row)
+        if row["length_us"] >= ALIKE * held["length_us"] and row["start_us"] > held["start_us"]:
+            longest[name(row)] = row
+    return list(longest.values())
 
 
 def _time(us: int) -> datetime:

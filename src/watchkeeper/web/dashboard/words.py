@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-__all__ = ["FILTERS", "ago", "figure", "listed", "moment", "per_cent", "plural", "spark", "with_unit"]
+__all__ = [
+    "FILTERS",
+    "ago",
+    "figure",
+    "listed",
+    "moment",
+    "per_cent",
+    "plural",
+    "span_of_days",
+    "spark",
+    "whisker",
+    "with_unit",
+]
 
 
 def figure(value: float | None) -> str:
@@ -128,6 +140,26 @@ def moment(at: datetime | str | None, *, now: datetime | None = None) -> str:
     return day if (found.hour, found.minute) == (0, 0) else f"{day}, {found:%H:%M}"
 
 
+def span_of_days(start: datetime, end: datetime, *, now: datetime) -> str:
+    """A window in words: whole days by their first and last, others by both of their times.
+
+    >>> now, day = datetime(2026, 3, 9, tzinfo=UTC), timedelta(days=1)
+    >>> span_of_days(now, now + 3 * day, now=now), span_of_days(now, now + day, now=now)
+    ('9 to 11 Mar', '9 Mar')
+    >>> span_of_days(now, now + day / 4, now=now)
+    '9 Mar to 9 Mar, 06:00'
+    """
+    first, last = start.astimezone(UTC), end.astimezone(UTC)
+    if (first.hour, first.minute, last.hour, last.minute) != (0, 0, 0, 0):
+        return f"{moment(first, now=now)} to {moment(last, now=now)}"
+    last -= timedelta(days=1)
+    if last <= first:
+        return moment(first, now=now)
+    if (first.year, first.month) == (last.year, last.month):
+        return f"{first.day} to {moment(last, now=now)}"
+    return f"{moment(first, now=now)} to {moment(last, now=now)}"
+
+
 def ago(at: datetime | str | None, now: datetime) -> str:
     """How long before *now*.
 
@@ -189,6 +221,34 @@ def spark(points: Sequence[Sequence[float]], *, width: int = 120, height: int = 
     return Markup(  # noqa: S704 - numbers only
         f'<svg class="spark" viewBox="0 0 {width} {height}" preserveAspectRatio="none" aria-hidden="true" '
         f'focusable="false"><path class="sb" d="M{above}L{below}Z"/><path class="sl" d="M{line}"/></svg>'
+    )
+
+
+def whisker(
+    row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], level: float | None = None, *, width: int = 160
+) -> str:
+    """A value with its interval as a dot on a line, on the scale that *rows* share; *level* is a thin line.
+
+    >>> whisker({"value": None}, [])
+    ''
+    """
+    from markupsafe import Markup
+
+    known = [v for r in rows for k in ("low", "value", "high") if (v := r.get(k)) is not None]
+    known += [level] if level is not None else []
+    if row.get("value") is None or not known:
+        return ""
+    least, room = min(known), (max(known) - min(known)) or 1.0
+
+    def x(value: float) -> str:
+        return f"{4 + (width - 8) * (value - least) / room:.4g}"
+
+    low, high = (row["value"] if row.get(k) is None else row[k] for k in ("low", "high"))
+    at = "" if level is None else f'<path class="wb" d="M{x(level)} 0V16"/>'
+    return Markup(  # noqa: S704 - numbers only
+        f'<svg class="whisker" viewBox="0 0 {width} 16" width="{width}" height="16" aria-hidden="true" '
+        f'focusable="false">{at}<path class="wl" d="M{x(low)} 8H{x(high)}"/>'
+        f'<circle class="wd" cx="{x(row["value"])}" cy="8" r="3.2"/></svg>'
     )
 
 

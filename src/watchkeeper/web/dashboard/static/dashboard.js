@@ -124,15 +124,18 @@ document.addEventListener("submit", (e) => {
   for (const field of e.target.elements) if (field.name && !field.value) field.disabled = true;
 });
 addEventListener("pageshow", () => { for (const f of document.querySelectorAll("form :disabled[name]")) f.disabled = false; });
-// Two dates become one window in the URL.
-document.addEventListener("submit", (e) => {
-  if (!("window" in e.target.dataset)) return;
-  const { from, to } = e.target.elements;
-  const both = document.createElement("input");
-  both.type = "hidden"; both.name = "b"; both.value = `${from.value}/${to.value}`;
-  from.disabled = to.disabled = true;
-  e.target.append(both);
-});
+// Days of one's own are asked for where they were chosen.
+for (const days of document.querySelectorAll("[data-days]")) {
+  const choice = days.closest("form").elements[days.dataset.days];
+  const fields = days.querySelectorAll("input");
+  const follow = () => {
+    days.hidden = choice.value !== "own";
+    for (const f of fields) { f.disabled = days.hidden; f.required = !days.hidden; }
+  };
+  choice.addEventListener("change", () => { follow(); if (!days.hidden) fields[0].focus(); });
+  addEventListener("pageshow", follow);
+  follow();
+}
 
 // A file may be dropped on its field; a form that takes its time says so.
 for (const slot of document.querySelectorAll("[data-drop] .slot")) {
