@@ -522,6 +522,9 @@ def measure_stored(
         out += measure_drift(baseline.profile, profile, names=names, rows=rows)
     if whole:
         out += measure_quality(profile, baseline.profile if baseline is not None else None, now=None)
+    # Where the values lie, also of each segment: a chart of a year reads these numbers instead of 8,760 profiles.
+    spreads = measure_quality(profile, None, now=None, names=("median",))
+    out += [m for m in spreads if m.value is not None]
     options: dict[str, Any] = {"task": task, "positive": positive, "threshold": model.threshold}
     out += measure_performance(profile.performance, **options)
     if baseline is not None and whole:

@@ -101,7 +101,7 @@ def fill(ledger: Ledger, *, now: datetime, size: Size | None = None, seed: int =
 
 def _put(
     model: str, window: Window, measure: str, value: float, *, segment: str = "", subject: str = "", width: float = 0.0,
-    rows: float = 1200, margin: float | None = None,
+    rows: float = 1200, margin: float | None = None, details: dict[str, float] | None = None,
 ) -> PlacedMeasurement:  # fmt: skip
     return PlacedMeasurement(
         key=WindowKey(model=model, window=window, segment=segment),
@@ -112,6 +112,7 @@ def _put(
             rows=rows,
             interval=Interval(value - width, value + width) if width else None,
             margin=margin,
+            details=details or {},
         ),
     )
 
@@ -148,6 +149,9 @@ def _deep(model: str, end: datetime, size: Size, rng: np.random.Generator) -> It
                 yield _put(model, w, "psi", float(psi[i]), segment=g, subject=column, margin=0.03)
                 if not g:
                     yield _put(model, w, "missing", float(missing[i]), subject=column)
+                    middle = float(20 + k + 4 * moved[i] + 0.3 * psi[i])
+                    around = {"p5": middle - 9, "p25": middle - 3, "p75": middle + 3, "p95": middle + 9}
+                    yield _put(model, w, "median", middle, subject=column, width=0.4, details=around)
 
 
 def _versions(model: str, end: datetime, size: Size) -> Iterator[PlacedMeasurement]:

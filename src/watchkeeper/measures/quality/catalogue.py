@@ -15,6 +15,7 @@ from watchkeeper.measures.quality.duplicate_rows import duplicate_ids, duplicate
 from watchkeeper.measures.quality.expectations import expectation
 from watchkeeper.measures.quality.far_dates import far_dates
 from watchkeeper.measures.quality.freshness import freshness
+from watchkeeper.measures.quality.median import median
 from watchkeeper.measures.quality.out_of_range import out_of_range
 from watchkeeper.measures.quality.outliers import fence_outliers, robust_z_outliers
 from watchkeeper.measures.quality.rows import row_count
@@ -39,6 +40,7 @@ def _entry(
     kinds: Iterable[Kind] = (),
     unit: str = "share of rows",
     direction: Direction = Direction.HIGHER_IS_WORSE,
+    low: float | None = 0.0,
     high: float | None = 1.0,
     default: bool = True,
 ) -> Entry:
@@ -49,7 +51,7 @@ def _entry(
         unit=unit,
         direction=direction,
         sentence=sentence,
-        low=0.0,
+        low=low,
         high=high,
     )
     return Entry(
@@ -103,6 +105,8 @@ CATALOGUE: tuple[Entry, ...] = (
            "Gibbons 2001"),
     _entry(duplicate_rows, "duplicates", "Duplicate rows", "Share of rows equal to an earlier one.",
            "Gibbons 2001", default=False),
+    _entry(median, "column", "Median", "The value in the middle: half of the rows lie below it.", "Conover 1999",
+           kinds=_NUMBERS, unit="", low=None, high=None, direction=_NEITHER, default=False),
     _entry(robust_z_outliers, "column", "Outliers (robust z)",
            "Share of values far from the median, measured in median absolute deviations.",
            "Iglewicz and Hoaglin 1993", kinds=_NUMBERS, default=False),

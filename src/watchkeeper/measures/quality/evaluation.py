@@ -103,7 +103,7 @@ def _columns(entry: Entry, window: Profile, *, asked: bool) -> Iterator[ColumnPr
             continue
         if kind is Kind.UNKNOWN or role is Role.IGNORED:
             continue
-        if entry.name in ("out_of_range", *_OUTLIERS) and role in (Role.ID, Role.VERSION):
+        if entry.name in ("out_of_range", "median", *_OUTLIERS) and role in (Role.ID, Role.VERSION):
             continue  # they grow, and have no histogram
         if entry.reads == "span" and role is not Role.TIME and not asked:
             continue

@@ -20,7 +20,7 @@ from watchkeeper.measures.catalogue import described_measures
 from watchkeeper.web.charts_data import ALIKE, BUCKETS, downsample, table_as
 from watchkeeper.web.dashboard import charts
 from watchkeeper.web.dashboard.alert_view import alert_row
-from watchkeeper.web.dashboard.column import QUANTILES, profiles_by_time, sides_of
+from watchkeeper.web.dashboard.column import QUANTILES, sides_of, spread_by_time
 from watchkeeper.web.dashboard.filters import Period, whole
 from watchkeeper.web.dashboard.frame import Room
 from watchkeeper.web.dashboard.model import drift_cells, estimate_of, span_of
@@ -296,12 +296,7 @@ def _bands(room: Room, name: str, query: Mapping[str, str]) -> Drawn:
 
     column, shown = query.get("column", ""), span_of(room, name, query)
     segment = query.get("segment", "")
-    # A year of hours is 8,760 stored profiles to read: about a second, so the answer is kept for a while.
-    rows, days = room.reads.kept(
-        ("bands", name, column, segment, shown.start, shown.end),
-        lambda: profiles_by_time(room, name, column, shown, segment=segment),
-        seconds=300,
-    )
+    rows = spread_by_time(room, name, column, shown, segment=segment) if name in room.watch.models else []
     if not rows:
         raise NotFound(f"No numbers of {column!r} are stored for this period.", "Choose a longer period.")
     points = [{"t": _iso(r["start"]), **{q: _short(r[q]) for q in QUANTILES}} for r in rows]
@@ -319,11 +314,8 @@ def _bands(room: Room, name: str, query: Mapping[str, str]) -> Drawn:
         alerts=alerts,
         versions=versions,
     )
-    each = "" if days == 1 else f" Each point merges {days} days."
     dashed = " Dashed: the baseline's quartiles." if baseline else ""
-    return Drawn(
-        spec, pa.Table.from_pylist(rows), title, f"Median, middle half, and 5% to 95%.{dashed}{each}"
-    )
+    return Drawn(spec, pa.Table.from_pylist(rows), title, f"Median, middle half, and 5% to 95%.{dashed}")
 
 
 CHARTS: dict[str, Callable[[Room, str, Mapping[str, str]], Drawn]] = {

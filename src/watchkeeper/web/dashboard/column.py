@@ -19,6 +19,7 @@ from watchkeeper.measures.catalogue import described_measures
 from watchkeeper.stats.states.frequencies import Frequencies
 from watchkeeper.stats.states.histogram import Histogram
 from watchkeeper.stats.states.profile import ColumnProfile
+from watchkeeper.web.charts_data import fold_spreads
 from watchkeeper.web.dashboard.change import share_of
 from watchkeeper.web.dashboard.filters import Period, period
 from watchkeeper.web.dashboard.fleet import main_measure
@@ -26,13 +27,15 @@ from watchkeeper.web.dashboard.frame import Page, Room
 from watchkeeper.web.dashboard.model import newest_moment, newest_realised, room_has_baseline, span_of
 from watchkeeper.web.dashboard.words import per_cent, span_of_days
 
-__all__ = ["Side", "column_page", "profiles_by_time", "sides_of"]
+__all__ = ["Side", "column_page", "sides_of", "spread_by_time"]
 
 RATES = ("", "@0.5", "@0.25", "@0.2", "@0.1", "@0.05", "@0.02", "@0.01", "@0.005", "@0.001")
 """Parts of sampled rows carry their rate; these are the rates that recorders usually take."""
-MOST_WINDOWS = 800
-"""Stored windows that one side merges."""
+MOST_WINDOWS = 9_000
+"""Stored windows that one side merges: a year of hours."""
 QUANTILES = {"p5": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95}
+MOST_POINTS = 400
+"""Points of a column over time: two pixels each on a wide page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +58,19 @@ def profile_between(
     """The merge of the stored windows within *window*; None where there are none."""
     if model not in room.watch.models:
         return None
-    stored = room.watch.windows(model, window, segment=segment, parts=parts(column))
-    if len(stored) > MOST_WINDOWS:
+    length = room.watch.models[model].cadence
+    if window.length > MOST_WINDOWS * length:
         raise BadInput(
-            f"This window is the merge of {len(stored):,} stored ones; at most {MOST_WINDOWS} are merged for a page.",
+            f"This window is the merge of {window.length // length:,} stored ones; at most {MOST_WINDOWS:,} are "
+            "merged for a page.",
             "Choose a shorter window.",
         )
-    return _merged(column, stored)
+
+    def ask() -> ColumnProfile | None:
+        return _merged(column, room.watch.windows(model, window, segment=segment, parts=parts(column)))
+
+    # The page and its chart ask for the same.
+    return room.reads.kept(("side", model, column, window, segment), ask, seconds=10)
 
 
 def _merged(column: str, stored: Sequence[StoredWindow]) -> ColumnProfile | None:
@@ -246,32 +255,37 @@ def _categories(before: Side, after: Side) -> dict[str, Any] | None:
     }  # fmt: skip
 
 
-def profiles_by_time(
-    room: Room, model: str, column: str, shown: Period, *, segment: str = "", most: int = 150
-) -> tuple[list[dict[str, Any]], int]:
-    """Quantiles of each stored window of the period, at most *most* of them, evenly spread; and one in how many."""
-    if model not in room.watch.models:
-        return [], 1
-    watched = room.watch.models[model]
-    length = watched.cadence
-    count = max(1, int((shown.end - shown.start) / length))
-    if count <= most:
-        stored = room.watch.windows(
-            model, Window(shown.start, shown.end), segment=segment, parts=parts(column)
-        )
-        return _quantiles([(s.key.window.start, s.profile.estimate().columns.get(column)) for s in stored]), 1
-    step = -(-count // most)
-    # Whole days are read and merged where the period is long: one read of the lake, few merges.
-    days = max(1, round(step * length / timedelta(days=1)))
-    span = timedelta(days=days)
+def spread_by_time(
+    room: Room, model: str, column: str, shown: Period, *, segment: str = ""
+) -> list[dict[str, Any]]:
+    """Quantiles of the column over the period, in at most `MOST_POINTS` rows.
+
+    The windows' own numbers in the ledger are read: a year of hours is one index range there, and thousands of
+    profiles in the lake. Windows that were measured before the ledger kept these numbers are merged from the lake.
+    """
+    found = room.reads.spreads(model, column, start=shown.start, end=shown.end, segment=segment)
+    rows = fold_spreads(found, MOST_POINTS)
+    begins = rows[0]["start"] if rows else shown.end
+    first = room.reads.first_window(model)
+    if first is None or begins <= max(shown.start, first) + room.watch.models[model].judge_every:
+        return rows
+    before = Period(max(shown.start, first), begins)
+    earlier = room.reads.kept(
+        ("spread", model, column, segment, before.start, before.end),
+        lambda: _from_the_lake(room, model, column, before, segment),
+        seconds=300,
+    )
+    return [*earlier, *rows]
+
+
+def _from_the_lake(room: Room, model: str, column: str, shown: Period, segment: str) -> list[dict[str, Any]]:
+    """Quantiles of merged profiles, in spans as long as make at most `MOST_POINTS` of them."""
     stored = room.watch.windows(model, Window(shown.start, shown.end), segment=segment, parts=parts(column))
-    groups: dict[int, list[Any]] = {}
+    length = max(room.watch.models[model].cadence, (shown.end - shown.start) / MOST_POINTS)
+    groups: dict[int, list[StoredWindow]] = {}
     for s in stored:
-        groups.setdefault(int((s.key.window.start - shown.start) / span), []).append(s)
-    merged = []
-    for _, group in sorted(groups.items()):
-        merged.append((group[0].key.window.start, _merged(column, group)))
-    return _quantiles(merged), days
+        groups.setdefault((s.key.window.start - shown.start) // length, []).append(s)
+    return _quantiles([(g[0].key.window.start, _merged(column, g)) for _, g in sorted(groups.items())])
 
 
 def _quantiles(found: Sequence[tuple[datetime, ColumnProfile | None]]) -> list[dict[str, Any]]:

@@ -183,6 +183,44 @@ class Reads:
 
         return self.kept(("series", model), ask, seconds=15)
 
+    def spreads(
+        self, model: str, column: str, *, start: datetime, end: datetime, segment: str = ""
+    ) -> list[tuple[int, float, float, float, float, float, float]]:
+        """(start in microseconds, rows, 5%, 25%, 50%, 75%, 95%) of each of the column's longest windows, by time."""
+        import msgspec
+        from sqlalchemy import select
+
+        from watchkeeper.adapters.ledgers.tables import measurements as m
+        from watchkeeper.adapters.ledgers.tables import series as s
+
+        wanted = select(s.c.id, s.c.length_us).where(
+            s.c.model == model,
+            s.c.measure == "median",
+            s.c.subject == column,
+            s.c.segment == segment,
+            s.c.version == "",
+        )
+        us = timedelta(microseconds=1)
+        decode = msgspec.json.Decoder(dict[str, float]).decode
+        found = []
+        with self.ledger.reading() as connection:
+            known = connection.execute(wanted).all()
+            longest = max((length for _, length in known), default=0)
+            query = (
+                select(m.c.start_us, m.c.rows, m.c.value, m.c.details)
+                .where(
+                    m.c.series_id.in_([i for i, length in known if length >= ALIKE * longest]),
+                    m.c.start_us >= (start - EPOCH) // us,
+                    m.c.start_us < (end - EPOCH) // us,
+                    m.c.value.is_not(None),
+                )
+                .order_by(m.c.start_us)
+            )
+            for at, rows, middle, details in connection.execute(query):
+                q = decode(details)
+                found.append((at, rows, q["p5"], q["p25"], middle, q["p75"], q["p95"]))
+        return found
+
     def versions(self, model: str) -> list[dict[str, Any]]:
         """The versions that answered: name, first and last window, predictions; oldest first."""
         from sqlalchemy import func, select
