@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from watchkeeper.loop.compare import compare
     from watchkeeper.loop.profiling import baseline, profile
     from watchkeeper.stats.states.baseline import Baseline
+    from watchkeeper.web.app import dashboard_app
 
 __all__ = [
     "Baseline",
@@ -34,6 +35,7 @@ __all__ = [
     "__version__",
     "baseline",
     "compare",
+    "dashboard_app",
     "open",
     "profile",
     "wrap",
@@ -47,6 +49,7 @@ _DOORS = {
     "WatchkeeperError": "watchkeeper.errors",
     "baseline": "watchkeeper.loop.profiling",
     "compare": "watchkeeper.loop.compare",
+    "dashboard_app": "watchkeeper.web.app",
     "open": "watchkeeper.wiring",
     "profile": "watchkeeper.loop.profiling",
     "wrap": "watchkeeper.capture.wrapping",

@@ -22,14 +22,10 @@ PICTURES = Path(__file__).with_name("screenshots")
 DESKTOP, PHONE, WALL = (1280, 900), (390, 844), (3840, 2160)
 
 
-def serve(watch: Any) -> tuple[str, Any]:
+def serve(app: Any) -> tuple[str, Any]:
     import uvicorn
 
-    from watchkeeper.web.app import create_app
-
-    settings = uvicorn.Config(
-        create_app(watch), host="127.0.0.1", port=0, log_level="warning", lifespan="off"
-    )
+    settings = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", lifespan="off")
     server = uvicorn.Server(settings)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve()), daemon=True)
     thread.start()
@@ -101,7 +97,9 @@ def _columns(watch: Any) -> None:
 
 @pytest.fixture(scope="module")
 def base(watch: Any) -> Iterator[str]:
-    url, stop = serve(watch)
+    from watchkeeper.web.app import create_app
+
+    url, stop = serve(create_app(watch))
     yield url
     stop()
 
@@ -405,23 +403,79 @@ def test_outcomes_are_handed_in(pages, tmp_path):
     page.get_by_text("2 outcomes were taken").wait_for()
 
 
-def test_own_window_of_a_column(pages):
+def test_any_two_windows_of_a_column(pages):
     page = pages.open("/models/churn/columns/age")
-    page.locator("form[data-window] [name=from]").fill("2026-03-10")
-    page.locator("form[data-window] [name=to]").fill("2026-03-11")
-    page.locator("form[data-window] button").click()
-    page.wait_for_url("**b=2026-03-10%2F2026-03-11**")
+    assert page.locator("[data-days=a]").is_hidden()
+    for side, first, last in (("a", "2026-03-09", "2026-03-10"), ("b", "2026-03-11", "2026-03-12")):
+        page.locator(f"select[name={side}]").select_option("own")
+        page.locator(f"[name={side}_from]").fill(first)
+        page.locator(f"[name={side}_to]").fill(last)
+    page.get_by_role("button", name="Show").click()
+    page.get_by_role("heading", name="9 to 10 Mar and 11 to 12 Mar").wait_for()
+    pages.drawn(page)
+    pages.picture(page, "column-two-windows")
+    page.locator("select[name=b]").select_option("newest")
+    page.get_by_role("button", name="Show").click()
+    page.wait_for_url(lambda url: "b=newest" in url and "b_from" not in url)
     pages.drawn(page)
 
 
+def test_the_share_of_a_column_is_worked_out_when_asked(pages):
+    page = pages.open("/models/churn/columns/age")
+    page.get_by_role("link", name="Work it out").click()
+    page.locator("#h-share + p.lead").wait_for()
+
+
+@pytest.mark.parametrize("name", ["alerts", "facts", "incidents", "outcomes", "model"])
+def test_tables_on_a_phone_are_read_without_moving_them_sideways(pages, places, name):
+    page = pages.open(places[name], size=PHONE)
+    wide = "e => e.scrollWidth > e.clientWidth + 1"
+    assert [r.get_attribute("aria-label") for r in page.locator(".scroll").all() if r.evaluate(wide)] == []
+
+
+def test_inside_another_application_under_a_prefix(chromium, watch):
+    """Charts, search, buttons and live updates, with the other application's own sign-in."""
+    from starlette.applications import Starlette
+    from starlette.routing import Mount
+
+    import watchkeeper as wk
+    from watchkeeper.domain.fact import Fact
+    from watchkeeper.web.security import Identity, Role
+
+    inner = wk.dashboard_app(watch, authenticate=lambda request: Identity(name="emma", role=Role.OPERATOR))
+    base, stop = serve(Starlette(routes=[Mount("/ml/watch", app=inner)]))
+    opened = Pages(chromium, base)
+    try:
+        page = opened.drawn(opened.open("/ml/watch/models/churn"))
+        page.keyboard.press("/")
+        page.keyboard.type("model-0002")
+        page.locator("#search-found [role=option]").first.wait_for()
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/ml/watch/models/model-0002")
+        page.get_by_role("link", name="Incidents", exact=True).click()
+        page.get_by_text("Open an incident", exact=True).click()
+        page.get_by_label("What is wrong").fill("Seen from elsewhere")
+        page.get_by_role("button", name="Open it").click()
+        page.wait_for_url("**/ml/watch/incidents/*")
+        page.get_by_role("link", name="Facts", exact=True).click()
+        page.locator("#facts td", has_text="emma").first.wait_for()
+        watch.ledger.facts.append([Fact(kind="baseline.set", at=NOW, actor="olga", model="churn")])
+        page.locator("#facts td", has_text="olga").first.wait_for(timeout=10_000)
+        assert opened.said == []
+    finally:
+        opened.close()
+        stop()
+
+
 def test_signing_in_when_there_are_tokens(chromium, tmp_path):
+    from watchkeeper.web.app import create_app
     from watchkeeper.web.security import create_token
     from watchkeeper.wiring import open_project
 
     (tmp_path / "watchkeeper.toml").write_text('[models.churn]\ntask = "binary"\n')
     with open_project(tmp_path, clock=lambda: NOW) as watch:
         token = create_token(watch.ledger.facts, name="ann", role="viewer", by="test", now=NOW)
-        base, stop = serve(watch)
+        base, stop = serve(create_app(watch))
         opened = Pages(chromium, base)
         try:
             page = opened.open("/models/churn")

@@ -291,6 +291,20 @@ def test_a_stored_window_is_read_back_by_column(project):
     assert sum(s.profile.estimate()["x"].rows for s in found) == 500
 
 
+def test_where_the_values_lie_is_kept_also_of_each_segment(project):
+    watch, clock = project
+    rows = frame(4_800)
+    record(watch, rows)
+    clock.advance(DAY)
+    watch.tick()
+    (whole,) = values(watch, "median", subject="x")
+    assert whole == pytest.approx(np.median(rows["x"]), abs=0.02)
+    for origin, part in rows.groupby("origin"):
+        (found,) = values(watch, "median", subject="x", segment=f"origin={origin}")
+        assert found == pytest.approx(np.median(part["x"]), abs=0.02)
+    assert len(values(watch, "median", subject="x", length=HOUR)) == 24
+
+
 def test_the_answer_is_an_arrow_table(project):
     watch, clock = project
     record(watch, frame(100))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -235,11 +236,43 @@ class TestInsideAnotherApplication:
         assert client.get("/watch/?format=json").status_code == 401
         assert client.get("/watch/?format=json", headers={"x-user": "ann"}).status_code == 200
 
-    def test_it_may_be_a_coroutine_and_every_link_keeps_the_mount(self, watch, connect):
+    @pytest.mark.parametrize(
+        "path",
+        ["/", "/models/churn", "/models/churn/columns/age", "/alerts", "/alerts/{alert}", "/silences", "/incidents",
+         "/labels", "/compare", "/facts", "/settings", "/nothing", "/models/nothing"],
+    )  # fmt: skip
+    def test_it_may_be_a_coroutine_and_every_address_keeps_the_mount(self, watch, connect, path):
         async def authenticate(request):
-            return Identity(name="ann", role=Role.VIEWER)
+            return Identity(name="ann", role=Role.ADMIN)
 
-        page = connect(self.mounted(watch, authenticate)).get("/watch/models/churn").text
-        links = [part.split('"')[0] for part in page.split('href="')[1:]]
-        assert links
-        assert all(link.startswith(("/watch/", "#")) for link in links), links
+        alert = watch.ledger.facts.documents("alert", states=["firing"])[0].key
+        page = connect(self.mounted(watch, authenticate)).get("/watch" + path.format(alert=alert)).text
+        words = ("href", "src", "action", "data-chart", "data-library")
+        found = [part for word in words for part in re.findall(rf'\s{word}="([^"]*)"', page)]
+        assert len(found) >= 2
+        assert all(f.startswith(("/watch/", "#")) for f in found), found
+
+    def test_scripts_styles_charts_search_and_live_updates_answer_there(self, watch, connect):
+        client = connect(self.mounted(watch, lambda request: Identity(name="ann", role=Role.VIEWER)))
+        page = client.get("/watch/models/churn").text
+        for kind in ("href", "src", "data-library"):
+            for at in re.findall(rf'\s{kind}="(/watch/static/[^"]+)"', page):
+                assert client.get(at.replace("&amp;", "&")).status_code == 200, at
+        chart = re.search(r'data-chart="([^"]+)" data-query="([^"]+)"', page)
+        assert client.get(f"{chart[1]}.vega?{chart[2].replace('&amp;', '&')}").status_code == 200
+        assert client.get("/watch/search?q=churn").json()["found"][0]["path"] == "/models/churn"
+        assert "/watch/" in page.split("data-root=")[1][:20] or 'data-root="/watch"' in page
+
+    def test_a_button_leads_back_below_the_mount_also_for_programs(self, watch, connect):
+        client = connect(
+            self.mounted(watch, lambda request: Identity(name="ann", role=Role.OPERATOR)),
+            follow_redirects=False,
+        )
+        word = re.search(r'name="csrf" value="(\w+)"', client.get("/watch/incidents").text)[1]
+        answer = client.post("/watch/incidents", data={"csrf": word, "title": "Late"})
+        assert answer.headers["location"].startswith("/watch/incidents/")
+        told = client.post(
+            "/watch/incidents", data={"csrf": word, "title": "Late"}, headers={"accept": "application/json"}
+        )
+        assert told.json()["see"].startswith("/watch/incidents/")
+        assert "Path=/watch" in client.get("/watch/").headers.get("set-cookie", "Path=/watch")

@@ -237,3 +237,31 @@ def test_new_categories_too_many_to_name_are_new_all_the_same():
     assert abs(m.value - 20_000 / 20_200) <= m.bound + 1e-12
     assert m.bound < 0.01
     assert m.details["sentence"].startswith("More than 4,0")
+
+
+class TestMedian:
+    """Against numpy's own quantiles, and the coverage that the interval promises."""
+
+    def test_the_quantiles_are_those_of_the_values(self):
+        values = np.random.default_rng(5).lognormal(3, 1, 20_000)
+        (found,) = measure_quality(profiled({"x": values_of(values)}), names=["median"])
+        assert found.value == pytest.approx(np.median(values), rel=0.01)
+        for name, q in (("p5", 0.05), ("p25", 0.25), ("p75", 0.75), ("p95", 0.95)):
+            assert found.details[name] == pytest.approx(np.quantile(values, q), rel=0.02)
+        assert found.interval.low < found.value < found.interval.high
+
+    def test_the_interval_holds_the_true_median_in_95_of_100_windows(self):
+        rng, inside = np.random.default_rng(8), 0
+        for _ in range(400):
+            (found,) = measure_quality(
+                profiled({"x": values_of(rng.exponential(1.0, 300))}), names=["median"]
+            )
+            inside += found.interval.low <= np.log(2) <= found.interval.high
+        assert 0.92 <= inside / 400 <= 0.98
+
+    def test_a_column_without_numbers_says_so(self):
+        found = measure_quality(profiled({"plan": values_of(["a", "b"])}), names=["median"])
+        assert found == []
+        (none,) = measure_quality(profiled({"x": values_of([None, None])}), names=["median"])
+        assert none.value is None
+        assert none.reason

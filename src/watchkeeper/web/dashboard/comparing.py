@@ -104,7 +104,8 @@ class Comparing:
         except WatchkeeperError as failure:
             return await run_in_threadpool(told, self.room, request, failure, who)
         if wants_json(request):
-            return JSONResponse({"see": f"/compare/{key}", "report": json.loads(self._read(key, "json"))})
+            see = f"{root(request)}/compare/{key}"
+            return JSONResponse({"see": see, "report": json.loads(self._read(key, "json"))})
         return RedirectResponse(f"{root(request)}/compare/{quote(key)}", status_code=303)
 
     def _compare(self, files: dict[str, Upload], model: str, who: Identity) -> str:

@@ -149,7 +149,7 @@ def action(
         except WatchkeeperError as failure:
             return await run_in_threadpool(told, room, request, failure, who)
         if wants_json(request):
-            return JSONResponse({"done": True, "see": there})
+            return JSONResponse({"done": True, "see": root(request) + there})
         return RedirectResponse(root(request) + there, status_code=303)
 
     return answer

@@ -132,7 +132,7 @@ class Labels:
             return await run_in_threadpool(told, self.room, request, failure, who)
         there = f"/labels?model={quote(name)}&taken={taken}"
         if wants_json(request):
-            return JSONResponse({"taken": taken, "see": there}, status_code=202)
+            return JSONResponse({"taken": taken, "see": root(request) + there}, status_code=202)
         return RedirectResponse(root(request) + there, status_code=303)
 
     def _take(self, file: Any, name: str, who: Identity) -> int:
