@@ -239,6 +239,7 @@ def test_new_categories_too_many_to_name_are_new_all_the_same():
     assert m.details["sentence"].startswith("More than 4,0")
 
 
+@pytest.mark.known_answer("median", source="numpy's quantiles, and the exponential distribution's own median")
 class TestMedian:
     """Against numpy's own quantiles, and the coverage that the interval promises."""
 
