@@ -94,6 +94,20 @@ class TestTheAnswer:
         report = wk.compare(batch(0), later)
         assert report.failed() == ()
 
+    @pytest.mark.parametrize("missing", [0.5, 1.0])
+    def test_outcomes_that_are_still_to_come_have_not_changed(self, missing):
+        later = batch(1)
+        later["outcome"] = np.where(np.random.default_rng(0).random(ROWS) < missing, np.nan, later["outcome"])
+        report = wk.compare(batch(0), later)
+        assert [f for f in report.failed() if f.subject == "outcome"] == []
+
+    def test_outcomes_that_came_are_compared_among_themselves(self):
+        later = batch(1)
+        random = np.random.default_rng(0)
+        later["outcome"] = np.where(random.random(ROWS) < 0.5, np.nan, random.random(ROWS) < 0.9)
+        [found] = [f for f in wk.compare(batch(0), later).failed("drift") if f.subject == "outcome"]
+        assert found.sentence.startswith("0 fell from")
+
     def test_more_measures_by_name(self):
         report = wk.compare(batch(0), batch(1), measures=["hellinger"])
         [income] = [c for c in report.columns if c.name == "income"]

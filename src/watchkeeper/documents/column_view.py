@@ -21,6 +21,8 @@ __all__ = ["change_in_words", "missing_in_words", "missing_share", "picture_of",
 BINS = 40
 FEW_VALUES = 24
 """A numeric column with at most so many values is drawn value by value."""
+FEW_IN_WORDS = 6
+"""A numeric column with at most so many values is spoken of value by value."""
 FEW_CATEGORIES = 12
 TAIL = 0.005
 """Share of the rows at each end that a picture leaves out, so that one outlier does not flatten it."""
@@ -156,18 +158,26 @@ def change_in_words(baseline: ColumnProfile, current: ColumnProfile) -> str:
     said = []
     if isinstance(before, Frequencies) and isinstance(after, Frequencies) and before.n and after.n:
         shares = {n: (before.share(n), after.share(n)) for n in (*before.counts, *after.counts)}
-        moved = sorted(shares.items(), key=lambda item: -abs(item[1][1] - item[1][0]))[:2]
-        said += [
-            f"{_name(n)} {'rose' if b > a else 'fell'} from {_percent(a)} to {_percent(b)}"
-            for n, (a, b) in moved
-            if abs(b - a) >= 0.01
-        ]
+        said += _shares_in_words(shares, _name)
     elif isinstance(before, Histogram) and isinstance(after, Histogram) and before.n and after.n:
         said += _numbers_in_words(before, after, is_time=baseline.column.kind is Kind.DATETIME)
     return "; ".join(said)
 
 
+def _shares_in_words(shares: dict[str, tuple[float, float]], spoken: Callable[[str], str] = str) -> list[str]:
+    moved = sorted(shares.items(), key=lambda item: -abs(item[1][1] - item[1][0]))[:2]
+    return [
+        f"{spoken(name)} {'rose' if b > a else 'fell'} from {_percent(a)} to {_percent(b)}"
+        for name, (a, b) in moved
+        if abs(b - a) >= 0.01
+    ]
+
+
 def _numbers_in_words(before: Histogram, after: Histogram, *, is_time: bool) -> list[str]:
+    values = None if is_time else _few_values(before, after)
+    if values is not None and len(values) <= FEW_IN_WORDS:  # of flags and grades the shares say more
+        drawn = _value_by_value(values, before, after)
+        return _shares_in_words(dict(zip(drawn.labels, zip(drawn.baseline, drawn.current))))
     (low_a, mid_a, high_a), (low_b, mid_b, high_b) = (h.quantile([0.25, 0.5, 0.75]) for h in (before, after))
     if is_time:
         return [f"the median moved from {_moment(mid_a)} to {_moment(mid_b)}"] if mid_a != mid_b else []

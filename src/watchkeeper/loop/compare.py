@@ -357,7 +357,8 @@ def _explained(findings: Sequence[Finding], before: Profile, after: Profile) -> 
         if f.family is Family.DRIFT and f.verdict is Verdict.FAIL and f.subject in before.columns:
             sides = before.columns[f.subject], after.columns[f.subject]
             words = "" if f.measure == "missing_drift" else _safely(change_in_words, *sides)
-            if f.measure == "missing_drift" or f.subject not in told:
+            late = sides[0].column.role is Role.OUTCOME  # what is still to come is not missing
+            if not late and (f.measure == "missing_drift" or f.subject not in told):
                 words = "; ".join(filter(None, (_safely(missing_in_words, *sides), words)))
             if words:
                 f = replace(f, sentence=f"{words[0].upper()}{words[1:]}. {f.sentence}")

@@ -444,7 +444,7 @@ def _in_memory(source: Any, name: str | None, notes: Notes) -> tuple[StreamPart,
             f"An array of shape {getattr(source, 'shape', '?')} has no column names.",
             "Give a dict: {'age': array[:, 0], ...}.",
         )
-    raise BadInput(f"A {kind} is not something that rows can be read from.", *_ACCEPTED)
+    raise BadInput(f"Rows cannot be read from an object of type {kind!r}.", *_ACCEPTED)
 
 
 def _selected(schema: pa.Schema, columns: Sequence[str] | None, name: str) -> pa.Schema:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from watchkeeper.domain.measurement import Measurement
+from watchkeeper.domain.schema import Role
 from watchkeeper.errors import NotFound, WatchkeeperError, nearest
 from watchkeeper.measures.drift.catalogue import CATALOGUE
 from watchkeeper.measures.entry import Entry
@@ -63,9 +64,15 @@ def measure_column_drift(
     *,
     rows: tuple[float, float] | None = None,
 ) -> list[Measurement]:
-    """The measures of *entries* that make sense for this column's kind and states."""
+    """The measures of *entries* that make sense for this column's kind and states.
+
+    Of an outcome only the rows that have one are compared: a row whose outcome is still to come has not changed.
+    """
     kind = baseline.column.kind
     out = []
+    if baseline.column.role is Role.OUTCOME:
+        baseline, window = _labelled(baseline), _labelled(window)
+        entries = [entry for entry in entries if entry.name != "missing_drift"]
     for entry in entries:
         if entry.kinds and kind not in entry.kinds:
             continue
@@ -89,6 +96,16 @@ def measure_column_drift(
             )
         out.append(replace(found, subject=baseline.name))
     return out
+
+
+def _labelled(profile: ColumnProfile) -> ColumnProfile:
+    """The same without the rows that have no value."""
+    states = dict(profile.states)
+    if profile.histogram is not None:
+        states["histogram"] = replace(profile.histogram, nulls=0, nans=0)
+    if profile.frequencies is not None:
+        states["frequencies"] = replace(profile.frequencies, nulls=0)
+    return replace(profile, states=states, rows=profile.rows - profile.missing, nulls=0)
 
 
 def _state(entry: Entry, profile: ColumnProfile) -> object | None:
