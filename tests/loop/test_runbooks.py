@@ -135,6 +135,22 @@ class TestReading:
         assert "a, line" in str(caught.value)
         assert "b, line" in str(caught.value)
 
+    def test_a_broken_file_keeps_nobody_from_using_the_others(self, world):
+        write(world, "broken", "nonsense x")
+        write(world, "mine", "note first")
+        assert world.books.get("mine").steps[1].commands[0].verb == "note"
+        assert world.books.get("drift").title == default_runbooks()["drift"].title
+        with pytest.raises(BadInput, match="broken, line"):
+            world.books.get("broken")
+
+    def test_a_channel_that_is_not_there_is_found_before_the_first_step(self, world):
+        world.incidents.open("x", actor="ann", model="churn")
+        write(world, "mine", "note first", "notify chta 'look at {model}'")
+        with pytest.raises(BadInput, match=r"mine, line 14: there is no channel 'chta'. Did you mean 'chat'"):
+            world.books.run("mine", actor="ann", incident=1)
+        assert world.ledger.facts.count("runbook_run") == 0
+        assert len(world.incidents.get(1).timeline) == 1
+
     def test_a_new_one_begins_as_a_copy_and_takes_the_place_of_ours(self, world):
         file = world.books.new("drift", like="performance")
         assert file.read_text() == default_runbooks()["performance"].source
@@ -239,14 +255,14 @@ class TestRunning:
             ("silence model=x --for 4h", "needs --for and --reason"),
             ("silence model=~( --for 4h --reason x", "regular expression"),
             ("silence model=x --fro 4h --reason x", "no option --fro"),
-            ("notify nobody hello", "no channel 'nobody'"),
+            ("notify {rule} hello", "no channel 'nobody'"),
             ("rebaseline churn --from then --to now", "'then' is not a time"),
             ("acknowledge 0000", "no alert"),
         ],
     )
     def test_what_cannot_be_done_is_told_plainly(self, world, command, said):
         write(world, "mine", command)
-        record = world.books.run("mine", actor="ann")
+        record = world.books.run("mine", actor="ann", values={"rule": "nobody"})
         assert record.state == "failed"
         assert said in record.body["commands"][0]["result"]
 

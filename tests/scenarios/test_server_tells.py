@@ -234,6 +234,50 @@ group_wait = "10m"
         assert self.hook.received == self.switch.received == []
 
 
+def test_every_command_of_a_runbook_does_what_it_says_in_a_real_project(tmp_path, receiver):
+    """Silence, rebaseline, backfill, label, notify: on real rows, each looked for where it must have left its mark."""
+    from watchkeeper.capture.recorder import Recorder
+    from watchkeeper.testing.clock import FakeClock
+    from watchkeeper.wiring import open_project, outbox_of
+    from watchkeeper.wiring.telling import incidents_of, runbooks_of
+
+    start, day = datetime(2026, 3, 1, tzinfo=UTC), timedelta(days=1)
+    (tmp_path / "watchkeeper.toml").write_text(
+        '[models.churn]\ncadence = "1d"\n[channels.hook]\nkind = "webhook"\nurl = "' + receiver.url + '"\n'
+    )
+    (tmp_path / "runbooks").mkdir()
+    (tmp_path / "runbooks" / "all.md").write_text(
+        "# All\n\n## Everything\n\n```watchkeeper\n"
+        'silence model={model} --for 4h --reason "being worked on"\n'
+        "rebaseline {model} --from 2026-03-01 --to 2026-03-05\n"
+        "backfill {model} --from 2026-03-05 --to 2026-03-07\n"
+        "label team=risk\n"
+        'notify hook "looking at {model}"\n'
+        "```\n"
+    )
+    with open_project(tmp_path, clock=FakeClock(start + 8 * day)) as watch:
+        with Recorder("churn", "1", path=watch.data) as recorder:
+            for i in range(700):
+                recorder.record({"x": float(i % 7)}, i % 2, id=str(i), at=start + (i // 100) * day)
+        watch.tick()
+        incidents = incidents_of(watch)
+        incidents.open("Look", actor="ann", model="churn")
+        before = {s.key.window: s.generation for s in watch.ledger.windows.windows("churn")}
+        record = runbooks_of(watch).run("all", actor="ann", incident=1)
+        assert [c["state"] for c in record.body["commands"]] == ["done"] * 5, record.body["commands"]
+        assert [c["command"].split()[1] for c in record.body["commands"][1:3]] == ["churn", "churn"]
+        assert watch.baseline("churn").profile.rows == 400
+        (silence,) = watch.ledger.facts.documents("silence", states=["active"])
+        assert (silence.body["author"], silence.body["reason"]) == ("ann", "being worked on")
+        after = {s.key.window: s.generation for s in watch.ledger.windows.windows("churn")}
+        again = {w.start for w in before if after[w] > before[w]}
+        assert {start + 4 * day, start + 5 * day} <= again
+        assert incidents.get(1).labels["team"] == "risk"
+        outbox_of(watch).deliver()
+        assert [r.json["title"] for r in receiver.received] == ["watch: looking at churn"]
+        assert {f.actor for f in watch.ledger.facts.facts(kinds=["runbook.*"])} == {"ann"}
+
+
 class TestAChannelThatCannotBeUsed:
     CONFIG = """
 [models.churn]

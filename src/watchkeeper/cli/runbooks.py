@@ -204,4 +204,11 @@ def _say(record: Document, as_json: bool) -> int:
             click.echo("It has no commands: its steps are for people.")
         if record.state != "done":
             click.echo(f"It stopped. Go on when it is mended:  watchkeeper runbooks resume {record.key}")
+            failed = next((c["step"] for c in record.body["commands"] if c["state"] == "failed"), None)
+            if failed is not None:
+                whom = "".join(f" --{k} {record.body[k]}" for k in ("incident", "alert") if record.body[k])
+                click.echo(
+                    "It goes on with the text as it was. With a changed one, run that step anew:\n"
+                    f"  watchkeeper runbooks run {record.body['runbook']} --step {failed}{whom}"
+                )
     return 0 if record.state == "done" else 1

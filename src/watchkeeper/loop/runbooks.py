@@ -6,6 +6,7 @@ shows as running at the step it was in; resuming it does that command again.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -24,7 +25,7 @@ from watchkeeper.documents.runbook import (
 from watchkeeper.domain.alert import Alert, fingerprint
 from watchkeeper.domain.fact import Document, Fact
 from watchkeeper.domain.rule import duration_of, moment_of
-from watchkeeper.errors import BadInput, BadTransition, Conflict, NotFound, WatchkeeperError
+from watchkeeper.errors import BadInput, BadTransition, Conflict, NotFound, WatchkeeperError, nearest
 from watchkeeper.loop.incidents import Incidents
 from watchkeeper.loop.judging import acknowledge_alert, add_silence, alert_document
 from watchkeeper.loop.outbox import outbox_entry
@@ -69,30 +70,55 @@ class Runbooks:
         ------
         BadInput
         """
+        found, faults = self._read_all()
+        if faults:
+            said = "One" if len(faults) == 1 else str(len(faults))
+            raise BadInput(
+                f"{said} of the runbooks in {self._folder} cannot be used.", *map(str, faults.values())
+            )
+        return found
+
+    def _read_all(self) -> tuple[dict[str, Runbook], dict[str, Exception]]:
+        """The project's runbooks by name, and what is wrong with those that cannot be used."""
         found: dict[str, Runbook] = {}
-        faults = []
+        faults: dict[str, Exception] = {}
         files = sorted(self._folder.glob("*.md")) if self._folder and self._folder.is_dir() else []
         for file in files:
             try:
-                found[file.stem] = parse_runbook(file.stem, file.read_text(encoding="utf-8"))
+                book = parse_runbook(file.stem, file.read_text(encoding="utf-8"))
+                self._check_channels(book)
             except (WatchkeeperError, OSError, UnicodeDecodeError) as fault:
-                faults.append(str(fault))
-        if faults:
-            raise BadInput(f"{len(faults)} of the runbooks in {self._folder} cannot be used.", *faults)
-        return found
+                faults[file.stem] = fault
+            else:
+                found[file.stem] = book
+        return found, faults
+
+    def _check_channels(self, book: Runbook) -> None:
+        """Who is to be told must be known before the first step is run."""
+        for command in (c for s in book.steps for c in s.commands):
+            name = command.words[0] if command.verb == "notify" and command.words else ""
+            if name and "{" not in name and name not in self._channels:
+                known = ", ".join(self._channels) or "none"
+                raise BadInput(
+                    f"{book.name}, line {command.line}: there is no channel {name!r}.{nearest(name, self._channels)}",
+                    f"Known: {known}.",
+                )
 
     def all(self) -> dict[str, Runbook]:
         """By name; a runbook of the project stands in the place of ours of the same name."""
         return {**default_runbooks(), **self.own()}
 
     def get(self, name: str) -> Runbook:
-        """One runbook.
+        """One runbook; what is wrong with others is no hindrance.
 
         Raises
         ------
-        NotFound
+        NotFound, BadInput
         """
-        return find_runbook(name, self.own())
+        found, faults = self._read_all()
+        if name in faults:
+            raise faults[name]
+        return find_runbook(name, found)
 
     def new(self, name: str, *, like: str = "drift") -> Path:
         """Write a runbook of the project's own, begun from another; return its file.
@@ -217,9 +243,10 @@ class Runbooks:
         for place, entry in enumerate(record.body["commands"]):
             if entry["state"] in ("done", "skipped"):
                 continue
-            record = self._mark(record, place, {"state": "running"}, "", actor)
             try:
                 words = commands[entry["line"]].filled(record.body["values"])
+                ran = shlex.join((commands[entry["line"]].verb, *words))
+                record = self._mark(record, place, {"state": "running", "command": ran}, "", actor)
                 if not confirm(commands[entry["line"]], words):
                     record = self._mark(record, place, {"state": "skipped"}, "runbook.skipped", actor)
                     continue
