@@ -77,9 +77,9 @@ def storm(ledger_path: Path, alerts: int = 10_000) -> dict[str, float]:
         done = judge.judge(ledger, model, window, rows, now=now)
         changed += [alert for alert, _ in done.changes]
     judged = time.perf_counter() - begun
-    begun = time.perf_counter()
+    begun, cpu = time.perf_counter(), time.process_time()
     queued = judge.notify(ledger, now=now + timedelta(minutes=1))
-    notified = time.perf_counter() - begun
+    notified, spent = time.perf_counter() - begun, time.process_time() - cpu
     begun = time.perf_counter()
     groups = assign(changed, plan.routes, {}, now=now)
     muting = Muting(now, inhibitions=plan.inhibitions, firing=changed)
@@ -89,7 +89,12 @@ def storm(ledger_path: Path, alerts: int = 10_000) -> dict[str, float]:
     assert queued == 20
     assert sum(m.firing for m in messages if m) == alerts
     ledger.close()
-    return {"judged_and_stored_s": judged, "grouped_and_queued_s": notified, "grouped_only_s": pure}
+    return {
+        "judged_and_stored_s": judged,
+        "grouped_and_queued_s": notified,
+        "grouped_and_queued_cpu_s": spent,
+        "grouped_only_s": pure,
+    }
 
 
 def main() -> None:
@@ -110,6 +115,7 @@ def main() -> None:
                 f"{best['grouped_and_queued_s']:.2f} s",
                 "2 s",
             ),
+            ("the same, seconds of processor time", f"{best['grouped_and_queued_cpu_s']:.2f} s", ""),
             ("10,000 alerts: grouping alone", f"{best['grouped_only_s']:.2f} s", ""),
             ("10,000 alerts: judged, fired and stored", f"{best['judged_and_stored_s']:.2f} s", ""),
         ],
