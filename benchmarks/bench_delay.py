@@ -147,13 +147,21 @@ def picture(points: list[dict[str, Any]]) -> dict[str, Any]:
         "type": "nominal",
         "title": None,
         "scale": {"domain": list(DEFAULT), "range": tones},
-        "legend": {"orient": "bottom", "symbolType": "stroke", "symbolStrokeWidth": 3},
+        "legend": {"orient": "bottom", "symbolSize": 120, "labelLimit": 300},
     }
+    # Not by colour alone: each method has its own dash, and its default its own shape.
+    dashes = [[1, 0], [8, 3], [2, 2], [6, 2, 1, 2], [12, 4]]
+    dash = {**colour, "scale": {"domain": list(DEFAULT), "range": dashes}, "legend": None}
+    shapes = ["circle", "square", "diamond", "triangle-up", "cross"]
+    shape = {**colour, "scale": {"domain": list(DEFAULT), "range": shapes}}
     x = {
         "field": "x",
         "type": "quantitative",
         "scale": {"type": "log", "domain": [least, 1]},
-        "axis": {"values": [0.001, 0.01, 0.1, 1], "format": ".1~%"},
+        "axis": {
+            "values": [0.001, 0.01, 0.1, 1],
+            "labelExpr": f"datum.value <= {least} ? 'none seen' : format(datum.value, '.1~%')",
+        },
         "title": "chance of a false alarm in 100 windows",
     }
     y = {
@@ -177,12 +185,18 @@ def picture(points: list[dict[str, Any]]) -> dict[str, Any]:
             "layer": [
                 {
                     "mark": {"type": "line", "strokeWidth": 2},
-                    "encoding": {"x": x, "y": y, "color": colour, "order": {"field": "tuned"}},
+                    "encoding": {
+                        "x": x,
+                        "y": y,
+                        "color": colour,
+                        "strokeDash": dash,
+                        "order": {"field": "tuned"},
+                    },
                 },
                 {
                     "transform": [{"filter": "datum.default"}],
-                    "mark": {"type": "point", "filled": True, "size": 130, "stroke": "#1b2127", "opacity": 1},
-                    "encoding": {"x": x, "y": y, "color": colour},
+                    "mark": {"type": "point", "filled": True, "size": 150, "stroke": "#1b2127", "opacity": 1},
+                    "encoding": {"x": x, "y": y, "color": colour, "shape": shape},
                 },
             ],
         }
@@ -191,7 +205,7 @@ def picture(points: list[dict[str, Any]]) -> dict[str, Any]:
         "$schema": SCHEMA,
         "title": {
             "text": "A shift of .2 standard deviations: how soon it is found, and at what price",
-            "subtitle": "Each method along its curve; the mark is its default. Lower left is best. At .1%: none in 1,000 runs (ADWIN: in 40).",
+            "subtitle": "Each method along its curve; the mark is its default. Lower left is best. None seen: in 1,000 runs (ADWIN: 40).",
             "anchor": "start",
         },
         "hconcat": [panel(w) for w in WORLDS.values()],

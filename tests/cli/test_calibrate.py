@@ -52,6 +52,29 @@ def test_a_baseline_file_alone_is_enough(stored, tmp_path):
     assert not (tmp_path / "state").exists()
 
 
+def test_interrupted_it_says_how_to_go_on_and_does(stored, tmp_path, monkeypatch):
+    from watchkeeper.loop import replaying
+
+    words = ("--baseline", stored, *QUICK, "--state", tmp_path / "state")
+    whole = run(calibrate, *words, "--json")
+    replayed, times = replaying.Replayer._column_shift, [0]
+
+    def once(self, *given, **options):
+        times[0] += 1
+        if times[0] == 1:
+            raise KeyboardInterrupt
+        return replayed(self, *given, **options)
+
+    monkeypatch.setattr(replaying.Replayer, "_column_shift", once)
+    done = CliRunner().invoke(calibrate, [str(w) for w in words])
+    assert done.exit_code != 0
+    assert "the same command goes on from here" in done.output
+    assert (tmp_path / "state").exists()
+    monkeypatch.undo()
+    again = json.loads(run(calibrate, *words, "--json"))
+    assert {**again, "created_at": ""} == {**json.loads(whole), "created_at": ""}
+
+
 def test_json_says_the_same_and_more(stored, tmp_path):
     found = json.loads(run(calibrate, "--baseline", stored, *QUICK, "--json"))
     always = next(f for f in found["false_alarms"] if (f["how"], f["procedure"]) == ("by window", "always"))

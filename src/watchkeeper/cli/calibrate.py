@@ -84,7 +84,6 @@ def calibrate(
     what is usual; and recommends cadence, sample size and baseline length.
     """
     from watchkeeper.loop.calibration import SHIFTS
-    from watchkeeper.loop.calibration import calibrate as run
 
     if (model is None) == (baseline_file is None):
         raise click.UsageError("Name a model of the project, or give --baseline FILE.")
@@ -98,18 +97,11 @@ def calibrate(
         "shifts": tuple(_shift(s) for s in shifts) or SHIFTS,
         "target": None if target is None else _shift(target),
     }
-    with _progress() as progress:
-        if baseline_file is not None:
-            from watchkeeper.loop.profiling import load_baseline
-
-            made = run(
-                load_baseline(baseline_file),
-                state=state or baseline_file.with_name(baseline_file.name + ".calibration"),
-                progress=progress,
-                **wanted,
-            )
-        else:
-            made = _of_project(str(model), project, state, progress, wanted)
+    try:
+        made = _made(model, baseline_file, project, state, wanted)
+    except KeyboardInterrupt:
+        click.echo("What was replayed is kept: the same command goes on from here.", err=True)
+        raise
     if html is not None:
         made.to_html(html)
     if picture is not None:
@@ -125,6 +117,23 @@ def calibrate(
         print_json(made.to_dict())
         return
     _show(made)
+
+
+def _made(
+    model: str | None, baseline_file: Path | None, project: Path, state: Path | None, wanted: dict[str, Any]
+) -> Any:
+    from watchkeeper.loop.calibration import calibrate as run
+    from watchkeeper.loop.profiling import load_baseline
+
+    with _progress() as progress:
+        if baseline_file is None:
+            return _of_project(str(model), project, state, progress, wanted)
+        return run(
+            load_baseline(baseline_file),
+            state=state or baseline_file.with_name(baseline_file.name + ".calibration"),
+            progress=progress,
+            **wanted,
+        )
 
 
 def _of_project(

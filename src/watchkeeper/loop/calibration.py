@@ -297,6 +297,8 @@ def _recommendation(
     fits = [o for o in fits if good(o)] or fits
     wanted = fits[0].baseline_windows if fits else 100
     why = "a longer one finds it at most one window sooner" if fits else "nothing shorter found it"
+    if fits and fits[0] is lengths[-1]:
+        why = "the longest tried, and a shorter one finds it more than one window later"
     if as_it_was is not None and as_it_was["correlated"] and wanted < 100:
         wanted, why = 100, "windows of some columns are correlated, which takes 100 to correct"
     out.append(f"Baseline: {wanted} windows ({replayer.count} now); {why}.")
