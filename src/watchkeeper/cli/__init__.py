@@ -53,6 +53,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("watchkeeper.cli.status:status", "What is watched, how fresh, and what is wrong."),
     "explain": ("watchkeeper.cli.explain:explain", "Why a window's numbers are what they are."),
     "backfill": ("watchkeeper.cli.backfill:backfill", "Measure a stretch of time again."),
+    "refold": ("watchkeeper.cli.refold:refold", "Fold the evidence again from what was measured."),
     "forget": ("watchkeeper.cli.forget:forget", "Remove rows for good."),
     "config": ("watchkeeper.cli.config:config", "Check watchkeeper.toml, or print its schema."),
 }

@@ -80,6 +80,7 @@ __all__ = [
     "expire_silence",
     "expire_silences",
     "replay_rule",
+    "revision_of",
     "silences_of",
 ]
 
@@ -89,6 +90,13 @@ _ACTOR = "watchkeeper"
 _ALL = 1_000_000
 _LATELY = 2_000
 """Alerts that are over and are read with every window; older ones are looked up when they fail again."""
+
+
+def revision_of(facts: Any, model: str) -> int:
+    """How often the evidence of *model* was folded again from a corrected past (see `refolding`)."""
+    document = facts.document("revision", model)
+    return 0 if document is None else int(document.body["revision"])
+
 
 BROKEN = Rule(
     name="evaluation failed",
@@ -335,6 +343,7 @@ class _Run:
             self.revisions["evidence", document.key] = document.revision
         rules = self.judged_by.rules_of(self.model, baseline)
         self.columns = () if baseline is None else watched_columns(baseline.schema)
+        self.budget = self.judged_by.plan.budget.revised(revision_of(self.ledger.facts, self.model.name))
         schema = None if baseline is None else baseline.schema
         self.outcomes = {c.name for c in schema.of_role(Role.OUTCOME)} if schema is not None else set()
         self.shares = self._shares(rules)
@@ -384,7 +393,7 @@ class _Run:
             places(r) * subjects[r.name] for r in rules if folds(r) and isinstance(r.condition, Break)
         )
         return Shares(
-            budget=self.judged_by.plan.budget,
+            budget=self.budget,
             columns=max(1, columns),
             series=max(1, series),
             breaks=max(1, breaks),
@@ -603,7 +612,7 @@ class _Run:
             return cached
         version, segment = place
         profile = self.profiles[place]
-        budget = self.judged_by.plan.budget
+        budget = self.budget
         # Breaks share one budget among columns and series.
         rules = EvidenceRules(
             columns=self.shares.columns,

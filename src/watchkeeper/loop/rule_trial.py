@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 from types import SimpleNamespace
@@ -17,11 +18,11 @@ from watchkeeper.domain.series import PlacedMeasurement, WindowKey, WindowState
 from watchkeeper.domain.watched import WatchedModel
 from watchkeeper.domain.window import Window, floor_to
 from watchkeeper.errors import BadInput
-from watchkeeper.loop.judging import AlertingPlan, AlertJudge
+from watchkeeper.loop.judging import AlertingPlan, AlertJudge, Judged
 from watchkeeper.loop.status import is_judged
 from watchkeeper.loop.window_profiles import judged_profiles, known_edges
 
-__all__ = ["replay_absence", "replay_by_judging"]
+__all__ = ["judged_again", "replay_absence", "replay_by_judging"]
 
 
 def replay_absence(
@@ -93,11 +94,33 @@ def replay_by_judging(
     known = AlertJudge(plan).rules_of(model, baseline)
     rules = (*(r for r in known if r.name != rule.name), rule)
     judge = AlertJudge(AlertingPlan(rules={model.name: rules}, preset=False))
+    walks: dict[str, list[Step]] = {}
+    for judged in judged_again(watch, model, judge, scratch=scratch, start=start, end=end):
+        for evaluation in judged.evaluations:
+            if evaluation.rule != rule.name:
+                continue
+            name = identity(alert_labels(evaluation, rule, model.labels))
+            document = scratch.facts.document("alert", name)
+            alert = None if document is None else Alert.of_body(document.body)
+            walks.setdefault(name, []).append(Step(evaluation=evaluation, alert=alert))
+    return summed_up(rule, walks.values(), start=start)
+
+
+def judged_again(
+    watch: Any,
+    model: WatchedModel,
+    judge: AlertJudge,
+    *,
+    scratch: Any,
+    start: datetime | None = None,
+    end: datetime | None = None,
+) -> Iterator[Judged]:
+    """Judge the measured windows of [start, end) again, oldest first; evidence and alerts go to *scratch* alone."""
+    baseline = watch.baseline(model.name)
     beside = SimpleNamespace(
         facts=scratch.facts, windows=scratch.windows, measurements=watch.ledger.measurements
     )
     edges, stored = known_edges(baseline), watch.lake.profiles(model.name)
-    walks: dict[str, list[Step]] = {}
     states = watch.ledger.windows.windows(model.name, start=start, end=end, limit=1_000_000)
     for state in sorted((s for s in states if s.generation and is_judged(model, s.key.window)), key=_end):
         window = state.key.window
@@ -107,7 +130,7 @@ def replay_by_judging(
             state.key,
             window.length if model.rows_per_window else model.cadence,
         )
-        judged = judge.judge(
+        yield judge.judge(
             beside,
             model,
             window,
@@ -117,14 +140,6 @@ def replay_by_judging(
             baseline=baseline,
             mature=state.mature,
         )
-        for evaluation in judged.evaluations:
-            if evaluation.rule != rule.name:
-                continue
-            name = identity(alert_labels(evaluation, rule, model.labels))
-            document = scratch.facts.document("alert", name)
-            alert = None if document is None else Alert.of_body(document.body)
-            walks.setdefault(name, []).append(Step(evaluation=evaluation, alert=alert))
-    return summed_up(rule, walks.values(), start=start)
 
 
 def _end(state: WindowState) -> datetime:

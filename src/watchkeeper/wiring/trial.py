@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,18 +23,14 @@ def try_rule(watch: Watch, model: WatchedModel, rule: Rule, *, start: datetime, 
     BadInput
         it cannot be replayed.
     """
-    from watchkeeper.adapters.ledgers.sql import open_ledger
     from watchkeeper.decisions.alerting.replay import needs_profiles
     from watchkeeper.loop.rule_replay import replay_rule
     from watchkeeper.loop.rule_trial import replay_absence, replay_by_judging
+    from watchkeeper.wiring.scratch import scratch_ledger
 
     if rule.kind == "absence":
         return replay_absence(watch, model, rule, start=start, end=end)
     if not needs_profiles(rule):
         return replay_rule(watch.ledger, model, rule, start=start, end=end)
-    with tempfile.TemporaryDirectory(prefix="watchkeeper-trial-") as folder:
-        scratch = open_ledger(Path(folder) / "ledger.db")
-        try:
-            return replay_by_judging(watch, model, rule, start=start, end=end, scratch=scratch)
-        finally:
-            scratch.close()
+    with scratch_ledger() as scratch:
+        return replay_by_judging(watch, model, rule, start=start, end=end, scratch=scratch)

@@ -8,7 +8,7 @@ Everything here that may page shares one chance of :math:`.05` to ever fire fals
 columns        .020  lasting changes of any column (`effect_and_evidence`)
 breaks         .005  sudden large damage of any column or measure
 measures       .015  lasting changes of any measure of performance
-revisions      .010  the past folded again, however often (`EvidenceRules.revised`)
+revisions      .010  the past folded again, however often (`Budget.revised`, `loop.refolding`)
 ============== ===== ========================================================
 
 Beside that budget stands one promise of another kind: the Brier score and the accuracy (the accuracy and the
@@ -35,6 +35,7 @@ from watchkeeper.domain.measurement import Direction, Family, Measure
 from watchkeeper.domain.rule import Rule, Selector, Severity
 from watchkeeper.domain.schema import Kind, Role, Schema, Task
 from watchkeeper.errors import BadInput
+from watchkeeper.stats.evidence.column_evidence import revision_share
 
 __all__ = ["Budget", "default_rules", "watched_columns"]
 
@@ -73,6 +74,19 @@ class Budget:
     def revisions(self) -> float:
         """For corrections of the past."""
         return 0.2 * self.total
+
+    def revised(self, revision: int) -> Budget:
+        """The budget of evidence that is folded again from a corrected past, for the *revision*-th time.
+
+        All revisions together take no more than ``revisions``: the r-th takes 1/(r(r+1)) of it. 0 is no revision.
+
+        >>> parts = [Budget().revised(r) for r in (1, 2, 3)]
+        >>> [round(b.columns + b.breaks + b.measures, 5) for b in parts]
+        [0.005, 0.00167, 0.00083]
+        """
+        if not revision:
+            return self
+        return Budget(total=self.revisions * revision_share(revision) / 0.8)
 
 
 _PERFORMANCE: dict[Task, tuple[tuple[str, float], ...]] = {

@@ -85,17 +85,6 @@ class EvidenceRules:
         """How many windows in a row BREAK needs."""
         return 1 if self.independent_rows else 3
 
-    def revised(self, revision: int, *, budget: float = 0.01) -> EvidenceRules:
-        """Return the rules for folding a corrected past again, for the *revision*-th time (1, 2, ...).
-
-        All revisions together fire falsely with probability at most *budget*, which comes on top.
-
-        >>> [round(EvidenceRules().revised(r).budget, 5) for r in (1, 2, 3)]
-        [0.004, 0.00133, 0.00067]
-        """
-        share = budget * revision_share(revision)
-        return replace(self, budget=0.8 * share, break_budget=0.2 * share)
-
     @property
     def log_threshold(self) -> float:
         """ln of what the weighted evidence of one score and tail must reach."""
