@@ -92,6 +92,9 @@ def addresses(watch: Any) -> dict[str, list[str]]:
             f"{charts}/drift-map.vega?measure=psi&period=1y&columns=100",
             f"{charts}/drift-map.vega?measure=psi&period=1y&segment=region%3Dnorth",
         ],
+        "chart: one column's quantiles, a year": [
+            f"{charts}/bands.vega?column={c}&period=1y" for c in ("age", "income", "tenure_2", "delay_9")
+        ],
         "chart: drift map, a month": [f"{charts}/drift-map.vega?measure=psi&period=30d"],
     }
 
@@ -160,6 +163,7 @@ def main() -> None:
     given = argparse.ArgumentParser(description=__doc__)
     given.add_argument("--small", action="store_true")
     given.add_argument("--folder", help="keep the filled project here, and use it again")
+    given.add_argument("--fill-only", action="store_true", help="fill the folder, and measure another time")
     asked = given.parse_args()
     size = Size(models=2_000, alerts=50_000, firing=40)
     if asked.small:
@@ -174,6 +178,8 @@ def main() -> None:
             if is_new:
                 fill(watch.ledger, now=NOW, size=size)
             filled = time.perf_counter() - begun
+            if asked.fill_only:
+                return
             rows: dict[str, Any] = {}
             with served(watch) as base:
                 for name, paths in addresses(watch).items():
