@@ -163,9 +163,10 @@ def main() -> None:
     given = argparse.ArgumentParser(description=__doc__)
     given.add_argument("--small", action="store_true")
     given.add_argument("--folder", help="keep the filled project here, and use it again")
+    given.add_argument("--days", type=int, default=365, help="how long the first model has been watched, by hours")
     given.add_argument("--fill-only", action="store_true", help="fill the folder, and measure another time")
     asked = given.parse_args()
-    size = Size(models=2_000, alerts=50_000, firing=40)
+    size = Size(models=2_000, days=asked.days, alerts=50_000, firing=40)
     if asked.small:
         size = Size(models=200, days=60, columns=40, alerts=5_000, firing=10)
     bundle = vega_bundle()

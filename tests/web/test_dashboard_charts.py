@@ -189,6 +189,13 @@ class TestColumns:
         assert figures["Median"][1] - figures["Median"][0] == pytest.approx(6, abs=0.8)
         assert column.get(f"/models/churn/charts/distribution.json?{data['chart_query']}").status_code == 200
 
+    def test_the_numbers_of_a_segment_are_its_own(self, column, watch):
+        end = watch.clock().replace(minute=0)
+        put(watch, "churn", end - HOUR, HOUR, "psi", 0.77, subject="age", segment="region=north")
+        data = column.get(self.PAGE + "&segment=region%3Dnorth").json()
+        assert "region=north" in data["segments"]
+        assert next(m["value"] for m in data["measures"] if m["measure"] == "psi") == 0.77
+
     def test_a_window_of_ones_own_needs_both_days(self, column):
         assert column.get(self.PAGE + "&b=own&b_from=2026-03-09").status_code == 400
 

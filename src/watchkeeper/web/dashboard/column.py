@@ -34,6 +34,7 @@ RATES = ("", "@0.5", "@0.25", "@0.2", "@0.1", "@0.05", "@0.02", "@0.01", "@0.005
 MOST_WINDOWS = 9_000
 """Stored windows that one side merges: a year of hours."""
 QUANTILES = {"p5": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95}
+MOST_SEGMENTS = 60
 MOST_POINTS = 400
 """Points of a column over time: two pixels each on a wide page."""
 
@@ -140,7 +141,8 @@ def column_page(room: Room, request: Request) -> Page:
     model = room.known_model(request.path_params["model"])
     column = request.path_params["column"]
     query = request.query_params
-    series = {(m, s) for m, s, *_ in room.reads.series_of(model)}
+    known = room.reads.series_of(model)
+    series = {(m, s) for m, s, *_ in known}
     columns = {s for m, s in series if m in ("psi", "missing")}
     if column not in columns:
         made = room.watch.baseline(model) if model in room.watch.models else None
@@ -148,11 +150,12 @@ def column_page(room: Room, request: Request) -> Page:
             raise NotFound(f"{model} has no column {column!r}.{nearest(column, columns)}")
     shown = span_of(room, model, query)
     segment = query.get("segment", "")
+    segments = sorted({g for _, s, g, *_ in known if g and s == column})
     before, after = sides_of(room, model, column, query, shown)
     described = described_measures()
     newest = {
         r["measure"]: r
-        for r in room.reads.latest([model], list(described), whole=False)
+        for r in room.reads.latest([model], list(described), whole=False, segment=segment)
         if r["subject"] == column
     }
     profile = after.profile or before.profile
@@ -164,6 +167,7 @@ def column_page(room: Room, request: Request) -> Page:
         "kind": str(profile.column.kind.value) if profile is not None else "",
         "role": str(profile.column.role.value) if profile is not None else "",
         "segment": segment,
+        "segments": segments[:MOST_SEGMENTS],
         "period": shown.to_dict(),
         "period_query": urlencode(shown.query),
         "a": _side_of(before),
