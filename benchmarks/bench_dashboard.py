@@ -163,7 +163,9 @@ def main() -> None:
     given = argparse.ArgumentParser(description=__doc__)
     given.add_argument("--small", action="store_true")
     given.add_argument("--folder", help="keep the filled project here, and use it again")
-    given.add_argument("--days", type=int, default=365, help="how long the first model has been watched, by hours")
+    given.add_argument(
+        "--days", type=int, default=365, help="how long the first model has been watched, by hours"
+    )
     given.add_argument("--fill-only", action="store_true", help="fill the folder, and measure another time")
     asked = given.parse_args()
     size = Size(models=2_000, days=asked.days, alerts=50_000, firing=40)
