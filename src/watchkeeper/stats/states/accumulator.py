@@ -82,13 +82,13 @@ class Accumulator:
             # The id's hash serves the sample and the distinct count; hashing it twice would be waste.
             hashes = self._note_failure("the sample", self._rows_kept.hash_ids, batch) or {}
         rows = next(iter(batch.values())).rows
-        tasks: list[Named] = []
+        # What takes longest is begun first, so that no thread is left waiting for it at the end.
+        tasks: list[Named] = [("performance", Call(self._tables.add, batch))]
+        if self._rows_kept is not None:
+            tasks.append(("the sample", Call(self._rows_kept.add, batch, self.rows, hashes)))
         for name, values in batch.items():
             if name in self._folds:
                 tasks.append((name, Call(self._folds[name].add, values, hashes.get(name))))
-        tasks.append(("performance", Call(self._tables.add, batch)))
-        if self._rows_kept is not None:
-            tasks.append(("the sample", Call(self._rows_kept.add, batch, self.rows, hashes)))
         for name, failure in self._crew.run(tasks):
             self._note(name, failure)
         self.rows += rows
