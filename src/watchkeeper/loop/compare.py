@@ -276,7 +276,8 @@ def _current(
     schema = before.schema
     seen = infer(opened.arrow_schema).schema
     other = [n for n in there if n in known and _stored_as(seen[n].dtype) != _stored_as(schema[n].dtype)]
-    if opened.rereadable and (extra or other):  # only what the baseline does not know needs a look at its rows
+    if opened.rereadable and (extra or other):
+        # Only what the baseline does not know needs a look at its rows.
         seen = infer(opened).schema
     if extra and columns is None:
         # Columns that the baseline does not know are profiled too, so that the report can show them.
