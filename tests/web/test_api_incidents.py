@@ -201,6 +201,15 @@ class TestOtherSystems:
         (one,) = client.get("/v1/incidents").json()["incidents"]
         assert len(one["alerts"]) == 2  # machines and models meet
 
+    def test_the_content_type_does_not_matter_and_values_stay_text(self, client):
+        body = '{"title": "disk <b>full</b>\\nWhat was done: fixed", "labels": {"model": "churn"}}'
+        client.post("/v1/hooks/alert", content=body, headers={"content-type": "text/plain"})
+        client.post("/v1/incidents/1/phase", json={"phase": "resolution"})
+        page = client.get("/v1/incidents/1/postmortem?format=html").text
+        assert "<b>full" not in page
+        markdown = client.get("/v1/incidents/1/postmortem").text
+        assert not [line for line in markdown.splitlines() if line.startswith("What was done")]
+
     @pytest.mark.parametrize("path", ["alertmanager", "alert"])
     @pytest.mark.parametrize(
         "body", ["[]", "null", "{", '"x"', '{"version": "3", "alerts": []}', '{"title": 7}']

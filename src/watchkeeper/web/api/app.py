@@ -170,7 +170,7 @@ def create_api(watch: Watch, *, intake: Intake, ticker: Ticker | None = None, me
 
     @app.exception_handler(RequestValidationError)
     async def _misread(_request: Request, failure: RequestValidationError) -> Response:
-        faults = [f"{'.'.join(str(p) for p in e['loc'][1:])}: {e['msg']}" for e in failure.errors()]
+        faults = [f"{'.'.join(str(p) for p in e['loc'][1:]) or 'body'}: {e['msg']}" for e in failure.errors()]
         return answer({"error": "The request has faults.", "next": faults}, 400)
 
     # ---- in ------------------------------------------------------------------------------------------

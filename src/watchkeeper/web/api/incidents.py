@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import Field
 
 from watchkeeper.decisions import incidents as steps
@@ -13,6 +14,7 @@ from watchkeeper.documents.incident_page import incident_view
 from watchkeeper.documents.postmortem import postmortem_html, postmortem_markdown
 from watchkeeper.domain.incident import Incident
 from watchkeeper.domain.rule import Severity, moment_of
+from watchkeeper.errors import BadInput
 from watchkeeper.loop import incoming
 from watchkeeper.loop.incidents import OPEN, Incidents
 from watchkeeper.web.api.alerts import Body, who
@@ -93,6 +95,18 @@ class Run(Body):
     """Numbers of the steps to run; all of them otherwise."""
     values: dict[str, str] = Field(default_factory=dict)
     """What fills placeholders, before what the alert or incident says."""
+
+
+async def posted(request: Request) -> Any:
+    """A body of JSON, whatever its content type says: not every system that calls says it right."""
+    try:
+        return json.loads(await request.body())
+    except ValueError as cause:
+        raise BadInput(f"The body is no JSON: {cause}.") from None
+
+
+Posted = Annotated[Any, Depends(posted)]
+POSTED = {"requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}}
 
 
 def incident_routes(watch: Watch) -> APIRouter:
@@ -288,14 +302,18 @@ def incident_routes(watch: Watch) -> APIRouter:
         return {"incidents": [{"number": i.number, "title": i.title, "phase": i.phase.value} for i in found]}
 
     @router.post(
-        "/hooks/alertmanager", summary="Alertmanager's webhook (version 4) opens and feeds incidents"
+        "/hooks/alertmanager",
+        openapi_extra=POSTED,
+        summary="Alertmanager's webhook (version 4) opens and feeds incidents",
     )
-    def from_alertmanager(request: Request, body: dict[str, Any]) -> dict[str, Any]:
+    def from_alertmanager(request: Request, body: Posted) -> dict[str, Any]:
         who(request, Role.OPERATOR)
         return taken(incoming.alertmanager(held(), body, now=watch.clock()))
 
-    @router.post("/hooks/alert", summary="An alert of any other system opens and feeds incidents")
-    def from_anybody(request: Request, body: dict[str, Any]) -> dict[str, Any]:
+    @router.post(
+        "/hooks/alert", openapi_extra=POSTED, summary="An alert of any other system opens and feeds incidents"
+    )
+    def from_anybody(request: Request, body: Posted) -> dict[str, Any]:
         who(request, Role.OPERATOR)
         return taken(incoming.generic(held(), body, now=watch.clock()))
 
