@@ -67,3 +67,23 @@ def test_windows_as_the_unit_survive_day_effects_and_rows_do_not():
     )
     assert mean_time(by_window, days) >= 1 / ALPHA
     assert len(by_row) > 10 * len(row_losses) / 100_000
+
+
+@pytest.mark.parametrize("noise", ["normal", "t3"])
+def test_windows_with_day_effects_over_draws_of_the_baseline(noise):
+    """The default unit: mean losses of windows whose rate differs from day to day, the level from 60 of them."""
+    rng = np.random.default_rng(5)
+    draws, days, alpha = 200, 4_000, 1 / 200
+    times = []
+    for _ in range(draws):
+        effect = (
+            rng.normal(size=days + 60) if noise == "normal" else rng.standard_t(3, days + 60) / np.sqrt(3)
+        )
+        rates = rng.binomial(200, np.clip(RATE + 0.03 * effect, 0, 1)) / 200
+        state = ESR(level=upper_mean(rates[:60], delta=0.025), alpha=alpha, delta=0.025)
+        times.append(mean_time(state.update_many(rates[60:])[1], days))
+    print(
+        f"\n{noise}: windows, mean time {np.mean(times):,.0f}, unluckiest 5% {np.percentile(times, 5):,.0f}"
+    )
+    assert np.mean(times) >= state.mean_time
+    assert np.mean(np.array(times) < state.mean_time) <= 0.025 + 3 * np.sqrt(0.025 * 0.975 / draws)

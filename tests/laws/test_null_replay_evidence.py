@@ -16,6 +16,7 @@ from watchkeeper.testing.worlds import EXCHANGEABLE, World
 pytestmark = pytest.mark.slow
 
 BASELINE, COLUMNS, WINDOWS, DEPLOYMENTS, AT_ONCE = 20, 100, 1_000, 60, 20
+TOGETHER = 10
 
 
 def drawn(world, rng, columns, windows, **drift):
@@ -41,34 +42,43 @@ def test_no_deployment_of_sixty_raises_a_false_alarm(kind):
     assert breaks == 0
 
 
-@pytest.mark.parametrize("kind", ["iid", "day_t3"])
+def many_deployments(world, rng, columns, windows):
+    """Deployments of ten columns, which may depend on each other, drawn independently."""
+    parts = [
+        world.counts(rng, columns=TOGETHER, windows=BASELINE + windows) for _ in range(columns // TOGETHER)
+    ]
+    counts = np.concatenate(parts)
+    return counts[:, :BASELINE], counts[:, BASELINE:]
+
+
+def at_most(fired):
+    """The 99% upper bound of the rate at which columns fired: a rate that is only lucky does not pass."""
+    rates = fired.reshape(-1, TOGETHER).mean(1)
+    return rates.mean() + 2.33 * rates.std(ddof=1) / np.sqrt(len(rates))
+
+
+@pytest.mark.parametrize("kind", EXCHANGEABLE)
 def test_evidence_alone_keeps_within_a_columns_budget(kind):
-    """Without the effect gate, for budgets large enough to be seen: the rate is at most the budget."""
-    columns, windows = 500, 250
+    """Without the effect gate, for budgets large enough to be seen."""
     run = replay(
-        *drawn(World(kind=kind), np.random.default_rng(7), columns, windows),
+        *many_deployments(World(kind=kind), np.random.default_rng(7), 500, 150),
         rules=EvidenceRules(columns=1, budget=0.5),
         everywhere=True,
     )
-    gated = (run.persistent > 0).mean()
     for budget in (0.5, 0.05):
-        rate = (run.log_evidence >= np.log(1 / budget)).mean()
-        print(
-            f"\n{kind}: budget {budget} a column: evidence fired on {rate:.3f}, with the gate at .5 {gated:.3f}"
-        )
-        assert rate <= budget
-    assert gated <= (run.log_evidence >= np.log(2)).mean()
+        fired = run.log_evidence >= np.log(1 / budget)
+        print(f"\n{kind}: budget {budget} a column: evidence fired on {fired.mean():.3f}")
+        assert at_most(fired) <= budget
+    assert (run.persistent > 0).mean() <= (run.log_evidence >= np.log(2)).mean()
 
 
 @pytest.mark.parametrize("kind", EXCHANGEABLE)
 def test_gated_rules_keep_within_a_columns_budget(kind):
-    columns = 400
-    baseline, windows = drawn(World(kind=kind), np.random.default_rng(8), columns, WINDOWS)
+    baseline, windows = many_deployments(World(kind=kind), np.random.default_rng(8), 400, WINDOWS)
     for budget in (0.5, 0.05):
-        run = replay(baseline, windows, rules=EvidenceRules(columns=1, budget=budget))
-        rate = (run.persistent > 0).mean()
-        print(f"\n{kind}: budget {budget} a column: fired on {rate:.4f}")
-        assert rate <= budget
+        fired = replay(baseline, windows, rules=EvidenceRules(columns=1, budget=budget)).persistent > 0
+        print(f"\n{kind}: budget {budget} a column: fired on {fired.mean():.4f}")
+        assert at_most(fired) <= budget
 
 
 @pytest.mark.parametrize(("at", "runs"), [(0, 300), (100, 300)])
@@ -128,6 +138,24 @@ def test_correlated_windows_are_told(correlation, baseline):
     assert np.mean(whole) >= 0.9
     if len(told) >= 20:
         assert np.mean(told) >= 0.9
+
+
+def test_only_windows_that_depend_are_called_dependent():
+    """The very word "dependent", after 120 windows: nearly always at a correlation of .9, seldom where there is none."""
+
+    def share(kind, **options):
+        counts = World(kind=kind, **options).counts(np.random.default_rng(13), columns=100, windows=140)
+        words = [
+            ColumnEvidence.of(part[:BASELINE]).update_many(part[BASELINE:]).reading().assumption
+            for part in counts
+        ]
+        return np.mean([w.startswith("heuristic: windows are dependent") for w in words])
+
+    dependent = share("correlated_windows", correlation=0.9)
+    others = {kind: share(kind) for kind in ("iid", "day_normal", "day_t3")}
+    print(f"\ncalled dependent: {dependent:.2f} at .9; {others}")
+    assert dependent >= 0.9
+    assert max(others.values()) <= 0.15
 
 
 def test_prewhitening_repairs_a_moderate_correlation():
