@@ -325,6 +325,12 @@ class TestEdges:
         bare = profile_of(Task.REGRESSION, regression(rng, 500), sample_k=0)
         assert all("sampled" in m.reason for m in measure_estimates(bare, bare))
 
+    @pytest.mark.parametrize("method", ["pape", "label_shift"])
+    def test_a_way_for_two_classes_is_not_passed_over_in_silence_for_several(self, method):
+        three = profile_of(Task.MULTICLASS, several(np.random.default_rng(12), 500))
+        with pytest.raises(BadInput, match="for two classes"):
+            measure_estimates(three, three, method=method)
+
     def test_weighting_without_samples_is_refused_in_words(self):
         rng = np.random.default_rng(10)
         bare = profile_of(Task.BINARY, binary(rng, 2_000), sample_k=0)

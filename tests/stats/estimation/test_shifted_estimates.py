@@ -97,6 +97,20 @@ class TestUnderShift:
             assert sum(e.parts.values()) == pytest.approx(1)
         assert max(e.parts["weights"] for e in found.values()) > 0.02
 
+    def test_days_that_differ_widen_the_interval(self):
+        rng = np.random.default_rng(14)
+        x, y = rng.normal(size=(6_000, 2)), rng.normal([0, 0.8], 1, size=(2_000, 2))
+        days = np.repeat(rng.normal(0, 0.5, 30), 200)
+        s = expit(x[:, 0])
+        came = rng.random(6_000) < expit(x.sum(axis=1) + days)
+        own = [ScoreTable.of(s[i : i + 200].copy(), came[i : i + 200]) for i in range(0, 6_000, 200)]
+        window = ScoreTable.of(expit(y[:, 0]))
+        plain = estimate_under_shift(s, came, x, y, window, names=["accuracy"])["accuracy"]
+        wide = estimate_under_shift(s, came, x, y, window, names=["accuracy"], windows=own)["accuracy"]
+        assert wide.value == plain.value
+        assert wide.parts["windows"] > 0.2
+        assert wide.interval.high - wide.interval.low > 1.1 * (plain.interval.high - plain.interval.low)
+
     def test_lengths_must_agree(self):
         with pytest.raises(BadInput, match="2 scores"):
             estimate_under_shift([0.1, 0.2], [True], np.zeros((2, 1)), np.zeros((2, 1)), ScoreTable.empty())

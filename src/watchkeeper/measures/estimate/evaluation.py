@@ -93,7 +93,7 @@ def measure_estimates(
     NotFound
         a name is not an estimate.
     BadInput
-        there is no such method.
+        there is no such method, or it is not for this task.
     """
     if method not in METHODS:
         raise BadInput(f"There is no way {method!r} to estimate.{nearest(method, METHODS)}")
@@ -102,6 +102,11 @@ def measure_estimates(
     if task is Task.REGRESSION:
         return _regression(baseline, window, [n for n in wanted if n in REGRESSION], windows, level, model)
     if task is Task.MULTICLASS:
+        if method in ("pape", "label_shift"):
+            raise BadInput(
+                f"The way {method!r} is for two classes; several are estimated by 'cbpe'.",
+                'Say method="auto".',
+            )
         return _several(baseline, window, [n for n in wanted if n in MULTICLASS], windows, arrived, level)
     known, seen = baseline.performance.get("score_table"), window.performance.get("score_table")
     if not isinstance(known, ScoreTable) or not isinstance(seen, ScoreTable):
@@ -231,6 +236,7 @@ def _binary(
             names=asked,
             threshold=threshold,
             level=level,
+            windows=windows,
             ratio=replace(density_ratio(weighted.baseline, weighted.window, judge=False), auc=weighted.auc),
         )
     else:

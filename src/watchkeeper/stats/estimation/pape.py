@@ -17,7 +17,7 @@ J. Białek et al., *Estimating model performance under covariate shift without l
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -36,7 +36,7 @@ from watchkeeper.stats.estimation.calibration import (
     fit_beta,
     fit_isotonic,
 )
-from watchkeeper.stats.estimation.cbpe import judged, wanted_metrics
+from watchkeeper.stats.estimation.cbpe import judged, wanted_metrics, window_variances
 from watchkeeper.stats.estimation.contradiction import contradiction
 from watchkeeper.stats.estimation.estimate import Estimate
 from watchkeeper.stats.estimation.importance_weights import DensityRatio, density_ratio, weight_doubts
@@ -57,6 +57,7 @@ def estimate_under_shift(
     names: Iterable[str] | None = None,
     threshold: float = 0.5,
     level: float = 0.95,
+    windows: Sequence[ScoreTable] = (),
     ratio: DensityRatio | None = None,
     draws: int = DRAWS,
     seed: int = SEED,
@@ -68,6 +69,7 @@ def estimate_under_shift(
     scores, outcomes : of sampled baseline rows ``(n,)``, the outcomes bool.
     baseline_rows, window_rows : columns of sampled rows as finite numbers, ``(n, d)`` and ``(m, d)``.
     window : the scores of all the window's rows.
+    windows : the baseline's own windows, with outcomes: how much they differ is tolerated and widens the interval.
     ratio : the weights, if they are known already.
 
     Raises
@@ -113,16 +115,20 @@ def estimate_under_shift(
     fitted = replace(plain, curve=curve, drawn_probabilities=of_free, draws=draws)
     found = fitted.measure(cells, sums, metrics)
     without = replace(fitted, drawn_probabilities=of_fixed).measure(cells, sums, metrics)
-    contradicted = contradiction(fitted, [window])
+    extra = window_variances(replace(plain, draws=draws), windows, metrics) if windows else {}
+    contradicted = contradiction(fitted, [window], tolerance=extra.get("positive_share", 0.0))
     doubts = weight_doubts(ratio)
     out = {}
     for name, metric in metrics.items():
         value, sampling, both = found[name]
         calibrating = min(without[name][2], both)
+        variances = {"sampling": sampling, "calibration": calibrating, "weights": both - calibrating}
+        if windows:
+            variances["windows"] = extra[name] * (facts["rows"] ** 2 if metric.counts_rows else 1.0)
         out[name] = Estimate.of(
             name,
             value,
-            {"sampling": sampling, "calibration": calibrating, "weights": both - calibrating},
+            variances,
             low=metric.low,
             high=metric.high,
             level=level,
