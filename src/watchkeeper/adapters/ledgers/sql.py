@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -222,8 +223,6 @@ class SqlFacts:
         self, facts: Sequence[Fact], documents: Sequence[Document] = (), *, lease: Lease | None = None
     ) -> list[int]:
         """See `watchkeeper.ports.FactStore`."""
-        from watchkeeper.adapters.ledgers import tables
-
         now = max((f.at for f in facts), default=None)
         sequences: list[int] = []
         with self._ledger.writing(lease) as connection:
@@ -237,21 +236,44 @@ class SqlFacts:
                     "body": _json(fact.body),
                     "key": fact.key,
                 }
-                insert = (
-                    self._ledger.insert(tables.facts)
-                    .values(row)
-                    .on_conflict_do_nothing(index_elements=["key"])
-                )
-                sequences.append(connection.execute(insert.returning(tables.facts.c.sequence)).scalar() or 0)
+                sequences.append(connection.execute(self._new_fact, row).scalar() or 0)
             for document in documents:
                 self._put(connection, document, now)
         return sequences
 
-    def _put(self, connection: Connection, document: Document, now: datetime | None) -> None:
-        from sqlalchemy import update
+    # Statements are made once: to make one takes longer than to run it, and a storm runs thousands.
+
+    @cached_property
+    def _new_fact(self) -> Any:
+        from watchkeeper.adapters.ledgers.tables import facts
+
+        insert = self._ledger.insert(facts).on_conflict_do_nothing(index_elements=["key"])
+        return insert.returning(facts.c.sequence)
+
+    @cached_property
+    def _new_document(self) -> Any:
+        from watchkeeper.adapters.ledgers.tables import documents
+
+        return self._ledger.insert(documents).on_conflict_do_nothing()
+
+    @cached_property
+    def _changed_document(self) -> Any:
+        from sqlalchemy import bindparam, update
 
         from watchkeeper.adapters.ledgers.tables import documents
 
+        values = ("body", "state", "model", "rank", "due_us", "updated_us", "revision")
+        return (
+            update(documents)
+            .where(
+                documents.c.kind == bindparam("its_kind"),
+                documents.c.key == bindparam("its_key"),
+                documents.c.revision == bindparam("its_revision"),
+            )
+            .values({name: bindparam(f"new_{name}") for name in values})
+        )
+
+    def _put(self, connection: Connection, document: Document, now: datetime | None) -> None:
         at = document.updated_at or now or datetime.now(UTC)
         row = {
             "body": _json(document.body),
@@ -263,18 +285,16 @@ class SqlFacts:
             "revision": document.revision + 1,
         }
         if document.revision == 0:
-            insert = self._ledger.insert(documents).values(kind=document.kind, key=document.key, **row)
-            written = connection.execute(insert.on_conflict_do_nothing()).rowcount
+            new = {"kind": document.kind, "key": document.key, **row}
+            written = connection.execute(self._new_document, new).rowcount
         else:
-            written = connection.execute(
-                update(documents)
-                .where(
-                    documents.c.kind == document.kind,
-                    documents.c.key == document.key,
-                    documents.c.revision == document.revision,
-                )
-                .values(row)
-            ).rowcount
+            changed = {f"new_{name}": value for name, value in row.items()}
+            changed |= {
+                "its_kind": document.kind,
+                "its_key": document.key,
+                "its_revision": document.revision,
+            }
+            written = connection.execute(self._changed_document, changed).rowcount
         if not written:
             raise Conflict(
                 f"The {document.kind} {document.key!r} was changed by somebody else in the meantime.",
