@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from watchkeeper.capture.recorder import Recorder
 from watchkeeper.cli.refold import refold as command
 from watchkeeper.decisions.rules.preset import Budget
+from watchkeeper.errors import BadInput
 from watchkeeper.loop.judging import revision_of
 from watchkeeper.loop.profiling import baseline, save_baseline
 from watchkeeper.loop.refolding import refold
@@ -116,6 +117,34 @@ def test_a_corrected_past_is_left_alone_until_it_is_taken_as_a_revision(project)
     assert {key for key in after if after[key] != before[key]} == set(found.changed)
     (fact,) = project.ledger.facts.facts(model="m", kinds=["evidence.refolded"])
     assert fact.body["reason"] == "outcomes were wrong on the second day"
+
+
+def test_another_baseline_goes_on_with_the_count_of_windows_and_on_the_same_budget(project):
+    def folded(body):
+        return body["state"]["folded"] if "state" in body else body["folded"]["evidence"]["folded"]
+
+    before = {key: folded(body) for key, body in kept(project).items()}
+    rng = np.random.default_rng(9)
+    rows = pd.concat([day(rng, T0 - k * DAY, f"c{k}") for k in range(30, 0, -1)])
+    made = baseline(rows, roles={"at": "time", "id": "id"})
+    project.set_baseline("m", made, actor="test")
+    project.tick()
+    after = {key: folded(body) for key, body in kept(project).items()}
+    assert after == before  # windows that were folded are not folded again against the new baseline
+    with pytest.raises(BadInput, match="baseline of 'm' was changed"):
+        run(project)
+    rows = day(rng, T0 + 6 * DAY, 6)
+    with Recorder("m", "1", path=project.data, flush_interval_s=60) as recorder:
+        recorder.record_batch(
+            rows.drop(columns="outcome"), id="id", at="at", prediction="prediction", score="score"
+        )
+        assert recorder.flush()
+    project.clock.advance(DAY)
+    project.tick()
+    on = kept(project)["column|m|||x|none|False"]
+    assert (on["state"]["folded"], on["state"]["first"]) == (7, 7)
+    with pytest.raises(BadInput, match="baseline of 'm' was changed"):
+        run(project)
 
 
 def test_all_revisions_together_keep_to_their_share():

@@ -503,6 +503,11 @@ class _Run:
             folded = Folded.of_payload(body["folded"])
         else:
             folded = Folded(evidence=self._series_evidence(series, season))
+            if body is not None:
+                # Another baseline: windows are numbered on, so that both together keep to one budget.
+                before = Folded.of_payload(body["folded"])
+                on = replace(folded.evidence, folded=before.evidence.folded)
+                folded = replace(before, evidence=on)
         after = folded.seen(series, stale_after_s=self.model.maturity.after.total_seconds(), season=season)
         if after is not folded:
             self.changed_evidence[key] = {"baseline": self._baseline_name(), "folded": after.to_payload()}

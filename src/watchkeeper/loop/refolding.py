@@ -15,6 +15,7 @@ from typing import Any
 
 from watchkeeper.domain.fact import Document, Fact
 from watchkeeper.domain.watched import WatchedModel
+from watchkeeper.errors import BadInput
 from watchkeeper.loop.judging import AlertingPlan, AlertJudge, revision_of
 from watchkeeper.loop.rule_trial import judged_again
 
@@ -55,12 +56,24 @@ def refold(
     ----------
     scratch : an empty ledger, in which the windows are judged again.
     reason : why the past was corrected; empty: only what was lost is written.
+
+    Raises
+    ------
+    BadInput
+        the baseline was changed since evidence began.
     """
     facts = watch.ledger.facts
     revision = revision_of(facts, model.name)
     kept = {d.key: d for d in facts.documents("evidence", model=model.name, limit=1_000_000)}
     deque(judged_again(watch, model, AlertJudge(plan), scratch=scratch), maxlen=0)
     made = {d.key: d.body for d in scratch.facts.documents("evidence", model=model.name, limit=1_000_000)}
+    shared = made.keys() & kept.keys()
+    if any(_goes_on_from_another(kept[key].body, made[key]["baseline"]) for key in shared):
+        raise BadInput(
+            f"The baseline of {model.name!r} was changed: its evidence goes on from what was folded against the old one, "
+            "which the windows alone do not tell.",
+            "Nothing has to be done: every window since is judged against the new baseline.",
+        )
     lost = sorted(made.keys() - kept.keys())
     changed = sorted(
         key for key in made.keys() & kept.keys() if _folded(made[key]) != _folded(kept[key].body)
@@ -101,12 +114,23 @@ def refold(
         )
         facts.append([fact], documents)
     return Refolded(
-        same=len(made.keys() & kept.keys()) - len(changed),
+        same=len(shared) - len(changed),
         lost=len(lost),
         changed=tuple(changed),
         revision=revision,
         written=len(write),
     )
+
+
+def _goes_on_from_another(body: dict[str, Any], baseline: str) -> bool:
+    """Whether it is of another baseline, or was numbered on when *baseline* came (an epoch of a full memory is not)."""
+    if body["baseline"] != baseline:
+        return True
+    if "state" in body:
+        state = body["state"]
+        return bool(1 < state["first"] <= state["rules"]["memory"])
+    evidence = body["folded"]["evidence"]
+    return not evidence["prior"] and evidence["folded"] > len(evidence["values"]) - evidence["reference"]
 
 
 def _folded(body: dict[str, Any]) -> dict[str, Any]:
