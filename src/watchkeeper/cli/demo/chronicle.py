@@ -355,7 +355,7 @@ class Chronicle:
                 "weeks, and retrain it before the summer."
             )
         names = sorted({a["column"] for a in mine if a["column"]})
-        return f"{', '.join(names)}: the schedule changes with the season, and the model bears it."
+        return f"{', '.join(names)}: the schedule changes with the season; a new baseline follows it."
 
 
 def moved_by(alarm: dict[str, Any], baseline: dict[str, float]) -> str:

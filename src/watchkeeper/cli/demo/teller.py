@@ -61,26 +61,21 @@ class Teller:
                 out.append(line, style="dim" if i else "")
                 self._print(out, "")
 
-    def letter(self, title: str, text: str, *, most: int = 14) -> None:
-        """A message as it arrived, in a frame."""
+    def letter(self, title: str, text: str, *, most: int = 16) -> None:
+        """A message as it arrived, in a frame; its first *most* lines."""
         self.lines.append(f"{title}\n{text}")
         if self.quiet:
             return
+        from rich.padding import Padding
         from rich.panel import Panel
         from rich.text import Text
 
-        lines = [line for line in text.splitlines() if line.strip()]
-        cut = [*lines[:most], *(["..."] if len(lines) > most else [])]
         width = self._width() - DATE
-        from rich.padding import Padding
-
-        self._print(
-            Padding(
-                Panel(Text("\n".join(cut)), title=title, title_align="left", border_style="dim", width=width),
-                (0, 0, 0, DATE),
-            ),
-            "",
-        )
+        lines = [part for line in text.splitlines() for part in textwrap.wrap(line, width - 4, **WRAP)]
+        cut = [*lines[:most], *(["..."] if len(lines) > most else [])]
+        told = Text(title[: width - 8])
+        page = Panel(Text("\n".join(cut)), title=told, title_align="left", border_style="dim", width=width)
+        self._print(Padding(page, (0, 0, 0, DATE)), "")
 
     def table(self, headers: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
         """Figures in columns; all but the first are set to the right."""
