@@ -352,7 +352,7 @@ class Chronicle:
             r = float(np.corrcoef(days[:-1], days[1:])[0, 1]) if len(days) > 7 else 0.0
             return (
                 f"Bad days come in runs (correlation {r:.2f} from one day to the next): judge this model by "
-                "weeks, and retrain it before the summer."
+                "weeks, not by days."
             )
         names = sorted({a["column"] for a in mine if a["column"]})
         return f"{', '.join(names)}: the schedule changes with the season; a new baseline follows it."
