@@ -30,6 +30,8 @@ BROKEN = ("column broke", "carrier missing")
 GRAVEST_FIRST = ("performance", "data-quality", "drift")
 """Runbooks; an alert says which is its own."""
 MOVED = "column changed"
+TOUCHED = ("carrier", "distance", "score", "prediction")
+"""Columns that the episode changes, and what is made of them."""
 
 
 class Clock:
@@ -122,7 +124,9 @@ class Chronicle:
         day: datetime,
     ) -> None:
         since = datetime.fromisoformat(what["since"]) if what.get("since") else day
-        injected = self.episode.start <= day < self.episode.end and since >= self.episode.start - DAY
+        injected = self.episode.start <= day < self.episode.end and (
+            since >= self.episode.start - DAY or labels.get("column", "") in TOUCHED
+        )
         pages = alert.get("severity") != "notice"
         cause = (what.get("details") or {}).get("cause")
         alarm = {
@@ -147,7 +151,9 @@ class Chronicle:
             "outcomes_known": self.truth.outcomes_known(
                 max(since, day), day + DAY, by=day + DAY, delay=OUTCOME_DELAY
             ),
-            "independent": self._behind(labels, what, since, day),
+            "independent": self._behind(
+                labels, what, max(since, self.episode.start) if injected else since, day
+            ),
         }
         self.alarms.append(alarm)
         details = [f"since {since:%d %b}{'; part of what the demo injected' if injected else ''}"]
@@ -207,36 +213,36 @@ class Chronicle:
             ("quality", "missing", "carrier"),
             ("drift", "jensen_shannon", "carrier"),
             ("drift", "jensen_shannon", "distance"),
-            ("estimate", "estimated_roc_auc", ""),
+            ("estimate", "estimated_accuracy", ""),
         )
         midnight = day.replace(hour=0)
-        known = self.truth.outcomes_known(day, day + DAY, by=day + DAY, delay=OUTCOME_DELAY)
-        rows = self._daily(tuple({m for _, m, _ in asked}), midnight - 14 * DAY, midnight + DAY)
+        known = self.truth.outcomes_known(day, day + DAY, by=self.clock.now, delay=OUTCOME_DELAY)
+        rows = self._daily({m for _, m, _ in asked}, midnight - 14 * DAY, midnight + DAY)
+        said = []
         for kind, measure, column in asked:
-            series = {
-                r["start"]: r["value"] for r in rows if (r["measure"], r["subject"]) == (measure, column)
+            series = {r["start"]: r for r in rows if (r["measure"], r["subject"]) == (measure, column)}
+            usual = [r["value"] for s, r in series.items() if s < midnight and r["value"] is not None]
+            now = series.get(midnight)
+            if now is None or now["value"] is None or not usual:
+                continue
+            details = json.loads(now["details"] or "{}") if kind == "estimate" else {}
+            seen = {
+                "kind": kind,
+                "measure": measure,
+                "column": column,
+                "window": midnight.isoformat(),
+                "value": now["value"],
+                "usual": float(np.median(usual)),
+                "told_apart": details.get("domain_auc"),
+                "method": details.get("method"),
+                "outcomes_known": known,
             }
-            now, usual = (
-                series.get(midnight),
-                [v for s, v in series.items() if s < midnight and v is not None],
-            )
-            self.seen_first.append(
-                {
-                    "kind": kind,
-                    "measure": measure,
-                    "column": column,
-                    "window": midnight.isoformat(),
-                    "value": now,
-                    "usual": float(np.median(usual)) if usual else None,
-                    "outcomes_known": known,
-                }
-            )
-        said = "; ".join(
-            f"{s['measure']}{' of ' + s['column'] if s['column'] else ''} {s['value']:.2f} (usually {s['usual']:.2f})"
-            for s in self.seen_first
-            if s["value"] is not None and s["usual"] is not None
-        )
-        self.tell.happened(day, "before", f"any outcome of these flights is known: {said}.")
+            self.seen_first.append(seen)
+            name = f"{measure} of {column}" if column else measure
+            apart = seen["told_apart"]
+            why = f", since these rows are told from the baseline's with AUC {apart:.2f}" if apart else ""
+            said.append(f"{name} {seen['value']:.2f} (usually {seen['usual']:.2f}){why}")
+        self.tell.happened(day, "before", f"any outcome of these flights is known: {'; '.join(said)}.")
 
     def _show_mail(self) -> None:
         """The first mail about the model's performance, as it arrived."""

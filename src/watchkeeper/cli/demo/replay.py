@@ -25,7 +25,7 @@ from watchkeeper.cli.demo.model import LateModel
 from watchkeeper.cli.demo.service import DATA, MODEL_FILE
 from watchkeeper.errors import WatchkeeperError
 
-__all__ = ["MODEL", "Episode", "Replay", "baseline_rows", "day_start", "serving"]
+__all__ = ["MODEL", "Episode", "Replay", "baseline_rows", "day_start", "next_day", "serving"]
 
 MODEL = "late-flights"
 VERSION = "2013-02"
@@ -66,6 +66,16 @@ class Episode:
 def day_start(month: int, day: int = 1, year: int = 2013) -> datetime:
     """Midnight in New York, as UTC."""
     return datetime(year, month, day, tzinfo=NEW_YORK).astimezone(UTC)
+
+
+def next_day(start: datetime) -> datetime:
+    """The midnight in New York after *start*: 23, 24 or 25 hours later.
+
+    >>> (next_day(day_start(3, 10)) - day_start(3, 10)).total_seconds() / 3600
+    23.0
+    """
+    tomorrow = start.astimezone(NEW_YORK).date() + DAY
+    return day_start(tomorrow.month, tomorrow.day, tomorrow.year)
 
 
 def baseline_rows(flights: Flights, scores: NDArray[np.float64]) -> pa.Table:
@@ -153,14 +163,14 @@ class Replay:
         if self._client is not None:
             self._client.close()
 
-    def day(self, start: datetime) -> None:
+    def day(self, start: datetime, end: datetime) -> None:
         """One day: each hour's flights in one request, then the outcomes that have become known by its end."""
-        flights = self.flights.between(start, min(start + DAY, self.last or start + DAY))
+        flights = self.flights.between(start, min(end, self.last or end))
         hours = flights.departs_us // 3_600_000_000
         rows = flights.rows.drop_columns(["id"]).to_pylist()
         for hour in np.unique(hours).tolist():
             self._hour(hour, np.flatnonzero(hours == hour).tolist(), rows, flights)
-        self.tell(start + DAY)
+        self.tell(end)
 
     def _hour(self, hour: int, places: list[int], rows: list[dict[str, Any]], flights: Flights) -> None:
         assert self._ids is not None
