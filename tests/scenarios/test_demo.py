@@ -158,6 +158,21 @@ def test_the_episode_breaks_its_week_and_no_other():
     assert broken["distance"] == pytest.approx(1609.0)
 
 
+@pytest.mark.parametrize(("until", "told"), [((4, 1), 1), ((12, 31), 9), ((1, 1), 10), ((1, 2), 10)])
+def test_each_month_is_told_once_it_has_ended(until, told):
+    from watchkeeper.cli.demo.chronicle import Chronicle
+    from watchkeeper.cli.demo.teller import Teller
+
+    made = Chronicle.__new__(Chronicle)
+    made.months, made.tell = [], Teller(quiet=True)
+    figures = {"accuracy": 0.7, "estimated_accuracy": 0.8, "brier": 0.2, "independent": {"late_share": 0.3}}
+    made.month = lambda start, end: {"month": f"{start:%Y-%m}", **figures}
+    for _ in range(2):
+        made.end_months(datetime(2013 + (until[0] == 1), *until, 5, tzinfo=UTC))
+        assert len(made.months) == told
+    assert made.months[-1]["month"] == f"2013-{told + 2:02}"
+
+
 # ---- the year ----------------------------------------------------------------------------------------------
 
 

@@ -11,6 +11,7 @@ The operator follows a few plain rules, and reads nothing but what Watchkeeper s
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -178,7 +179,7 @@ class Chronicle:
             return {
                 "from": start.isoformat(),
                 "until": end.isoformat(),
-                **self.truth.column(column, start, end),
+                **self.truth.column(column, start, end, category=_category(what.get("sentence", ""))),
             }
         if measure.startswith("estimated_"):
             before = self.truth.if_calibrated(start - 28 * DAY, start)
@@ -256,11 +257,10 @@ class Chronicle:
 
     def end_months(self, until: datetime, *, on: datetime | None = None) -> None:
         """Tell of each month that has ended by *until* and was not told of."""
-        while True:
-            number = len(self.months) + 3
+        for number in range(len(self.months) + 3, 13):
             start = datetime(2013, number, 1, tzinfo=UTC)
             end = datetime(2013 + number // 12, number % 12 + 1, 1, tzinfo=UTC)
-            if end > until or number > 12:
+            if end > until:
                 return
             m = self.month(start, end)
             self.months.append(m)
@@ -362,6 +362,16 @@ class Chronicle:
             )
         names = sorted({a["column"] for a in mine if a["column"]})
         return f"{', '.join(names)}: the schedule changes with the season; a new baseline follows it."
+
+
+def _category(sentence: str) -> str:
+    """The category that an alarm is about.
+
+    >>> _category("origin changed: the share of 'LGA' went up by 0.0272 (0.0229 is tolerated).")
+    'LGA'
+    """
+    found = re.search(r"the share of '(.+)' went", sentence)
+    return found[1] if found else ""
 
 
 def moved_by(alarm: dict[str, Any], baseline: dict[str, float]) -> str:

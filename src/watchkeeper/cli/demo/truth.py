@@ -70,9 +70,9 @@ class Truth:
             "brier": round(float((p * (1 - p)).mean()), 4),
         }
 
-    def column(self, name: str, start: datetime, end: datetime) -> dict[str, Any]:
+    def column(self, name: str, start: datetime, end: datetime, *, category: str = "") -> dict[str, Any]:
         """How far *name* is from the baseline over [start, end): the Kolmogorov-Smirnov distance and means of
-        numbers, the category whose share moved most; and what share is missing.
+        numbers, the share of *category* (of the one that moved most); and what share is missing.
         """
         a, b = self._places(start, end)
         rows = self.sent.slice(a, b - a).append_column("score", pa.array(self.scores[a:b]))
@@ -80,7 +80,7 @@ class Truth:
         out: dict[str, Any] = {"missing": round(now.null_count / max(1, len(now)), 4)}
         if pa.types.is_string(now.type):
             shares = [_shares(c) for c in (before, now)]
-            moved = max(
+            moved = category or max(
                 {*shares[0], *shares[1]}, key=lambda w: abs(shares[1].get(w, 0) - shares[0].get(w, 0))
             )
             return {**out, "category": moved, "share": [round(s.get(moved, 0.0), 4) for s in shares]}
