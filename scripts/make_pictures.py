@@ -86,7 +86,7 @@ def dashboard(folder: Path) -> Iterator[list[str]]:
 
 PICTURES: dict[str, tuple[Callable[[Path], AbstractContextManager[list[str]]], int, int]] = {
     "report": (batch_report, 1000, 860),
-    "dashboard": (dashboard, 1000, 975),
+    "dashboard": (dashboard, 1180, 1090),
 }
 """Name -> (what makes its page and yields the addresses to open, width, height)."""
 

@@ -94,7 +94,7 @@ def serve_dashboard(watch: Any, port: int, tell: Any) -> None:
                 create_app(watch),
                 host="127.0.0.1",
                 port=free,
-                log_level="warning",
+                log_level="critical",  # a page that is open at Ctrl-C is cut off, which is no fault
                 access_log=False,
                 timeout_graceful_shutdown=1,
             )
