@@ -387,7 +387,10 @@ def test_two_files_dropped_become_a_report(pages, tmp_path):
     first.write_text("age\n" + "\n".join(str(20 + i % 40) for i in range(600)))
     second.write_text("age\n" + "\n".join(str(45 + i % 40) for i in range(600)))
     page = pages.open("/compare")
-    page.get_by_label("Before: how it was when all was well").set_input_files(first)
+    put = "text => { const d = new DataTransfer(); d.items.add(new File([text], 'january.csv')); return d; }"
+    page.dispatch_event(
+        ".slot >> nth=0", "drop", {"dataTransfer": page.evaluate_handle(put, first.read_text())}
+    )
     page.get_by_label("After: the batch to look at").set_input_files(second)
     page.get_by_role("button", name="Compare", exact=True).first.click()
     page.frame_locator("iframe.report").get_by_text("january.csv").first.wait_for()
