@@ -59,9 +59,13 @@ def served(watch: Any) -> Iterator[str]:
         thread.join(10)
 
 
-def addresses(watch: Any) -> dict[str, list[str]]:
+def addresses(watch: Any, size: Any) -> dict[str, list[str]]:
     """Pages and chart reads; each list is gone through in turn, so that no answer is only a kept one."""
-    columns = [f"/models/churn/columns/{c}" for c in ("age", "income", "tenure_2", "delay_9", "region_5")]
+    from watchkeeper.testing.filled import column_names
+
+    there = column_names(size.columns)
+    names = [c for c in ("age", "income", "tenure_2", "delay_9", "region_5") if c in there]
+    columns = [f"/models/churn/columns/{c}" for c in names]
     alerts = [d.key for d in watch.ledger.facts.documents("alert", states=["firing"], limit=5)]
     charts = "/models/churn/charts"
     return {
@@ -81,8 +85,7 @@ def addresses(watch: Any) -> dict[str, list[str]]:
         "page: search": ["/search?q=model-19", "/search?q=delay", "/search?q=moved"],
         "chart: performance, a year": [f"{charts}/series.vega?measure=roc_auc&period=1y"],
         "chart: one column's drift, a year": [
-            f"{charts}/series.vega?measure=psi&subject={c}&period=1y"
-            for c in ("age", "income", "tenure_2", "delay_9")
+            f"{charts}/series.vega?measure=psi&subject={c}&period=1y" for c in names
         ],
         "chart: one column in a segment, a quarter": [
             f"{charts}/series.vega?measure=psi&subject={c}&segment=region%3Dnorth&period=90d"
@@ -92,9 +95,7 @@ def addresses(watch: Any) -> dict[str, list[str]]:
             f"{charts}/drift-map.vega?measure=psi&period=1y&columns=100",
             f"{charts}/drift-map.vega?measure=psi&period=1y&segment=region%3Dnorth",
         ],
-        "chart: one column's quantiles, a year": [
-            f"{charts}/bands.vega?column={c}&period=1y" for c in ("age", "income", "tenure_2", "delay_9")
-        ],
+        "chart: one column's quantiles, a year": [f"{charts}/bands.vega?column={c}&period=1y" for c in names],
         "chart: drift map, a month": [f"{charts}/drift-map.vega?measure=psi&period=30d"],
     }
 
@@ -163,12 +164,18 @@ def main() -> None:
     given = argparse.ArgumentParser(description=__doc__)
     given.add_argument("--small", action="store_true")
     given.add_argument("--folder", help="keep the filled project here, and use it again")
-    given.add_argument(
-        "--days", type=int, default=365, help="how long the first model has been watched, by hours"
-    )
+    for name, usual, about in (
+        ("models", 2_000, "how many models"),
+        ("days", 365, "how long the first model has been watched, by hours"),
+        ("columns", 100, "of the first model"),
+        ("segments", 5, "of the first model"),
+        ("alerts", 50_000, "open and resolved"),
+    ):
+        given.add_argument(f"--{name}", type=int, default=usual, help=about)
     given.add_argument("--fill-only", action="store_true", help="fill the folder, and measure another time")
     asked = given.parse_args()
-    size = Size(models=2_000, days=asked.days, alerts=50_000, firing=40)
+    asked_for = {n: getattr(asked, n) for n in ("models", "days", "columns", "segments", "alerts")}
+    size = Size(**asked_for, firing=min(40, asked.alerts // 10))
     if asked.small:
         size = Size(models=200, days=60, columns=40, alerts=5_000, firing=10)
     bundle = vega_bundle()
@@ -185,7 +192,7 @@ def main() -> None:
                 return
             rows: dict[str, Any] = {}
             with served(watch) as base:
-                for name, paths in addresses(watch).items():
+                for name, paths in addresses(watch, size).items():
                     rows[name] = measure(base, paths)
                 seen = in_a_browser(base) if Path(CHROMIUM).exists() else {}
             figures = {
