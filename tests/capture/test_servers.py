@@ -47,6 +47,9 @@ SERVERS = {
     "uvicorn alone": ["uvicorn", "examples.fastapi_app:app", "--log-level", "error", "--port"],
     "uvicorn": ["uvicorn", "examples.fastapi_app:app", "--workers", "4", *PATIENT, "--log-level", "error", "--port"],
     "gunicorn": ["gunicorn", "examples.flask_app:app", "--workers", "4", "--log-level", "error", "--no-control-socket", "--bind"],
+    "gunicorn with FastAPI": [
+        "gunicorn", "examples.fastapi_app:app", "--worker-class", "asgi", "--workers", "4", "--log-level", "error", "--no-control-socket", "--bind",
+    ],
     "gunicorn with a preloaded application": [
         "gunicorn", "examples.flask_app:app", "--workers", "4", "--preload", "--log-level", "error", "--no-control-socket", "--bind",
     ],

@@ -11,6 +11,7 @@ from sklearn.metrics import accuracy_score, brier_score_loss, log_loss, roc_auc_
 from watchkeeper.capture.recorder import Recorder
 from watchkeeper.domain.window import Window
 from watchkeeper.loop.profiling import baseline, save_baseline
+from watchkeeper.stats.intervals import wilson
 from watchkeeper.testing.clock import FakeClock
 from watchkeeper.wiring import open_project
 
@@ -192,6 +193,13 @@ def test_sampled_capture_is_weighted_and_its_margins_are_those_of_the_rows_kept(
     ]
     whole = next(m for m in day if m["segment"] == "" and m["version"] == "")
     assert whole["rows"] == pytest.approx(1000, rel=0.15)
+    kept = whole["rows"]
+    errors = next(
+        m
+        for m in watch.measurements("m", measures=["error_rate"]).to_pylist()
+        if m["end"] - m["start"] == DAY and m["segment"] == "" and m["version"] == ""
+    )
+    assert (errors["rows"], errors["high"]) == (kept, pytest.approx(wilson(0, kept).high))
     count = values(watch, "row_count")[0]
     assert count == pytest.approx(4000, rel=0.15)
 

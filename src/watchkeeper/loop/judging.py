@@ -170,7 +170,7 @@ class AlertJudge:
             key.window,
             placed,
             now=watch.clock(),
-            profiles={(w.key.version, w.key.segment): w.profile.estimate() for w in windows if w.rows},
+            profiles={(w.key.version, w.key.segment): w.profile.effective() for w in windows if w.rows},
             baseline=watch.baseline(model.name),
             mature=mature,
             lease=lease,

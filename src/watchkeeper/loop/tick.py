@@ -8,7 +8,7 @@ and clears the marks. Running it twice changes nothing; a crash between two step
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -36,6 +36,7 @@ from watchkeeper.loop.window_profiles import (
     parts_of,
     watch_schema,
 )
+from watchkeeper.measures.catalogue import entries
 from watchkeeper.measures.drift.evaluation import measure_drift
 from watchkeeper.measures.estimate.evaluation import measure_estimates
 from watchkeeper.measures.estimate.told import PREFIX
@@ -509,17 +510,18 @@ def measure_stored(
     out: list[Measurement] = []
     whole = not stored.key.segment
     service = stored.service.estimate() if stored.service.states else ServiceState.empty()
-    out += measure_service(service, seconds=stored.key.window.length.total_seconds())
+    kept = float(stored.service.n_effective) if _is_sampled(stored.service) else None
+    out += measure_service(service, rows=kept, seconds=stored.key.window.length.total_seconds())
     if not stored.profile.states:
         return out
-    profile: Profile = stored.profile.estimate()
+    # Of sampled capture, sums are those of all rows, and intervals those of the rows that were kept.
+    profile: Profile = stored.profile.effective()
     task, positive = model.task, model.positive
     if baseline is not None:
         task = task or baseline.schema.task
         positive = positive or baseline.plan.positive_class
-        rows = _rows_behind(stored.profile, baseline)
         names = None if whole else SEGMENT_DRIFT
-        out += measure_drift(baseline.profile, profile, names=names, rows=rows)
+        out += measure_drift(baseline.profile, profile, names=names)
     if whole:
         out += measure_quality(profile, baseline.profile if baseline is not None else None, now=None)
     # Where the values lie, also of each segment: a chart of a year reads these numbers instead of 8,760 profiles.
@@ -533,14 +535,27 @@ def measure_stored(
         out += measure_estimates(
             baseline.profile, replace(profile, sample=sample), windows=own, arrived=arrived, **options
         )
-    return out
+    return list(_of_all_rows(out, stored)) if _is_sampled(stored.profile) else out
 
 
-def _rows_behind(profile: ByRate[Profile], baseline: Baseline) -> tuple[float, float] | None:
-    """Rows of both sides where the window's counts were scaled up; None where they are counts."""
-    if set(profile.states) <= {1.0}:
-        return None
-    return float(baseline.profile.rows), float(profile.n_effective)
+def _of_all_rows(found: Iterable[Measurement], stored: StoredWindow) -> Iterator[Measurement]:
+    """Numbers of rows, which were measured on the rows kept, as those of all rows."""
+    units = {e.name: e.measure.unit for e in entries()}
+    factor = stored.profile.estimate().rows / max(stored.profile.n_effective, 1e-300)
+    for m in found:
+        if units.get(m.measure) != "rows" or m.value is None:
+            yield m
+            continue
+        span = m.interval
+        yield replace(
+            m,
+            value=m.value * factor,
+            interval=None if span is None else replace(span, low=span.low * factor, high=span.high * factor),
+        )
+
+
+def _is_sampled(captured: ByRate[Any]) -> bool:
+    return not set(captured.states) <= {1.0}
 
 
 def _days(states: Sequence[WindowState]) -> list[list[WindowState]]:

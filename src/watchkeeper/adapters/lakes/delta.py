@@ -664,7 +664,7 @@ def _duckdb() -> Any:
         if engine is None:
             engine = duckdb.connect(":memory:")
             for setting in (
-                "SET memory_limit = '1000MB'",
+                "SET memory_limit = '600MB'",
                 f"SET temp_directory = {_text(tempfile.gettempdir())}",
                 "SET preserve_insertion_order = false",
                 "SET autoinstall_known_extensions = false",

@@ -97,6 +97,18 @@ class ByRate(Generic[S]):
         ]
         return reduce(lambda a, b: a.merge(b), parts)
 
+    def effective(self) -> S:
+        """The same shares as `estimate`, with `n_effective` rows in all: what intervals and tests must be made of.
+
+        >>> from watchkeeper.stats.states.frequencies import Frequencies
+        >>> quarter = ByRate.of(Frequencies.of_counts({"a": 30, "b": 10}), rate=0.25)
+        >>> quarter.estimate().counts, quarter.effective().counts
+        ({'a': 120.0, 'b': 40.0}, {'a': 30.0, 'b': 10.0})
+        """
+        whole = self.estimate()
+        factor = 1.0 if set(self.states) == {1.0} else self.n_effective / max(_rows(whole), 1e-300)
+        return whole if factor == 1.0 else whole.scaled(factor)
+
     @property
     def rows(self) -> float:
         """Rows that were captured; NaN for states that do not count rows."""

@@ -89,6 +89,11 @@ class ServiceState:
             delay=Histogram.of(np.maximum(delay[~np.isinf(delay)], 0.0), duration_edges()),
         )
 
+    @property
+    def rows(self) -> float:
+        """Rows behind the counts: one a request."""
+        return self.requests
+
     def merge(self, other: Self) -> Self:
         """Both sets of requests."""
         return replace(
