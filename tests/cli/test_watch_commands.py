@@ -72,16 +72,15 @@ def test_the_path_of_a_newcomer(project):
     assert "watchkeeper tick" in out, "it says the next command"
     ticked = told("tick", *where)
     assert (ticked["predictions"], ticked["judged_windows"], ticked["problems"]) == (800, 1, [])
-    assert (
-        told("outcomes", project / "labels.csv", "--model", "churn", "--actual", "outcome", *where)["rows"]
-        == 800
-    )
+    assert told("outcomes", project / "labels.csv", "--model", "churn", *where)["rows"] == 800
     assert told("tick", *where)["outcomes"] == 800
 
     status = told("status", *where, status=None)
     model = status["models"][0]
     assert (model["model"], model["freshest"]["rows"], model["freshest"]["coverage"]) == ("churn", 800, 1.0)
-    assert "churn" in run("status", *where)
+    shown = run("status", *where)
+    assert "1 model, last tick" in shown
+    assert START.date().isoformat() in shown
 
     day = START.date().isoformat()
     why = told("explain", "churn", day, "--column", "x", *where)
@@ -89,6 +88,8 @@ def test_the_path_of_a_newcomer(project):
     assert sum(b["window"] for b in why["column"]["bins"]) == pytest.approx(1)
     shown = run("explain", "churn", "latest", *where)
     assert "800 rows, 800 outcomes (100.0%). Mature" in shown
+    assert "It is the merge of 24 windows of 1h; 24 have rows." in shown
+    assert "measured again (the 2. time): 800 rows, 800 outcomes" in shown
 
     done = told("backfill", "churn", "--from", day, "--to", f"{day}T06:00", *where)
     assert (done["stored_windows"], done["judged_windows"]) == (6, 1)

@@ -144,6 +144,21 @@ def test_a_window_says_how_many_outcomes_it_has_and_matures(project):
     assert values(watch, "outcome_coverage") == [1.0]
 
 
+def test_outcomes_that_have_not_come_are_late_and_not_missing(project):
+    """Half of the outcomes are there: nothing has drifted, and nothing says that half of a column is missing."""
+    watch, clock = project
+    rows = frame(2000)
+    record(watch, rows)
+    tell(watch, rows[::2])
+    clock.advance(DAY)
+    watch.tick()
+    whole = watch.measurements("m", subjects=["outcome"], segments=[""], versions=[""]).to_pylist()
+    day = {m["measure"]: m for m in whole if m["end"] - m["start"] == DAY}
+    assert day["psi"]["value"] < 0.02
+    assert day["missing_drift"]["value"] == day["missing"]["value"] == 0
+    assert (day["psi"]["rows"], values(watch, "outcome_coverage")) == (1000, [0.5])
+
+
 def test_a_window_whose_outcomes_never_come_is_judged_when_its_time_is_over(project):
     watch, clock = project
     rows, heard = frame(1000), []

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from watchkeeper.cli.project import opened, project_option
-from watchkeeper.cli.terminal import json_option, print_json, print_table, strict
+from watchkeeper.cli.terminal import json_option, print_json, print_table, screen_width, strict
 
 __all__ = ["explain"]
 
@@ -46,7 +46,7 @@ def explain(
     parts = found["stored_windows"]
     if parts["expected"] > 1:
         click.echo(
-            f"It is the merge of {parts['with_rows']} windows with rows, of {parts['expected']} of {parts['cadence']}."
+            f"It is the merge of {parts['expected']} windows of {parts['cadence']}; {parts['with_rows']} have rows."
         )
     if found["waits"]:
         click.echo(f"It waits to be measured again: {found['why_it_waits']}.")
@@ -68,7 +68,16 @@ def explain(
     if "column" in found:
         _print_column(found["column"])
     for entry in found["history"][:3]:
-        click.echo(f"{entry['at'][:16]}  {entry['kind']}")
+        click.echo(f"{entry['at'][:16].replace('T', ' ')} UTC  {_event(entry)}")
+    if "column" not in found and found["measurements"] and found["baseline"]:
+        click.echo(f"What moved in a column:  watchkeeper explain {model} {window} --column NAME")
+
+
+def _event(entry: dict[str, Any]) -> str:
+    if entry["kind"] != "window.measured":
+        return str(entry["kind"])
+    times = "measured" if entry["generation"] == 1 else f"measured again (the {entry['generation']}. time)"
+    return f"{times}: {entry['rows']:,} rows, {entry['outcomes']:,} outcomes"
 
 
 def _print_measurements(measured: list[dict[str, Any]], everything: bool) -> None:
@@ -84,13 +93,14 @@ def _print_measurements(measured: list[dict[str, Any]], everything: bool) -> Non
             "" if m["low"] is None else f"{m['low']:.3g} to {m['high']:.3g}",
             "" if m["margin"] is None else f"{m['margin']:.3g}",
             f"{m['rows']:,.0f}",
-            m["sentence"],
         )
         for m in (known if everything else known[:15])
     ]
-    print_table(
-        ("measure", "of", "value", "interval", "noise", "rows", "what it says"), rows, right=(2, 4, 5)
-    )
+    print_table(("measure", "of", "value", "interval", "noise", "rows"), rows, right=(2, 4, 5))
+    width = max((len(row[0]) for row in rows), default=0)
+    for name, sentence in {m["measure"]: m["sentence"] for m in known[: len(rows)]}.items():
+        told = f"{name:<{width}}  {sentence}"
+        click.echo(click.wrap_text(told, screen_width(), subsequent_indent=" " * (width + 2)))
     if len(known) > len(rows):
         click.echo(f"and {len(known) - len(rows)} more; --all shows them.")
     silent: dict[str, list[str]] = {}

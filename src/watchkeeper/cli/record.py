@@ -63,7 +63,7 @@ The last outcome told of a prediction counts; its windows are measured again at 
 @click.argument("file")
 @click.option("--model", required=True, help="Whose predictions these outcomes belong to.")
 @click.option("--id", "id_column", help="Column with the prediction's id.")
-@click.option("--actual", "actual_column", help="Column with what really happened.")
+@click.option("--actual", "actual_column", help="Column with what really happened (actual, else outcome).")
 @click.option("--at", "at_column", help="Column with the time when it was known.")
 @project_option
 @json_option
@@ -95,6 +95,13 @@ def _record(
         data = watch.data
     source = open_source(file)
     given = {k: v for k, v in named.items() if v is not None}
+    if (
+        how == "outcomes"
+        and "actual" not in given
+        and "actual" not in source.available
+        and "outcome" in source.available
+    ):
+        given["actual"] = "outcome"
     _check_columns(source, given, how)
     rows = 0
     with Recorder(model, version, path=data, flush_interval_s=60) as recorder, progress_bar() as progress:

@@ -8,9 +8,12 @@ from typing import Any
 import click
 
 from watchkeeper.cli.project import opened, project_option
-from watchkeeper.cli.terminal import json_option, print_json, print_table, strict
+from watchkeeper.cli.terminal import json_option, print_json, print_table, screen_width, strict
 
 __all__ = ["status"]
+
+WIDE = 110
+"""Characters from which the freshest window's numbers have room."""
 
 
 @click.command(
@@ -33,44 +36,45 @@ def status(project: Path, as_json: bool) -> int:
         print_json(strict(found))
         return 0 if found["healthy"] else 1
     last = (found["last_tick"] or "never")[:16].replace("T", " ")
-    click.echo(f"{found['project']}: {len(found['models'])} models, last tick {last}")
+    count = len(found["models"])
+    ticked = "never ticked" if last == "never" else f"last tick {last} UTC"
+    click.echo(f"{found['project']}: {count} model{'s' if count != 1 else ''}, {ticked}")
+    heads = ["model", "freshest window", "ended", "rows", "outcomes", "state", "alarms"]
     rows = [_row(m) for m in found["models"]]
-    heads = ("model", "freshest window", "rows", "outcomes", "state", "in it", "alarms")
+    if screen_width() >= WIDE:  # what is least needed at a glance is left out first
+        heads.append("in it")
+        rows = [[*row, _numbers(m)] for row, m in zip(rows, found["models"])]
     if rows:
-        print_table(heads, rows, right=(2, 3, 6))
+        print_table(heads, rows, right=(3, 4, 6))
     problems = [*found["problems"], *(f"{m['model']}: {p}" for m in found["models"] for p in m["problems"])]
     for said in problems:
         click.echo(f"  ! {said}")
-    click.echo("Nothing is wrong." if not problems else f"Why a number is what it is:  {_next(found)}")
+    if not problems:
+        click.echo("No alarm fires, and nothing is in the way.")
+    if found["models"]:
+        click.echo(f"Why a number is what it is:  {_next(found)}")
     return 0 if found["healthy"] else 1
 
 
-def _row(m: dict[str, Any]) -> tuple[str, ...]:
-    freshest = m["freshest"]
+def _row(m: dict[str, Any]) -> list[str]:
+    freshest, waiting, alarms = m["freshest"], m["waiting_windows"], str(m["firing"] or "")
+    waits = f"{waiting} waiting" if waiting else ""
     if freshest is None:
-        return (
-            m["model"],
-            "none yet",
-            "",
-            "",
-            f"{m['waiting_windows']} windows wait",
-            "",
-            str(m["firing"] or ""),
-        )
-    coverage = freshest["coverage"]
-    state = "mature" if freshest["mature"] else "waits for outcomes"
-    if m["waiting_windows"]:
-        state += f", {m['waiting_windows']} windows wait"
-    shown = [f"{n.replace('_', ' ')} {v:.3g}" for n, v in m["measurements"].items() if n in _SHOWN]
-    return (
+        return [m["model"], "none yet", "", "", "", waits, alarms]
+    state = "mature" if freshest["mature"] else "immature"
+    return [
         m["model"],
-        f"{freshest['window']} ({freshest['age']} ago)",
+        freshest["day"] or freshest["window"],
+        f"{freshest['age']} ago",
         f"{freshest['rows']:,}",
-        "" if coverage is None else f"{100 * coverage:.0f}%",
-        state,
-        ", ".join(shown[:3]),
-        str(m["firing"] or ""),
-    )
+        "" if freshest["coverage"] is None else f"{100 * freshest['coverage']:.0f}%",
+        f"{state}, {waits}" if waits else state,
+        alarms,
+    ]
+
+
+def _numbers(m: dict[str, Any]) -> str:
+    return ", ".join(f"{n.replace('_', ' ')} {v:.3g}" for n, v in m["measurements"].items() if n in _SHOWN)
 
 
 _SHOWN = ("accuracy", "roc_auc", "log_loss", "mae", "rmse", "error_rate")

@@ -130,6 +130,13 @@ def print_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False, default=str))
 
 
+def screen_width() -> int:
+    """Characters in a line of the terminal; 160 in a pipe, where nobody reads lines."""
+    from shutil import get_terminal_size
+
+    return get_terminal_size().columns if sys.stdout.isatty() else 160
+
+
 def print_table(
     headers: Sequence[str],
     rows: Sequence[Sequence[Any]],
@@ -150,7 +157,7 @@ def print_table(
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False, soft_wrap=False)
+    console = Console(width=screen_width(), highlight=False, soft_wrap=False)
     table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for i, header in enumerate(headers):
         table.add_column(header, justify="right" if i in right else "left", overflow="fold")

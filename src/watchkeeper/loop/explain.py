@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from watchkeeper.domain.rule import duration_text, duration_words
 from watchkeeper.domain.series import WindowState
 from watchkeeper.domain.watched import WatchedModel
 from watchkeeper.domain.window import Window, floor_to
@@ -122,7 +123,7 @@ def explain(watch: Watch, name: str, said: str, *, subject: str | None = None) -
         "notes": [] if state.dirty or not state.reason else state.reason.split("; "),
         "rebuildable": state.rebuildable,
         "stored_windows": {
-            "cadence": str(model.cadence),
+            "cadence": duration_text(model.cadence),
             "expected": expected,
             "with_rows": sum(1 for s in inside if s.rows),
             "waiting": sum(1 for s in inside if s.dirty),
@@ -172,7 +173,7 @@ def _maturity(model: WatchedModel, state: WindowState, now: datetime) -> str:
     if (state.coverage or 0) >= rule.share:
         return f"Mature: {share}; {100 * rule.share:.3g}% are asked for."
     if now >= end + rule.after:
-        return f"Mature by age: {share}, and {rule.after} have passed since its end."
+        return f"Mature by age: {share}, and {duration_words(rule.after)} have passed since its end."
     return f"Not mature: {share}; judged at {100 * rule.share:.3g}%, or from {end + rule.after:%Y-%m-%d %H:%M} UTC on."
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 from watchkeeper.capture.journal import journals
 from watchkeeper.decisions.alerting.story import alert_story
 from watchkeeper.domain.alert import Alert
 from watchkeeper.domain.watched import WatchedModel
+from watchkeeper.domain.window import Window, day_of
 from watchkeeper.errors import WatchkeeperError
 from watchkeeper.loop.outbox import outbox_problems
 
@@ -121,6 +123,7 @@ def _window(model: WatchedModel, state: Any, now: datetime) -> dict[str, Any]:
     window = state.key.window
     return {
         "window": window.label,
+        "day": _day(model, window),
         "start": window.start.isoformat(),
         "end": window.end.isoformat(),
         "age": _age(now - window.end),
@@ -130,6 +133,13 @@ def _window(model: WatchedModel, state: Any, now: datetime) -> dict[str, Any]:
         "mature": state.mature,
         "judged_from": None if state.mature else (window.end + model.maturity.after).isoformat(),
     }
+
+
+def _day(model: WatchedModel, window: Window) -> str | None:
+    """The date of a window that is a day of the model's zone; None of others."""
+    if day_of(window.start, model.timezone) != window:
+        return None
+    return window.start.astimezone(ZoneInfo(model.timezone)).date().isoformat()
 
 
 def _shown(watch: Watch, name: str, window: Any) -> dict[str, float]:

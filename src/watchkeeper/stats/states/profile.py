@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from watchkeeper.domain.schema import Column, Schema
+from watchkeeper.domain.schema import Column, Role, Schema
 from watchkeeper.stats.states.distinct import Distinct
 from watchkeeper.stats.states.edges import Edges
 from watchkeeper.stats.states.frequencies import Frequencies
@@ -226,6 +226,21 @@ class Profile:
     def coarsen(self, bins: int) -> Self:
         """The same with every histogram in at most *bins* bins."""
         return replace(self, columns={name: c.coarsen(bins) for name, c in self.columns.items()})
+
+    def with_arrived_outcomes(self) -> Self:
+        """The same with outcomes that are not there left out: they are late, not missing.
+
+        What is measured of an outcome is then measured of the outcomes that have arrived.
+        """
+        changed = {}
+        for name, column in self.columns.items():
+            if column.column.role is Role.OUTCOME and column.nulls:
+                states = {
+                    n: replace(s, nulls=0) if isinstance(s, (Histogram, Frequencies)) else s
+                    for n, s in column.states.items()
+                }
+                changed[name] = replace(column, states=states, rows=column.rows - column.nulls, nulls=0)
+        return replace(self, columns={**self.columns, **changed}) if changed else self
 
     def without_rows(self) -> Self:
         """The same without the sample: nothing in it is any single row's."""
