@@ -95,8 +95,29 @@ def test_the_path_of_a_newcomer(project):
     assert (done["stored_windows"], done["judged_windows"]) == (6, 1)
 
 
-def test_forgetting_asks_first_and_then_leaves_nothing(project):
-    where = ("--project", project)
+@pytest.fixture(scope="module")
+def watched(project):
+    """The project once the newcomer has been there, also when another process runs that test."""
+    if not (project / "watchkeeper.toml").exists():
+        where = ("--project", project)
+        run(
+            "init",
+            project,
+            "--model",
+            "churn",
+            "--baseline",
+            project / "january.parquet",
+            "--segments",
+            "region",
+        )
+        run("record", project / "scored.parquet", "--model", "churn", "--version", "1", *where)
+        run("outcomes", project / "labels.csv", "--model", "churn", *where)
+        run("tick", *where)
+    return project
+
+
+def test_forgetting_asks_first_and_then_leaves_nothing(watched):
+    where, project = ("--project", watched), watched
     kept = CliRunner().invoke(cli, ["forget", "churn", "--id", "c2-7", *map(str, where)], input="n\n")
     assert kept.exit_code == 1
     assert "Remove them for good?" in kept.output
@@ -125,8 +146,8 @@ def test_forgetting_asks_first_and_then_leaves_nothing(project):
         (["init"], "There is a project already"),
     ],
 )
-def test_mistakes_are_told_with_what_to_do(project, monkeypatch, capsys, words, said):
-    monkeypatch.chdir(project)
+def test_mistakes_are_told_with_what_to_do(watched, monkeypatch, capsys, words, said):
+    monkeypatch.chdir(watched)
     with pytest.raises(SystemExit) as end:
         main(words)
     assert end.value.code == 2

@@ -26,6 +26,7 @@ from watchkeeper.errors import BadInput, Conflict
 from watchkeeper.loop.labelling import forget_in_requests
 from watchkeeper.loop.profiling import save_baseline
 from watchkeeper.loop.retention import coarsen_day
+from watchkeeper.loop.segment_names import SegmentNames
 from watchkeeper.loop.tick import LEASE, LEASE_FOR, tick
 
 if TYPE_CHECKING:
@@ -127,6 +128,8 @@ def forget(
         )
         anew = {s.key.window for s in states if s.measured_at is not None and s.measured_at >= began}
         watch.ledger.measurements.drop_stale(name, sorted(anew), before=began)
+        left = set(watch.ledger.measurements.latest(model=name)["segment"].to_pylist())
+        SegmentNames.keep(watch.ledger.facts, name, left)
     watch.ledger.scrub()
     return done
 

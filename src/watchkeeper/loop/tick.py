@@ -27,13 +27,18 @@ from watchkeeper.loop.drain import Drained
 from watchkeeper.loop.estimating import arrived_before, record_of_estimates, samples_of
 from watchkeeper.loop.project import Project
 from watchkeeper.loop.retention import OLD_BINS, maintain
+from watchkeeper.loop.segment_names import Crowded, Entry, SegmentNames
 from watchkeeper.loop.window_profiles import (
+    Measured,
     StoredWindow,
     WindowFold,
+    cut_notes,
     judged_profiles,
     known_edges,
     lake_columns,
     parts_of,
+    segment_rows,
+    segments_of_baseline,
     watch_schema,
 )
 from watchkeeper.measures.catalogue import entries
@@ -239,20 +244,16 @@ class _Model:
         plan = self._plan()
         by_start = {s.key.window.start: s for s in states}
         span = Window(min(by_start), max(s.key.window.end for s in states))
-        with ExitStack() as stack:
-            folds: dict[datetime, WindowFold] = {}
-            needed = lake_columns(plan.schema, self.model.segments)
-            for start, rows in self._rows(span, set(by_start), needed):
-                if self.lease.expires_at - self.project.clock() < LEASE_FOR / 2:
-                    self._renew()
-                if start not in folds:
-                    folds[start] = stack.enter_context(self._fold(by_start[start].key, plan))
-                folds[start].add(rows)
-            measured = []
-            for start, state in sorted(by_start.items()):
-                fold = folds.get(start) or self._fold(state.key, plan)
-                dropped = self.project.dropped(self.model, state.key.window)
-                measured.append((state, fold.finish(dropped=dropped)))
+        names = self._segment_names()
+        while True:
+            try:
+                measured = self._folded(by_start, span, plan, names)
+                break
+            except Crowded as crowded:
+                names = self._segment_names()
+                names.settle(crowded.entry, self._segment_sizes(crowded.entry, span, set(by_start)))
+                names.save(self.project.ledger.facts, self.model.name, lease=self.lease)
+        names.save(self.project.ledger.facts, self.model.name, lease=self.lease)
         known = known_edges(self.baseline)
         parts, placed, done, judged = [], [], [], []
         final: list[tuple[WindowState, list[StoredWindow], list[PlacedMeasurement]]] = []
@@ -300,19 +301,56 @@ class _Model:
         if self.progress:
             self.progress(self.model.name, self.done.stored_windows, self.total)
 
+    def _folded(
+        self,
+        by_start: dict[datetime, WindowState],
+        span: Window,
+        plan: ProfilePlan,
+        names: SegmentNames,
+    ) -> list[tuple[WindowState, Measured]]:
+        """Every window of *by_start*, from one pass over the rows of *span*."""
+        with ExitStack() as stack:
+            folds: dict[datetime, WindowFold] = {}
+            needed = lake_columns(plan.schema, self.model.segments)
+            for start, rows in self._rows(span, set(by_start), needed):
+                if self.lease.expires_at - self.project.clock() < LEASE_FOR / 2:
+                    self._renew()
+                if start not in folds:
+                    fold = WindowFold(by_start[start].key, plan, segments=self.model.segments, names=names)
+                    folds[start] = stack.enter_context(fold)
+                folds[start].add(rows)
+            return [
+                (
+                    state,
+                    (folds.get(start) or WindowFold(state.key, plan)).finish(
+                        dropped=self.project.dropped(self.model, state.key.window)
+                    ),
+                )
+                for start, state in sorted(by_start.items())
+            ]
+
+    def _segment_names(self) -> SegmentNames:
+        most = self.model.max_segments
+        return SegmentNames.load(
+            self.project.ledger.facts,
+            self.model.name,
+            self.model.segments,
+            most=most,
+            first=lambda entry: segments_of_baseline(entry, self.baseline, most),
+        )
+
+    def _segment_sizes(self, entry: Entry, span: Window, wanted: set[datetime]) -> dict[str, int]:
+        """How many rows each segment has in these windows; reads no column but the entry's."""
+        sizes: dict[str, int] = {}
+        for _, rows in self._rows(span, wanted, ["wk_at", *entry]):
+            for label, places in segment_rows(rows, entry).items():
+                sizes[label] = sizes.get(label, 0) + len(places)
+        return sizes
+
     def _is_old(self, state: WindowState) -> bool:
         """Whether profiles of this age are kept coarse."""
         keep = self.model.retention.full_profiles
         return keep is not None and state.key.window.end <= self.now - keep
-
-    def _fold(self, key: WindowKey, plan: ProfilePlan) -> WindowFold:
-        return WindowFold(
-            key,
-            plan,
-            segments=self.model.segments,
-            max_segments=self.model.max_segments,
-            baseline=self.baseline,
-        )
 
     def _plan(self) -> ProfilePlan:
         if self.baseline is not None:
@@ -401,7 +439,7 @@ class _Model:
             mature=mature,
             generation=generation,
             measured_at=self.now,
-            reason="; ".join(dict.fromkeys(problems)),
+            reason="; ".join(dict.fromkeys([*problems, *cut_notes(merged.values())])),
         )
         self._hand_over(done, list(merged.values()), placed)
         ledger.windows.done([done], lease=self.lease)

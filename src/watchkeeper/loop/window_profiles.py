@@ -7,7 +7,7 @@ stay whole numbers, and are scaled when they are read.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -21,6 +21,7 @@ from watchkeeper.domain.schema import Column, Kind, Role, Schema
 from watchkeeper.domain.series import WindowKey
 from watchkeeper.domain.window import Window
 from watchkeeper.errors import Incompatible, WatchkeeperError
+from watchkeeper.loop.segment_names import Entry, SegmentNames, other_of
 from watchkeeper.rows.values import values_of
 from watchkeeper.stats.states.accumulator import Accumulator
 from watchkeeper.stats.states.baseline import Baseline
@@ -35,12 +36,15 @@ __all__ = [
     "Measured",
     "StoredWindow",
     "WindowFold",
+    "cut_notes",
     "known_edges",
     "lake_columns",
     "model_columns",
     "parts_of",
     "profiles_of",
     "renamed_rows",
+    "segment_rows",
+    "segments_of_baseline",
     "values_of_rows",
     "watch_schema",
 ]
@@ -58,7 +62,6 @@ _SERVED = (
 """What every profile needs beside the schema's columns."""
 OLD_BINS = 64
 """Bins of profiles that are older than the full ones are kept."""
-OTHER = "(other)"
 REST = "rest"
 SERVICE = "service"
 
@@ -71,7 +74,6 @@ class StoredWindow:
     profile: ByRate[Profile]
     service: ByRate[ServiceState]
     outcomes: int = 0
-    notes: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -99,7 +101,6 @@ class StoredWindow:
             profile=profile,
             service=self.service.merge(other.service),
             outcomes=self.outcomes + other.outcomes,
-            notes=tuple(dict.fromkeys((*self.notes, *other.notes))),
         )
 
 
@@ -195,8 +196,7 @@ def _kind(dtype: pa.DataType, role: Role) -> Kind:
 class WindowFold:
     """Folds the rows of one stored window: all versions together, each version, each segment.
 
-    Segments are those of all versions together. The largest *max_segments* of each entry (by the baseline, else as
-    they come) keep their name, the rest is one segment "(other)", and a note says how many rows that concerns.
+    Segments are those of all versions together; *names* says which of them are measured by name.
     """
 
     def __init__(
@@ -204,17 +204,15 @@ class WindowFold:
         key: WindowKey,
         plan: ProfilePlan,
         *,
-        segments: Sequence[tuple[str, ...]] = (),
-        max_segments: int = 50,
-        baseline: Baseline | None = None,
+        segments: Sequence[Entry] = (),
+        names: SegmentNames | None = None,
     ) -> None:
         self.key = key
         self.rows = 0
         self._whole = replace(plan, segments=())
         self._lean = replace(self._whole, sample_k=0)
-        self._segments, self._most = tuple(segments), max_segments
-        self._labels = {entry: _known_labels(entry, baseline, max_segments) for entry in segments}
-        self._cut: dict[tuple[str, ...], int] = {}
+        self._segments = tuple(segments)
+        self._called = names or SegmentNames(segments, most=50)
         self._folds: dict[tuple[str, str, float], Accumulator] = {}
         self._services: dict[tuple[str, str, float], ServiceState] = {}
         self._labelled: dict[tuple[str, str, float], int] = {}
@@ -229,7 +227,7 @@ class WindowFold:
     def add(self, rows: pa.Table) -> None:
         """Fold in some rows of the window, as `Lake.joined` gives them."""
         self.rows += rows.num_rows
-        for version, segment, rate, part in _cuts(rows, self._segments, self._labels, self._most, self._cut):
+        for version, segment, rate, part in _cuts(rows, self._segments, self._called):
             place = (version, segment, rate)
             if place not in self._folds:
                 plan = self._lean if segment else self._whole
@@ -255,10 +253,6 @@ class WindowFold:
             if not segment:  # all rows are the merge of the versions
                 whole = by_key["", ""].get(rate)
                 by_key["", ""][rate] = made if whole is None else _both(whole, made)
-        for entry, rows in self._cut.items():
-            out.notes.append(
-                f"{rows:,} rows are in segments of {' x '.join(entry)} beyond the largest {self._most}."
-            )
         for (version, segment), by_rate in sorted(by_key.items()):
             services = {rate: s for rate, (_, s, _) in by_rate.items()}
             if dropped and not version and not segment:
@@ -270,10 +264,10 @@ class WindowFold:
                     profile=ByRate(states={rate: p for rate, (p, _, _) in by_rate.items()}),
                     service=ByRate(states=services),
                     outcomes=sum(n for _, _, n in by_rate.values()),
-                    notes=tuple(out.notes) if not version and not segment else (),
                 )
             )
         out.outcomes = out.windows[0].outcomes
+        out.notes += cut_notes(out.windows)
         return out
 
 
@@ -296,10 +290,8 @@ def _without_histograms(profile: Profile) -> Profile:
 
 def _cuts(
     table: pa.Table,
-    segments: Sequence[tuple[str, ...]],
-    labels: dict[tuple[str, ...], dict[str, None]],
-    most: int,
-    cut: dict[tuple[str, ...], int],
+    segments: Sequence[Entry],
+    names: SegmentNames,
 ) -> Iterator[tuple[str, str, float, pa.Table]]:
     """The batch by (version, segment, rate): each version's rows, each segment's."""
     for rate, rows in _by_value(table, "wk_rate"):
@@ -310,17 +302,11 @@ def _cuts(
             present = [n for n in entry if n in rows.column_names]
             if len(present) != len(entry):
                 continue
-            said = _labels(rows, entry)
-            known = labels[entry]
-            for label, places in said.items():
-                name = label
-                if label not in known:
-                    if len(known) < most:
-                        known[label] = None
-                    else:
-                        name = f"{' & '.join(f'{n}={OTHER}' for n in entry)}"
-                        cut[entry] = cut.get(entry, 0) + len(places)
-                yield "", name, captured, rows.take(pa.array(places))
+            together: dict[str, list[np.ndarray]] = {}
+            for label, places in segment_rows(rows, entry).items():
+                together.setdefault(names.of(entry, label), []).append(places)
+            for name, parts in together.items():
+                yield "", name, captured, rows.take(pa.array(np.sort(np.concatenate(parts))))
 
 
 def _by_value(table: pa.Table, name: str) -> Iterator[tuple[Any, pa.Table]]:
@@ -340,8 +326,8 @@ def _by_value(table: pa.Table, name: str) -> Iterator[tuple[Any, pa.Table]]:
         yield value, table.filter(mask)
 
 
-def _labels(rows: pa.Table, entry: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """Label -> places of its rows. A missing value is a segment of its own."""
+def segment_rows(rows: pa.Table, entry: Entry) -> dict[str, np.ndarray]:
+    """Segment -> places of its rows. A missing value is a segment of its own."""
     codes = np.zeros(rows.num_rows, dtype=np.int64)
     names = [""]
     for column in entry:
@@ -368,14 +354,27 @@ def _word(value: Any) -> str:
     return str(value)
 
 
-def _known_labels(entry: tuple[str, ...], baseline: Baseline | None, most: int) -> dict[str, None]:
-    """Segments of the baseline, largest first, so that every window keeps the same ones."""
+def segments_of_baseline(entry: Entry, baseline: Baseline | None, most: int) -> list[str]:
+    """Segments of the baseline, largest first; of crossed columns it keeps no counts."""
     if baseline is None or len(entry) != 1:
-        return {}
+        return []
     column = baseline.profile.columns.get(entry[0])
     if column is None or column.frequencies is None:
-        return {}
-    return {f"{entry[0]}={name}": None for name, _ in column.frequencies.top(most)}
+        return []
+    return [f"{entry[0]}={name}" for name, _ in column.frequencies.top(most)]
+
+
+def cut_notes(windows: Iterable[StoredWindow]) -> list[str]:
+    """What a reader must know of segments that have no name of their own."""
+    return [
+        f"{w.rows:,} rows are in segments of {' x '.join(_columns_of(w.key.segment))} beyond those kept by name"
+        for w in windows
+        if w.key.segment and w.key.segment == other_of(_columns_of(w.key.segment)) and w.rows
+    ]
+
+
+def _columns_of(segment: str) -> Entry:
+    return tuple(part.partition("=")[0] for part in segment.split(" & "))
 
 
 def values_of_rows(rows: pa.Table, schema: Schema) -> dict[str, Any]:
