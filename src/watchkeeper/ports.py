@@ -182,6 +182,10 @@ class LeaseStore(Protocol):
         """Take or renew the lease; None while somebody else holds it. A new holder gets a larger token."""
         ...
 
+    def holder(self, name: str) -> Lease | None:
+        """The lease as it stands, also when its time is up; None when nobody has it."""
+        ...
+
     def release(self, lease: Lease) -> None:
         """Give it back early; giving back what was lost already does nothing."""
         ...

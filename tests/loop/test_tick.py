@@ -1,5 +1,7 @@
 """Every window is measured once, again when outcomes come, and the numbers are scikit-learn's."""
 
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -244,6 +246,25 @@ def test_two_processes_do_not_tick_at_once(project):
     assert watch.tick().held_by_another
     watch.ledger.leases.release(lease)
     assert watch.tick().judged_windows == 1
+
+
+def test_a_lease_of_a_process_that_is_gone_is_not_waited_for(project, tmp_path):
+    """A tick that was killed, or stopped with Ctrl-C, must not keep the next one waiting for minutes."""
+    watch, clock = project
+    record(watch, frame(100))
+    clock.advance(DAY)
+    killed = (
+        "import os, sys; from datetime import timedelta; from watchkeeper.wiring import open_project\n"
+        "watch = open_project(sys.argv[1]); lease = watch.lease('tick', timedelta(days=36500))\n"
+        "print(lease.holder); sys.stdout.flush(); os._exit(9)"
+    )
+    command = [sys.executable, "-c", killed, str(tmp_path)]
+    holder = subprocess.run(command, capture_output=True, text=True, timeout=60).stdout.strip()
+    assert watch.ledger.leases.holder("tick").holder == holder
+    assert watch.tick().judged_windows == 1
+    elsewhere = "another-machine:1:" + holder.split(":", 2)[2]
+    watch.ledger.leases.acquire("tick", elsewhere, timedelta(minutes=5), clock())
+    assert watch.tick().held_by_another, "of another machine nothing is known"
 
 
 def test_windows_by_rows_are_cut_when_enough_came(tmp_path):

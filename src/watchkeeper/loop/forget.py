@@ -84,7 +84,7 @@ def forget(
         raise BadInput("Nothing was named that should be forgotten.", "Give --id or --where.")
     import pyarrow as pa
 
-    lease = watch.ledger.leases.acquire(LEASE, watch.holder, LEASE_FOR, watch.clock())
+    lease = watch.lease(LEASE, LEASE_FOR)
     if lease is None:
         raise Conflict("Another process ticks just now, and both would write.", "Try again in a minute.")
     done = Forgotten()

@@ -6,7 +6,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -52,7 +52,7 @@ class Project:
         self.path, self.data, self.models = path, data, dict(models)
         self.ledger, self.lake, self.config = ledger, lake, config
         self.clock = clock or (lambda: datetime.now(UTC))
-        self.holder = f"{socket.gethostname()}:{os.getpid()}:{id(self):x}"
+        self.holder = f"{_processes_here()}:{os.getpid()}:{id(self):x}"
         self._table_reader = table_reader
         self._baselines: dict[str, tuple[tuple[str, float], Baseline]] = {}
         self.performances: dict[tuple[str, Window], tuple[int, Profile | None]] = {}
@@ -67,6 +67,15 @@ class Project:
     def close(self) -> None:
         """Give back connections."""
         self.ledger.close()
+
+    def lease(self, name: str, ttl: timedelta) -> Lease | None:
+        """Take or renew a lease; None while another holds it. One whose process is gone need not be waited for."""
+        leases, now = self.ledger.leases, self.clock()
+        taken = leases.acquire(name, self.holder, ttl, now)
+        if taken is None and (held := leases.holder(name)) is not None and _is_gone(held.holder):
+            leases.release(held)
+            taken = leases.acquire(name, self.holder, ttl, now)
+        return taken
 
     def model(self, name: str) -> WatchedModel:
         """One model's configuration.
@@ -329,3 +338,20 @@ def _task_of(schema: Schema) -> Any:
     if score or outcome.kind is Kind.BOOLEAN:
         return Task.BINARY
     return Task.REGRESSION if outcome.kind is Kind.NUMERIC else Task.MULTICLASS
+
+
+def _processes_here() -> str:
+    """A name for the processes that this one can see: those of another machine or container are none of ours."""
+    try:
+        space = os.stat("/proc/self/ns/pid").st_ino
+    except OSError:
+        space = 0
+    return f"{socket.gethostname()}:{space}"
+
+
+def _is_gone(holder: str) -> bool:
+    """Whether the process of *holder* could be seen from here, and is there no more."""
+    here, _, process = holder.rpartition(":")[0].rpartition(":")
+    if here != _processes_here() or not process.isdigit() or here.endswith(":0"):
+        return False
+    return not os.path.exists(f"/proc/{process}")

@@ -110,7 +110,7 @@ def tick(
     """Do everything that is due now. One model's trouble is told in ``problems`` and does not hold up the others."""
     done = Ticked()
     wanted = [project.model(name) for name in (project.models if models is None else models)]
-    lease = project.ledger.leases.acquire(LEASE, project.holder, LEASE_FOR, project.clock())
+    lease = project.lease(LEASE, LEASE_FOR)
     if lease is None:
         done.held_by_another = True
         return done

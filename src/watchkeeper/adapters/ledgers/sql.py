@@ -924,6 +924,18 @@ class SqlLeases:
             token = connection.execute(statement).scalar()
         return None if token is None else Lease(name=name, holder=holder, token=token, expires_at=expires)
 
+    def holder(self, name: str) -> Lease | None:
+        """See `watchkeeper.ports.LeaseStore`."""
+        from sqlalchemy import select
+
+        from watchkeeper.adapters.ledgers.tables import leases
+
+        with self._ledger.reading() as connection:
+            row = connection.execute(select(leases).where(leases.c.name == name)).first()
+        if row is None or not row.holder:
+            return None
+        return Lease(name=name, holder=row.holder, token=row.token, expires_at=_time(row.expires_us))
+
     def release(self, lease: Lease) -> None:
         """See `watchkeeper.ports.LeaseStore`."""
         from sqlalchemy import update

@@ -302,8 +302,10 @@ class LedgerContract:
         ttl = timedelta(hours=1)
         first = ledger.leases.acquire("tick", "a", ttl, T0)
         ledger.leases.release(first)
+        assert ledger.leases.holder("tick") is None
         second = ledger.leases.acquire("tick", "b", ttl, T0)
         assert second.token > first.token
+        assert ledger.leases.holder("tick") == second
         ledger.leases.release(first)
         assert ledger.leases.acquire("tick", "c", ttl, T0) is None
 
