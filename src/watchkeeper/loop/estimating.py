@@ -13,6 +13,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -25,12 +26,13 @@ from watchkeeper.loop.project import Project
 from watchkeeper.loop.window_profiles import REST, known_edges, lake_columns, profiles_of, values_of_rows
 from watchkeeper.measures.estimate.told import PREFIX
 from watchkeeper.measures.estimate.track_record import track_record
+from watchkeeper.stats.hashing import hash_text_array
 from watchkeeper.stats.states.accumulator import SampleFold
 from watchkeeper.stats.states.profile import Profile
 from watchkeeper.stats.states.profile_plan import ProfilePlan
-from watchkeeper.stats.states.sample import Sample
+from watchkeeper.stats.states.sample import Sample, smallest
 
-__all__ = ["ARRIVED", "SCORED", "arrived_before", "record_of_estimates", "samples_of"]
+__all__ = ["ARRIVED", "SCORED", "RowSampler", "arrived_before", "record_of_estimates", "samples_of"]
 
 ARRIVED = 7
 """Windows whose outcomes have arrived, the newest ones, that may contradict an estimate."""
@@ -42,19 +44,28 @@ _ROLES = (Role.FEATURE, Role.SCORE, Role.PREDICTION, Role.OUTCOME)
 _ID = "wk_id"
 
 
-def samples_of(project: Project, model: WatchedModel, window: Window, plan: ProfilePlan) -> dict[str, Sample]:
-    """Read a sample of the window's rows, for all versions (``""``) and for each.
+class RowSampler:
+    """Takes samples out of a window's rows as they come by: of all versions (``""``) and of each.
 
-    Empty where rows were captured at several rates: such a sample would be of no window that there was.
+    There is none where rows were captured at several rates: it would be of no window that there was.
     """
-    schema = _sampled_schema(plan.schema)
-    folds: dict[str, SampleFold] = {}
-    rates: set[float] = set()
-    for batch in project.rows(model, window, columns=[*lake_columns(schema), _ID]):
-        table = pa.Table.from_batches([batch]) if isinstance(batch, pa.RecordBatch) else batch
-        rates.update(_distinct(table, "wk_rate", 1.0))
-        if len(rates) > 1:
-            return {}
+
+    def __init__(self, plan: ProfilePlan) -> None:
+        self._schema = _sampled_schema(plan.schema)
+        self._plan = replace(plan, schema=self._schema, segments=())
+        self._folds: dict[str, SampleFold] = {}
+        self._rates: set[float] = set()
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns of the lake that it reads."""
+        return [*lake_columns(self._schema), _ID]
+
+    def add(self, table: pa.Table) -> None:
+        """Offer some rows, as `Lake.joined` gives them."""
+        self._rates.update(_distinct(table, "wk_rate", 1.0))
+        if len(self._rates) > 1:
+            return
         versions = _distinct(table, "wk_version", "")
         for version in versions:
             rows = table
@@ -62,16 +73,32 @@ def samples_of(project: Project, model: WatchedModel, window: Window, plan: Prof
                 rows = table.filter(
                     pc.equal(pc.fill_null(table["wk_version"].cast(pa.string()), ""), version)
                 )
-            values = values_of_rows(rows, schema)
-            if not values:
-                continue
-            fold = folds.setdefault(str(version), SampleFold(replace(plan, schema=schema, segments=())))
-            fold.add(values, int(fold.sample.rows), fold.hash_ids(values))
-    samples = {version: fold.sample for version, fold in folds.items() if fold.sample.size}
-    whole: Sample | None = None
-    for sample in samples.values():
-        whole = sample if whole is None else whole.merge(sample)
-    return {} if whole is None else {**samples, "": whole}
+            fold = self._folds.setdefault(str(version), SampleFold(self._plan))
+            seen = rows.num_rows
+            rows, hashes = _with_a_chance(rows, self._schema, fold.sample)
+            values = values_of_rows(rows, self._schema)
+            if values:
+                fold.add(values, int(fold.sample.rows), hashes or fold.hash_ids(values))
+                passed_over = seen - rows.num_rows
+                fold.sample = replace(fold.sample, rows=fold.sample.rows + passed_over)
+
+    def samples(self) -> dict[str, Sample]:
+        """What was taken, by version."""
+        if len(self._rates) > 1:
+            return {}
+        samples = {version: fold.sample for version, fold in self._folds.items() if fold.sample.size}
+        whole: Sample | None = None
+        for sample in samples.values():
+            whole = sample if whole is None else whole.merge(sample)
+        return {} if whole is None else {**samples, "": whole}
+
+
+def samples_of(project: Project, model: WatchedModel, window: Window, plan: ProfilePlan) -> dict[str, Sample]:
+    """Read a window's rows for what `RowSampler` takes out of them."""
+    sampler = RowSampler(plan)
+    for batch in project.rows(model, window, columns=sampler.columns):
+        sampler.add(pa.Table.from_batches([batch]) if isinstance(batch, pa.RecordBatch) else batch)
+    return sampler.samples()
 
 
 def arrived_before(project: Project, model: WatchedModel, window: Window) -> list[Profile]:
@@ -143,6 +170,18 @@ def _as_long(one: Window, other: Window) -> bool:
     """Of one length; a day that is an hour longer or shorter is still a day."""
     slack = timedelta(hours=1) if other.length >= timedelta(hours=23) else timedelta(0)
     return abs(one.length - other.length) <= slack
+
+
+def _with_a_chance(rows: pa.Table, schema: Schema, sample: Sample) -> tuple[pa.Table, dict[str, np.ndarray]]:
+    """The rows that may still come into *sample*, and their hashes: nothing else of the others is looked at."""
+    id_column = schema.first(Role.ID)
+    if id_column is None or id_column.kind not in (Kind.TEXT, Kind.CATEGORICAL) or rows[_ID].null_count:
+        return rows, {}
+    hashes = hash_text_array(rows[_ID].combine_chunks())
+    chosen = np.flatnonzero(hashes <= np.uint64(sample.limit))
+    if len(chosen) > sample.k:
+        chosen = np.sort(chosen[smallest(hashes[chosen], sample.k)])
+    return rows.take(pa.array(chosen)), {id_column.name: hashes[chosen]}
 
 
 def _sampled_schema(schema: Schema) -> Schema:

@@ -24,7 +24,7 @@ from watchkeeper.domain.watched import WatchedModel
 from watchkeeper.domain.window import Window
 from watchkeeper.errors import LeaseLost, WatchkeeperError
 from watchkeeper.loop.drain import Drained
-from watchkeeper.loop.estimating import arrived_before, record_of_estimates, samples_of
+from watchkeeper.loop.estimating import RowSampler, arrived_before, record_of_estimates, samples_of
 from watchkeeper.loop.project import Project
 from watchkeeper.loop.retention import OLD_BINS, maintain
 from watchkeeper.loop.segment_names import Crowded, Entry, SegmentNames
@@ -247,7 +247,7 @@ class _Model:
         names = self._segment_names()
         while True:
             try:
-                measured = self._folded(by_start, span, plan, names)
+                measured, taken = self._folded(by_start, span, plan, names)
                 break
             except Crowded as crowded:
                 names = self._segment_names()
@@ -260,7 +260,11 @@ class _Model:
         for state, found in measured:
             generation = state.generation + 1
             mine: list[PlacedMeasurement] = []
-            around = self._around(state.key.window) if self._is_judged(state.key) else _NOTHING
+            around = (
+                self._around(state.key.window, taken.get(state.key.window.start))
+                if self._is_judged(state.key)
+                else _NOTHING
+            )
             for stored in found.windows:
                 mine += self._same_as_whole(stored, found.windows[0], mine) or self._placed(stored, around)
                 parts += parts_of(
@@ -307,11 +311,16 @@ class _Model:
         span: Window,
         plan: ProfilePlan,
         names: SegmentNames,
-    ) -> list[tuple[WindowState, Measured]]:
-        """Every window of *by_start*, from one pass over the rows of *span*."""
+    ) -> tuple[list[tuple[WindowState, Measured]], dict[datetime, dict[str, Sample]]]:
+        """Every window of *by_start*, from one pass over the rows of *span*; of those that are judged, samples too."""
+        samplers: dict[datetime, RowSampler] = {}
+        if (sampled := self._sampled_plan()) is not None:
+            samplers = {start: RowSampler(sampled) for start, s in by_start.items() if self._is_judged(s.key)}
         with ExitStack() as stack:
             folds: dict[datetime, WindowFold] = {}
             needed = lake_columns(plan.schema, self.model.segments)
+            needed += [c for s in samplers.values() for c in s.columns if c not in needed]
+            needed = list(dict.fromkeys(needed))
             for start, rows in self._rows(span, set(by_start), needed):
                 if self.lease.expires_at - self.project.clock() < LEASE_FOR / 2:
                     self._renew()
@@ -319,7 +328,9 @@ class _Model:
                     fold = WindowFold(by_start[start].key, plan, segments=self.model.segments, names=names)
                     folds[start] = stack.enter_context(fold)
                 folds[start].add(rows)
-            return [
+                if start in samplers:
+                    samplers[start].add(rows)
+            measured = [
                 (
                     state,
                     (folds.get(start) or WindowFold(state.key, plan)).finish(
@@ -328,6 +339,7 @@ class _Model:
                 )
                 for start, state in sorted(by_start.items())
             ]
+            return measured, {start: sampler.samples() for start, sampler in samplers.items()}
 
     def _segment_names(self) -> SegmentNames:
         most = self.model.max_segments
@@ -497,18 +509,24 @@ class _Model:
             found = [m for m in found if m.value is not None or not m.measure.startswith(PREFIX)]
         return [PlacedMeasurement(key=stored.key, measurement=m) for m in found]
 
-    def _around(self, window: Window) -> _Around:
-        """What estimates of a judged window need that its own states do not hold."""
+    def _sampled_plan(self) -> ProfilePlan | None:
+        """What rows are sampled by for estimates; None where nothing reads them."""
         if self.baseline is None or self.baseline.profile.sample is None:
-            return _NOTHING
-        expired = self.model.retention.rows
-        if expired is not None and window.start <= self.now - expired:
-            return _Around(expired=True)
+            return None
         schema = watch_schema({}, self.baseline.schema, self.model.roles)
-        return _Around(
-            samples=samples_of(self.project, self.model, window, replace(self.baseline.plan, schema=schema)),
-            arrived=arrived_before(self.project, self.model, window),
-        )
+        return replace(self.baseline.plan, schema=schema)
+
+    def _around(self, window: Window, taken: Mapping[str, Sample] | None = None) -> _Around:
+        """What estimates of a judged window need that its own states do not hold; *taken* are its samples."""
+        plan = self._sampled_plan()
+        if plan is None:
+            return _NOTHING
+        if taken is None:
+            expired = self.model.retention.rows
+            if expired is not None and window.start <= self.now - expired:
+                return _Around(expired=True)
+            taken = samples_of(self.project, self.model, window, plan)
+        return _Around(samples=taken, arrived=arrived_before(self.project, self.model, window))
 
     def _record(self, key: WindowKey, placed: Sequence[PlacedMeasurement]) -> list[PlacedMeasurement]:
         """How good estimates have been, this window's included: measured once its outcomes are there."""

@@ -24,7 +24,7 @@ finaliser family of MurmurHash3; constants of Stafford's thirteenth variant).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,7 @@ __all__ = [
     "hash_floats",
     "hash_ints",
     "hash_strings",
+    "hash_text_array",
     "hash_texts",
     "hash_values",
     "mix",
@@ -237,9 +238,22 @@ def _hash_by_arrow(texts: list[str | bytes | None]) -> Hashes | None:
         array = pa.array(texts, type=pa.large_string())
     except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError):
         return None  # bytes, or a lone surrogate
+    return hash_text_array(array)
+
+
+def hash_text_array(array: Any) -> Hashes:
+    """Hash an Arrow array of strings ``(n,)``, without making Python strings of them.
+
+    >>> import pyarrow as pa
+    >>> bool((hash_text_array(pa.array(["watch", None])) == hash_texts(["watch", None])).all())
+    True
+    """
+    import pyarrow as pa
+
+    array = array.cast(pa.large_string())
     _, offsets, data = array.buffers()
     out = hash_strings(
-        np.frombuffer(offsets, np.int64, len(texts) + 1),
+        np.frombuffer(offsets, np.int64, array.offset + len(array) + 1)[array.offset :],
         np.frombuffer(data, np.uint8) if data is not None and data.size else b"",
     )
     if array.null_count:
