@@ -577,7 +577,7 @@ def measure_stored(
         task = task or baseline.schema.task
         positive = positive or baseline.plan.positive_class
         names = None if whole else SEGMENT_DRIFT
-        out += measure_drift(baseline.profile.with_arrived_outcomes(), profile, names=names)
+        out += measure_drift(baseline.profile, profile, names=names)
     if whole:
         out += measure_quality(profile, baseline.profile if baseline is not None else None, now=None)
     # Where the values lie, also of each segment: a chart of a year reads these numbers instead of 8,760 profiles.

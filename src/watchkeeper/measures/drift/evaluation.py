@@ -71,7 +71,7 @@ def measure_column_drift(
     kind = baseline.column.kind
     out = []
     if baseline.column.role is Role.OUTCOME:
-        baseline, window = _labelled(baseline), _labelled(window)
+        baseline, window = baseline.without_missing(), window.without_missing()
         entries = [entry for entry in entries if entry.name != "missing_drift"]
     for entry in entries:
         if entry.kinds and kind not in entry.kinds:
@@ -96,16 +96,6 @@ def measure_column_drift(
             )
         out.append(replace(found, subject=baseline.name))
     return out
-
-
-def _labelled(profile: ColumnProfile) -> ColumnProfile:
-    """The same without the rows that have no value."""
-    states = dict(profile.states)
-    if profile.histogram is not None:
-        states["histogram"] = replace(profile.histogram, nulls=0, nans=0)
-    if profile.frequencies is not None:
-        states["frequencies"] = replace(profile.frequencies, nulls=0)
-    return replace(profile, states=states, rows=profile.rows - profile.missing, nulls=0)
 
 
 def _state(entry: Entry, profile: ColumnProfile) -> object | None:

@@ -87,6 +87,15 @@ class ColumnProfile:
         """Nulls and NaN."""
         return self.nulls + (self.histogram.nans if self.histogram is not None else 0)
 
+    def without_missing(self) -> Self:
+        """The same without the rows that have no value."""
+        states = dict(self.states)
+        if self.histogram is not None:
+            states["histogram"] = replace(self.histogram, nulls=0, nans=0)
+        if self.frequencies is not None:
+            states["frequencies"] = replace(self.frequencies, nulls=0)
+        return replace(self, states=states, rows=self.rows - self.missing, nulls=0)
+
     def merge(self, other: Self) -> Self:
         """State by state.
 
@@ -232,15 +241,12 @@ class Profile:
 
         What is measured of an outcome is then measured of the outcomes that have arrived.
         """
-        changed = {}
-        for name, column in self.columns.items():
-            if column.column.role is Role.OUTCOME and column.nulls:
-                states = {
-                    n: replace(s, nulls=0) if isinstance(s, (Histogram, Frequencies)) else s
-                    for n, s in column.states.items()
-                }
-                changed[name] = replace(column, states=states, rows=column.rows - column.nulls, nulls=0)
-        return replace(self, columns={**self.columns, **changed}) if changed else self
+        late = {
+            name: column.without_missing()
+            for name, column in self.columns.items()
+            if column.column.role is Role.OUTCOME and column.missing
+        }
+        return replace(self, columns={**self.columns, **late}) if late else self
 
     def without_rows(self) -> Self:
         """The same without the sample: nothing in it is any single row's."""
