@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, brier_score_loss, log_loss, roc_auc_score
 
 from watchkeeper.capture.recorder import Recorder
-from watchkeeper.loop import watch as watch_module
+from watchkeeper.loop import project as project_module
 from watchkeeper.testing.clock import FakeClock
 from watchkeeper.web.api.app import guarded_api
 from watchkeeper.web.api.bodies import ARROW
@@ -64,7 +64,7 @@ def by_http(client, path, frame):
     ids=["two months", "the year"],
 )
 def test_every_day_and_month_is_measured_as_scikit_learn_does(tmp_path, monkeypatch, share, months):
-    monkeypatch.setattr(watch_module, "ADOPT_AFTER", 10_000)  # realised performance needs no baseline
+    monkeypatch.setattr(project_module, "ADOPT_AFTER", 10_000)  # realised performance needs no baseline
     testclient = pytest.importorskip("starlette.testclient")
     frame = flights()
     dice = np.random.default_rng(13)
