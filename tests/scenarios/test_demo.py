@@ -366,6 +366,18 @@ def test_ctrl_c_leaves_nothing_running(tmp_path, moment):
     assert no_process_of(tmp_path / "demo")
 
 
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_a_demo_that_is_killed_takes_its_server_with_it(tmp_path, how):
+    demo = start(folder=tmp_path / "demo")
+    read_until(demo, "The model answers at")
+    demo.send_signal(how)
+    demo.wait(30)
+    end = time.monotonic() + 30
+    while not no_process_of(tmp_path / "demo"):
+        assert time.monotonic() < end
+        time.sleep(0.2)
+
+
 def test_the_link_works_once_a_taken_port_is_no_trouble_and_ctrl_c_ends_it(tmp_path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +33,13 @@ class VirtualClock:
         return self.seconds
 
 
+def _end_with(parent: int) -> None:
+    """Stop this server once the demo is gone, also when it was killed."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 def create() -> Any:
     """Build the application."""
     import pyarrow as pa
@@ -37,6 +47,7 @@ def create() -> Any:
 
     # The demo itself wrote this file a moment ago; a model from elsewhere would not be unpickled.
     model = pickle.loads(Path(os.environ[MODEL_FILE]).read_bytes())  # noqa: S301
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     clock = VirtualClock()
     app = FastAPI(title="Will it be late?")
 
