@@ -31,6 +31,7 @@ from watchkeeper.decisions.incidents import (
 from watchkeeper.domain.incident import Incident, Phase
 from watchkeeper.domain.rule import Severity
 from watchkeeper.errors import BadInput, BadTransition, NotFound
+from watchkeeper.measures.catalogue import described_measures
 
 T0 = datetime(2026, 3, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -287,6 +288,10 @@ def test_what_is_stored_reads_back_the_same():
     assert Incident.of_body({**body, "of_a_later_version": 1}) == incident
 
 
+def drafted(rows, **what):
+    return assess(rows, measures=described_measures(), **what)
+
+
 class TestAssessment:
     def row(self, day, measure, value, *, subject="", segment="", version="", rows=1000, margin=None):
         start = T0 + timedelta(days=day)
@@ -321,7 +326,7 @@ class TestAssessment:
         return out
 
     def test_names_who_is_hit_since_when_after_what_and_what_it_costs(self):
-        draft = assess(
+        draft = drafted(
             self.rows(),
             since=T0 + timedelta(days=10),
             cost_of_errors={"false_positive": 1.0, "false_negative": 10.0},
@@ -346,33 +351,33 @@ class TestAssessment:
             if r["measure"] in ("accuracy", "precision", "recall") and not r["version"]
         ]
         costs = {"false_positive": 1.0, "false_negative": 10.0}
-        draft = assess(rows, since=T0 + timedelta(days=10), cost_of_errors=costs, currency="EUR")
+        draft = drafted(rows, since=T0 + timedelta(days=10), cost_of_errors=costs, currency="EUR")
         assert draft.cost["estimated"]
         assert draft.cost["excess"] == pytest.approx(10 * (20 + 800))
         assert "+8,200 EUR against the rate before, by the estimates without labels." in " ".join(
             draft.sentences
         )
-        mixed = assess([*rows, *self.rows()], since=T0 + timedelta(days=10), cost_of_errors=costs)
+        mixed = drafted([*rows, *self.rows()], since=T0 + timedelta(days=10), cost_of_errors=costs)
         assert not mixed.cost["estimated"]  # what is realised counts
 
     def test_names_the_columns_of_its_alerts_first_and_the_measures_that_moved_most(self):
         rows = [*self.rows(), *(self.row(d, "psi", 0.015, subject="quiet") for d in range(20))]
         rows += [self.row(d, m, v) for d in range(20) for m, v in (("f1", 0.6), ("brier", 0.1), ("mcc", 0.4))]
-        draft = assess(rows, since=T0 + timedelta(days=10), columns=["quiet", "gone"])
+        draft = drafted(rows, since=T0 + timedelta(days=10), columns=["quiet", "gone"])
         assert [(c["column"], c["value"]) for c in draft.columns] == [
             ("gone", None), ("quiet", 0.015), ("age", 0.4)
         ]  # fmt: skip
         told = [s.partition(":")[0] for s in draft.sentences if "estimated without labels" in s]
-        assert told[:2] == ["roc_auc", "accuracy"]
+        assert told[:2] == ["ROC AUC", "Accuracy"]
         assert len(told) == 4
         assert "And 3 more measures of performance." in draft.sentences
 
     def test_says_what_it_does_not_know(self):
-        draft = assess([self.row(0, "psi", 0.5, subject="age")], since=T0)
+        draft = drafted([self.row(0, "psi", 0.5, subject="age")], since=T0)
         said = " ".join(draft.sentences)
         assert "Realised performance is not known yet" in said
         assert "give the model cost_of_errors" in said
-        assert "no measurements" in assess([], since=T0).sentences[0]
+        assert "no measurements" in drafted([], since=T0).sentences[0]
 
     @pytest.mark.parametrize(
         ("tp", "fp", "fn", "tn"), [(50, 20, 80, 850), (10, 1, 0, 989), (100, 0, 30, 870)]

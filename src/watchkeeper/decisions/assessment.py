@@ -16,26 +16,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from watchkeeper.domain.measurement import Direction, Family, Measure
+
 __all__ = ["Assessment", "assess", "window_cost"]
 
 Row = Mapping[str, Any]
 """One measurement: measure, subject, segment, version, start, end, value, low, high, margin, rows, reason."""
 
 DRIFT = ("psi", "missing_drift")
-HIGHER_IS_BETTER = frozenset(
-    {
-        "roc_auc",
-        "accuracy",
-        "precision",
-        "recall",
-        "f1",
-        "average_precision",
-        "mcc",
-        "r2",
-        "specificity",
-        "balanced_accuracy",
-    }
-)
 FIRST_NAMED = (
     "roc_auc",
     "accuracy",
@@ -85,6 +73,7 @@ def assess(
     rows: Iterable[Row],
     *,
     since: datetime | None,
+    measures: Mapping[str, Measure],
     columns: Sequence[str] = (),
     segments: Sequence[str] = (),
     changes: Sequence[Mapping[str, Any]] = (),
@@ -96,6 +85,7 @@ def assess(
     Parameters
     ----------
     rows : measurements from before and after, of any measures; those of the longest windows are used.
+    measures : what is known of each measure, by name: its title, and which way is worse.
     columns, segments : those that the alerts name; they come first.
     changes : what else changed, each with ``at`` and ``text`` (a baseline set, a rollout).
     cost_of_errors : ``false_positive``, ``false_negative``, ``per_unit``.
@@ -108,13 +98,13 @@ def assess(
             sentences=("There are no measurements of this time, so nothing can be said yet.",),
         )
     split = since or max(r["start"] for r in every)
-    hit = _columns(every, split, columns)
-    groups = _segments(every, split, segments)
+    hit = _columns(every, split, columns, measures)
+    groups = _segments(every, split, segments, measures)
     change = _change(every, split, changes)
     cost = _cost(every, split, cost_of_errors or {}, currency)
     if cost is None:
         cost = _cost(every, split, cost_of_errors or {}, currency, prefix="estimated_")
-    side = _performance(every, split)
+    side = _performance(every, split, measures)
     unknown = []
     if not side or all(s["realised"] is None for s in side):
         unknown.append("Realised performance is not known yet: no mature outcomes since then.")
@@ -179,7 +169,9 @@ def _longest(rows: list[Row]) -> list[Row]:
     ]
 
 
-def _columns(rows: list[Row], split: datetime, named: Sequence[str]) -> tuple[Mapping[str, Any], ...]:
+def _columns(
+    rows: list[Row], split: datetime, named: Sequence[str], measures: Mapping[str, Measure]
+) -> tuple[Mapping[str, Any], ...]:
     worst: dict[str, Row] = {}
     for r in rows:
         if r["measure"] not in DRIFT or not r["subject"] or r["segment"] or r["version"]:
@@ -191,14 +183,22 @@ def _columns(rows: list[Row], split: datetime, named: Sequence[str]) -> tuple[Ma
                 worst[r["subject"]] = r
     order = sorted(worst.values(), key=lambda r: (r["subject"] not in named, -r["value"]))
     found: list[Mapping[str, Any]] = [
-        {"column": r["subject"], "measure": r["measure"], "value": r["value"], "start": r["start"]}
+        {
+            "column": r["subject"],
+            "measure": r["measure"],
+            "title": measures[r["measure"]].title,
+            "value": r["value"],
+            "start": r["start"],
+        }
         for r in order
     ]
     unmeasured = [{"column": c, "measure": "", "value": None, "start": None} for c in named if c not in worst]
     return tuple((*unmeasured, *found)[:MOST])
 
 
-def _segments(rows: list[Row], split: datetime, named: Sequence[str]) -> tuple[Mapping[str, Any], ...]:
+def _segments(
+    rows: list[Row], split: datetime, named: Sequence[str], measures: Mapping[str, Measure]
+) -> tuple[Mapping[str, Any], ...]:
     """Segments whose main measure fell most against their own past."""
     main = next(
         (
@@ -215,12 +215,15 @@ def _segments(rows: list[Row], split: datetime, named: Sequence[str]) -> tuple[M
             before, after = _mean(own, split, False), _mean(own, split, True)
             if before is None or after is None:
                 continue
-            loss = before[0] - after[0] if main in HIGHER_IS_BETTER else after[0] - before[0]
+            loss = after[0] - before[0]
+            if measures[main].direction is Direction.LOWER_IS_WORSE:
+                loss = -loss
             if loss > 0 or segment in named:
                 moved.append(
                     {
                         "segment": segment,
                         "measure": main,
+                        "title": measures[main].title,
                         "before": before[0],
                         "since": after[0],
                         "rows": after[1],
@@ -291,21 +294,23 @@ def _cost(
     }
 
 
-def _performance(rows: list[Row], split: datetime) -> tuple[Mapping[str, Any], ...]:
+def _performance(
+    rows: list[Row], split: datetime, measures: Mapping[str, Measure]
+) -> tuple[Mapping[str, Any], ...]:
     whole = [r for r in rows if not r["segment"] and not r["version"] and not r["subject"]]
     names = {r["measure"] for r in whole}
     out = []
-    for name in sorted(HIGHER_IS_BETTER | {"rmse", "mae", "log_loss", "brier"}):
-        twin = next(
-            (n for n in (f"estimated_{name}", f"expected_{name}", f"{name}_estimate") if n in names), None
-        )
-        if name not in names and twin is None:
+    judged = (m for m in measures.values() if m.family is Family.PERFORMANCE)
+    for name, title in sorted((m.name, m.title) for m in judged if m.direction is not Direction.NEITHER):
+        twin = f"estimated_{name}"
+        if not {name, twin} & names:
             continue
         own = [r for r in whole if r["measure"] == name]
         free = [r for r in whole if r["measure"] == twin]
         out.append(
             {
                 "measure": name,
+                "title": title,
                 "realised_before": _first(_mean(own, split, False)),
                 "realised": _first(_mean(own, split, True)),
                 "estimated_before": _first(_mean(free, split, False)),
@@ -336,13 +341,13 @@ def _words(a: Assessment) -> tuple[str, ...]:
         out.append(f"It began with the window of {a.since:%Y-%m-%d %H:%M} UTC.")
     if a.columns:
         told = [
-            c["column"] if c["value"] is None else f"{c['column']} ({c['measure']} {c['value']:.3g})"
+            c["column"] if c["value"] is None else f"{c['column']} ({c['title'].lower()} {c['value']:.3g})"
             for c in a.columns
         ]
         out.append(f"Columns: {', '.join(told)}.")
     if a.segments:
         told = [
-            f"{s['segment']} ({s['measure']} {s['before']:.3g} to {s['since']:.3g})"
+            f"{s['segment']} ({s['title']} {s['before']:.3g} to {s['since']:.3g})"
             if s["measure"]
             else s["segment"]
             for s in a.segments
@@ -356,7 +361,7 @@ def _words(a: Assessment) -> tuple[str, ...]:
     known.sort(key=_loudness)
     for p in known[:MOST_SAID]:
         out.append(
-            f"{p['measure']}: estimated without labels {_step(p['estimated_before'], p['estimated'])}, "
+            f"{p['title']}: estimated without labels {_step(p['estimated_before'], p['estimated'])}, "
             f"realised {_step(p['realised_before'], p['realised'])}."
         )
     if len(known) > MOST_SAID:

@@ -36,6 +36,7 @@ from watchkeeper.domain.incident import Incident, IncidentTask, Phase
 from watchkeeper.domain.rule import Severity
 from watchkeeper.domain.watched import WatchedModel
 from watchkeeper.errors import Conflict, NotFound
+from watchkeeper.measures.catalogue import described_measures
 from watchkeeper.ports import FactStore, MeasurementStore
 
 __all__ = ["Incidents"]
@@ -244,7 +245,7 @@ class Incidents:
         """What the measurements say of this incident now."""
         incident = self.get(number)
         if self._measurements is None or not incident.model:
-            return assess([], since=incident.started_at)
+            return assess([], since=incident.started_at, measures={})
         since = incident.started_at
         alerts = [
             Alert.of_body(d.body)
@@ -275,6 +276,7 @@ class Incidents:
         return assess(
             rows,
             since=since,
+            measures=described_measures(),
             columns=tuple(dict.fromkeys(columns)),
             segments=tuple(dict.fromkeys(segments)),
             changes=changes,
