@@ -68,7 +68,7 @@ _WILSON = "Wilson 1927"
 _NEITHER = Direction.NEITHER
 
 CATALOGUE: tuple[Entry, ...] = (
-    _entry(row_count, "profile", "Rows", "How many rows there are.", "a count", unit="rows", high=None,
+    _entry(row_count, "profile", "Row count", "How many rows there are.", "a count", unit="rows", high=None,
            direction=_NEITHER),
     _entry(missing_column, "profiles", "Missing column", "A column of the baseline is not there.",
            "Breck et al. 2019", unit=""),
@@ -76,9 +76,9 @@ CATALOGUE: tuple[Entry, ...] = (
            "Breck et al. 2019", unit=""),
     _entry(type_changed, "columns", "Type changed", "The column holds another kind of value than before.",
            "Breck et al. 2019", unit=""),
-    _entry(missing, "column", "Missing", "Share of null, NaN and misfitting values.", _WILSON),
-    _entry(misfits, "column", "Misfits", "Share of values that are not of the column's kind.", _WILSON),
-    _entry(infinite, "column", "Infinite", "Share of infinite values.", _WILSON, kinds=(Kind.NUMERIC,)),
+    _entry(missing, "column", "Missing share", "Share of null, NaN and misfitting values.", _WILSON),
+    _entry(misfits, "column", "Misfit share", "Share of values that are not of the column's kind.", _WILSON),
+    _entry(infinite, "column", "Infinite share", "Share of infinite values.", _WILSON, kinds=(Kind.NUMERIC,)),
     _entry(constant, "column", "Constant", "Every row has the same value.", "a count", unit="", kinds=_SINGLE),
     _entry(became_constant, "columns", "Became constant",
            "Every row has the same value, and the baseline had several.", "a count", unit="", kinds=_SINGLE),
