@@ -424,10 +424,22 @@ def test_any_two_windows_of_a_column(pages):
     pages.drawn(page)
 
 
-def test_the_share_of_a_column_is_worked_out_when_asked(pages):
-    page = pages.open("/models/churn/columns/age")
-    page.get_by_role("link", name="Work it out").click()
-    page.locator("#h-share + p.lead").wait_for()
+def test_the_share_of_a_column_is_worked_out_when_asked(chromium, watch):
+    """By a server that has not worked it out for another page before."""
+    from watchkeeper.web.app import create_app
+
+    base, stop = serve(create_app(watch))
+    opened = Pages(chromium, base)
+    try:
+        page = opened.open("/models/churn/columns/age")
+        page.get_by_role("link", name="Work it out").click()
+        page.locator("#h-share + p.lead").wait_for()
+        page.goto(base + "/models/churn/columns/age")
+        page.locator("#h-share + p.lead").wait_for()
+        assert opened.said == []
+    finally:
+        opened.close()
+        stop()
 
 
 @pytest.mark.parametrize("name", ["alerts", "facts", "incidents", "outcomes", "model"])
