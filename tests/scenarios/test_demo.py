@@ -241,7 +241,9 @@ class TestTheYear:
                 p = chi2_contingency(counts.to_numpy().T).pvalue
             assert p < 1e-6, (alarm["sentence"], p)
             says = alarm["sentence"]
-            assert says.startswith(column) if alarm["rule"].startswith("column ") else f" of {column} " in says
+            assert (
+                says.startswith(column) if alarm["rule"].startswith("column ") else f" of {column} " in says
+            )
 
     def test_an_alarm_never_tells_an_effect_that_is_tolerated(self, year):
         for alarm in year["alarms"]:

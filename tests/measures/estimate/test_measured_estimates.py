@@ -325,11 +325,25 @@ class TestEdges:
         bare = profile_of(Task.REGRESSION, regression(rng, 500), sample_k=0)
         assert all("sampled" in m.reason for m in measure_estimates(bare, bare))
 
-    @pytest.mark.parametrize("method", ["pape", "label_shift"])
-    def test_a_way_for_two_classes_is_not_passed_over_in_silence_for_several(self, method):
+    def test_a_way_for_two_classes_is_not_passed_over_in_silence_for_several(self):
         three = profile_of(Task.MULTICLASS, several(np.random.default_rng(12), 500))
         with pytest.raises(BadInput, match="for two classes"):
-            measure_estimates(three, three, method=method)
+            measure_estimates(three, three, method="label_shift")
+
+    def test_several_classes_are_weighted_where_that_is_asked_for_and_where_rows_moved(self):
+        rng = np.random.default_rng(13)
+        baseline, same = (profile_of(Task.MULTICLASS, several(rng, n)) for n in (4_000, 2_000))
+        of = lambda window, **how: {  # noqa: E731
+            m.details["method"] for m in measure_estimates(baseline, window, names=["f1_macro"], **how)
+        }
+        assert of(same) == {"cbpe"}
+        assert of(same, method="pape") == {"pape"}
+        rows = several(rng, 2_000)
+        assert of(profile_of(Task.MULTICLASS, {**rows, "x": rows["x"] + 2.0})) == {"pape"}
+        bare = profile_of(Task.MULTICLASS, several(rng, 2_000), sample_k=0)
+        m = measure_estimates(baseline, bare, names=["f1_macro"], method="pape")[0]
+        assert m.value is None
+        assert "sampled rows" in m.reason
 
     def test_weighting_without_samples_is_refused_in_words(self):
         rng = np.random.default_rng(10)

@@ -7,7 +7,8 @@ import pytest
 from sklearn import metrics as sk
 
 from watchkeeper.errors import BadInput, NotFound
-from watchkeeper.stats.estimation.multiclass import MULTICLASS, estimate_classes
+from watchkeeper.stats.estimation.importance_weights import density_ratio
+from watchkeeper.stats.estimation.multiclass import MULTICLASS, WeightedRows, estimate_classes
 from watchkeeper.stats.states.score_table import ScoreTable
 
 CLASSES = ("cat", "dog", "owl")
@@ -124,3 +125,57 @@ def test_intervals_cover_redrawn_outcomes():
     print({key: n / 100 for key, n in hits.items()})
     assert min(hits.values()) > 85, hits
     assert np.mean(list(hits.values())) >= 0.93 * 100, hits
+
+
+class TestUnderCovariateShift:
+    """The model sees one column; another one, which outcomes depend on, moves by .8 standard deviations."""
+
+    NAMES = ("accuracy", "f1_macro", "recall_weighted", "roc_auc_ovr", "multiclass_log_loss")
+
+    def shifted(self, seed, by=0.8):
+        rng = np.random.default_rng(seed)
+
+        def rows(n, moved):
+            x = rng.normal([0.0, moved], 1.0, (n, 2))
+            seen = 1.2 * x[:, :1] * np.array([1.0, 0.0, -1.0])
+            hidden = x[:, 1:] * np.array([0.9, -0.6, 0.0])
+            s, p = (np.exp(z) / np.exp(z).sum(axis=1, keepdims=True) for z in (seen, seen + hidden))
+            return x, s, (p.cumsum(axis=1) < rng.random((n, 1))).sum(axis=1)
+
+        (x, s, y), (v, w, truth) = rows(5_000, 0.0), rows(2_500, by)
+        weighted = WeightedRows(scores=s, outcomes=y, rows=x, window_rows=v, ratio=density_ratio(x, v))
+        asked = {"scores": w, "predicted": w.argmax(axis=1), "names": self.NAMES}
+        real = {
+            key: value for key, value in realised(w, truth, w.argmax(axis=1)).items() if key[0] in self.NAMES
+        }
+        return tables(s, y), tables(w), weighted, asked, real
+
+    def test_weighted_rows_see_what_scores_alone_cannot(self):
+        known, seen, weighted, asked, real = self.shifted(0)
+        plain = estimate_classes(known, seen, **asked)
+        found = estimate_classes(known, seen, weighted=weighted, **asked)
+        for key in (("accuracy", ""), ("f1_macro", "")):
+            assert found[key].method == "pape"
+            assert plain[key].method == "cbpe"
+            assert not plain[key].interval.low <= real[key] <= plain[key].interval.high
+            assert found[key].interval.low <= real[key] <= found[key].interval.high
+
+    def test_weights_that_rest_on_few_rows_are_doubted(self):
+        known, seen, weighted, asked, _ = self.shifted(1, by=4.0)
+        found = estimate_classes(known, seen, weighted=weighted, **asked)
+        assert not found["accuracy", ""].reliable
+        assert found["accuracy", ""].reasons
+
+    @pytest.mark.slow
+    def test_intervals_cover_redrawn_outcomes(self):
+        """Of 60 draws and 5 metrics together at least 93%."""
+        hits = dict.fromkeys(self.NAMES, 0)
+        for seed in range(60):
+            known, seen, weighted, asked, real = self.shifted(seed)
+            found = estimate_classes(known, seen, weighted=weighted, **asked)
+            for (name, _), value in real.items():
+                i = found[name, ""].interval
+                hits[name] += int(i.low <= value <= i.high)
+        print(hits)
+        assert min(hits.values()) >= 51, hits
+        assert np.mean(list(hits.values())) >= 0.93 * 60, hits

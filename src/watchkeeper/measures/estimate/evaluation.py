@@ -30,7 +30,7 @@ from watchkeeper.stats.estimation.dle import REGRESSION, estimate_losses
 from watchkeeper.stats.estimation.estimate import Estimate
 from watchkeeper.stats.estimation.expected_metrics import BINARY
 from watchkeeper.stats.estimation.importance_weights import MOST_SEPARATED, density_ratio
-from watchkeeper.stats.estimation.multiclass import MULTICLASS, estimate_classes
+from watchkeeper.stats.estimation.multiclass import MULTICLASS, WeightedRows, estimate_classes
 from watchkeeper.stats.estimation.pape import estimate_under_shift
 from watchkeeper.stats.multivariate import domain_classifier_auc
 from watchkeeper.stats.states.profile import Profile
@@ -39,6 +39,7 @@ from watchkeeper.stats.states.score_table import ScoreTable
 
 __all__ = ["METHODS", "measure_change", "measure_estimates"]
 
+UNWEIGHTED = "Weighting needs sampled rows of both sides, with features and the baseline's outcomes."
 METHODS = ("auto", "cbpe", "pape", "label_shift")
 SHIFTED = 0.6
 """Area under the domain classifier's curve from which rows are weighted."""
@@ -102,12 +103,13 @@ def measure_estimates(
     if task is Task.REGRESSION:
         return _regression(baseline, window, [n for n in wanted if n in REGRESSION], windows, level, model)
     if task is Task.MULTICLASS:
-        if method in ("pape", "label_shift"):
+        if method == "label_shift":
             raise BadInput(
-                f"The way {method!r} is for two classes; several are estimated by 'cbpe'.",
+                "The way 'label_shift' is for two classes; several are estimated by 'cbpe' or 'pape'.",
                 'Say method="auto".',
             )
-        return _several(baseline, window, [n for n in wanted if n in MULTICLASS], windows, arrived, level)
+        names = [n for n in wanted if n in MULTICLASS]
+        return _several(baseline, window, names, windows, arrived, level, method)
     known, seen = baseline.performance.get("score_table"), window.performance.get("score_table")
     if not isinstance(known, ScoreTable) or not isinstance(seen, ScoreTable):
         return []
@@ -223,8 +225,7 @@ def _binary(
         None if method == "cbpe" or own is None else _weighted(baseline, window, own.outcomes, own.scores)
     )
     if method == "pape" and weighted is None:
-        reason = "Weighting needs sampled rows of both sides, with features and the baseline's outcomes."
-        return [told(Estimate.impossible(n, reason, method="pape")) for n in names]
+        return [told(Estimate.impossible(n, UNWEIGHTED, method="pape")) for n in names]
     if weighted is not None and own is not None and (method == "pape" or weighted.auc > SHIFTED):
         kept = weighted.kept
         found = estimate_under_shift(
@@ -285,6 +286,7 @@ def _several(
     windows: Sequence[Profile],
     arrived: Sequence[Profile],
     level: float,
+    method: str,
 ) -> list[Measurement]:
     known, seen = _by_class(baseline), _by_class(window)
     shared = {c: t for c, t in known.items() if c in seen}
@@ -298,6 +300,13 @@ def _several(
         scores = np.column_stack([numbers(sample.columns[str(columns[c])]) for c in shared])
         place = {c: i for i, c in enumerate(shared)}
         predicted = np.array([place.get(n or "", -1) for n in class_names(sample.columns[said.name])])
+    weighted = (
+        None
+        if method == "cbpe"
+        else _weighted_classes(baseline, window, list(shared), always=method == "pape")
+    )
+    if method == "pape" and weighted is None:
+        return [told(Estimate.impossible(n, UNWEIGHTED, method="pape")) for n in names]
     found = estimate_classes(
         shared,
         {c: seen[c] for c in shared},
@@ -307,8 +316,34 @@ def _several(
         level=level,
         windows=[_by_class(p) for p in windows],
         arrived=[_by_class(p) for p in arrived],
+        weighted=weighted,
     )
     return [told(e, subject=subject) for (_, subject), e in found.items()]
+
+
+def _weighted_classes(
+    baseline: Profile, window: Profile, classes: Sequence[str], *, always: bool
+) -> WeightedRows | None:
+    """The baseline's sampled rows with weights; None where there are none, or where they need none."""
+    sample, schema = baseline.sample, baseline.schema
+    outcome = column_of(sample, schema, Role.OUTCOME)
+    columns = {c.score_of: c.name for c in schema.of_role(Role.SCORE)}
+    if sample is None or outcome is None or not all(columns.get(c) in sample.columns for c in classes):
+        return None
+    place = {c: i for i, c in enumerate(classes)}
+    outcomes = np.array([place.get(n or "", -1) for n in class_names(sample.columns[outcome.name])])
+    scores = np.column_stack([numbers(sample.columns[str(columns[c])]) for c in classes])
+    found = _weighted(baseline, window, outcomes, scores.sum(axis=1))
+    if found is None or not (always or found.auc > SHIFTED):
+        return None
+    ratio = replace(density_ratio(found.baseline, found.window, judge=False), auc=found.auc)
+    return WeightedRows(
+        scores=scores[found.kept],
+        outcomes=outcomes[found.kept],
+        rows=found.baseline,
+        window_rows=found.window,
+        ratio=ratio,
+    )
 
 
 def _by_class(profile: Profile) -> dict[str, ScoreTable]:

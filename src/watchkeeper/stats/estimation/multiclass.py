@@ -13,6 +13,8 @@ Sampling of outcomes given the rows, by the exact covariance of each column of t
 drawn curves of every class; and the rows themselves where only a sample of the window's is kept. The mean of the
 classes' areas is given the mean of their standard errors: no less than any correlation between them allows.
 
+Under covariate shift the calibration of each class is learnt from weighted rows instead (see `pape`).
+
 Limits
 ------
 Each class is calibrated by its own score alone. Where the other classes' scores move, what that score means may
@@ -27,7 +29,7 @@ B. Zadrozny, C. Elkan, *Transforming classifier scores into accurate multiclass 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -37,10 +39,12 @@ from watchkeeper.errors import BadInput, NotFound, nearest
 from watchkeeper.stats.estimation.calibrated import SEED, Calibrated, calibrate
 from watchkeeper.stats.estimation.cbpe import estimate
 from watchkeeper.stats.estimation.estimate import Estimate
+from watchkeeper.stats.estimation.importance_weights import DensityRatio
+from watchkeeper.stats.estimation.pape import estimate_under_shift, weighted_calibration
 from watchkeeper.stats.intervals import normal_quantile
 from watchkeeper.stats.states.score_table import CLIP, ScoreTable
 
-__all__ = ["MULTICLASS", "estimate_classes"]
+__all__ = ["MULTICLASS", "WeightedRows", "estimate_classes"]
 
 Floats = NDArray[np.float64]
 
@@ -87,6 +91,20 @@ MULTICLASS: tuple[str, ...] = (*_OF_CONFUSION, *_PER_CLASS, *_OF_TABLES, "multic
 """By the names of the performance measures."""
 
 
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class WeightedRows:
+    """Sampled rows of the baseline, weighted to be like the window's (see `pape`)."""
+
+    scores: Floats
+    """``(n, k)``, in the order of the baseline's classes."""
+    outcomes: NDArray[np.int64]
+    """Place of each row's class in that order ``(n,)``; -1 for another."""
+    rows: Floats
+    """Columns as finite numbers ``(n, d)``."""
+    window_rows: Floats
+    ratio: DensityRatio
+
+
 def estimate_classes(
     baseline: Mapping[str, ScoreTable],
     window: Mapping[str, ScoreTable],
@@ -97,6 +115,7 @@ def estimate_classes(
     level: float = 0.95,
     windows: Sequence[Mapping[str, ScoreTable]] = (),
     arrived: Sequence[Mapping[str, ScoreTable]] = (),
+    weighted: WeightedRows | None = None,
     draws: int = DRAWS,
     seed: int = SEED,
 ) -> dict[tuple[str, str], Estimate]:
@@ -109,6 +128,8 @@ def estimate_classes(
     predicted : places of the predicted classes in that order ``(m,)``; -1 for another class.
     windows : tables of the baseline's own windows, with outcomes: how much they differ is tolerated.
     arrived : tables of recent windows whose outcomes have arrived.
+    weighted : the baseline's sampled rows, where the window's columns are distributed otherwise: calibration is then
+        learnt from these rows by their weights.
 
     Raises
     ------
@@ -136,18 +157,29 @@ def estimate_classes(
     missing = [c for c in classes if c not in window]
     if missing or not classes:
         raise BadInput(f"The window has no scores of the class {(missing or ['(none)'])[0]!r}.")
-    areas = {
-        c: estimate(
-            baseline[c],
-            window[c],
-            names=["roc_auc"],
-            level=level,
-            windows=[w[c] for w in windows if c in w],
-            arrived=[a[c] for a in arrived if c in a],
-            seed=seed,
-        )["roc_auc"]
-        for c in classes
-    }
+    areas = {}
+    for i, c in enumerate(classes):
+        own = [w[c] for w in windows if c in w]
+        if weighted is None:
+            came = [a[c] for a in arrived if c in a]
+            found = estimate(
+                baseline[c], window[c], names=["roc_auc"], level=level, windows=own, arrived=came, seed=seed
+            )
+        else:
+            found = estimate_under_shift(
+                weighted.scores[:, i],
+                weighted.outcomes == i,
+                weighted.rows,
+                weighted.window_rows,
+                window[c],
+                names=["roc_auc"],
+                level=level,
+                windows=own,
+                ratio=weighted.ratio,
+                seed=seed,
+            )
+        areas[c] = found["roc_auc"]
+    method = "cbpe" if weighted is None else "pape"
     out: dict[tuple[str, str], Estimate] = {}
     reasons = [
         f"{c}: {r}" for c, e in areas.items() for r in (e.reasons if e.value is not None else e.reasons[:1])
@@ -155,7 +187,7 @@ def estimate_classes(
     if "roc_auc_per_class" in wanted:
         out |= {("roc_auc_per_class", c): _renamed(e, "roc_auc_per_class") for c, e in areas.items()}
     if "roc_auc_ovr" in wanted:
-        out["roc_auc_ovr", ""] = _mean_area(list(areas.values()), level, reasons)
+        out["roc_auc_ovr", ""] = _mean_area(list(areas.values()), level, reasons, method)
     rest = [name for name in wanted if name not in _OF_TABLES]
     if not rest:
         return out
@@ -164,8 +196,16 @@ def estimate_classes(
             (f"{c}: {e.reasons[0]}" for c, e in areas.items() if e.value is None),
             "Which class a row was predicted as is known of sampled rows only, and the window keeps none.",
         )
-        return out | {(name, ""): Estimate.impossible(name, reason, method="cbpe") for name in rest}
-    out |= _of_rows(baseline, window, classes, scores, predicted, rest, level, draws, seed)
+        return out | {(name, ""): Estimate.impossible(name, reason, method=method) for name in rest}
+    if weighted is None:
+        fitted = [
+            calibrate(baseline[c], [window[c]], draws=draws, seed=seed + i) for i, c in enumerate(classes)
+        ]
+    else:
+        fitted = [_weighted_class(weighted, i, window[c], draws, seed) for i, c in enumerate(classes)]
+    known_rows = baseline[classes[0]].labelled if weighted is None else float(len(weighted.scores))
+    facts: dict[str, Any] = {"baseline_rows": known_rows, "method": method}
+    out |= _of_rows(fitted, window, classes, scores, predicted, rest, level, draws, seed, facts)
     # What makes one class's calibration doubtful makes all that rests on it doubtful.
     known = not all(e.reliable_beforehand for e in areas.values())
     return {
@@ -174,8 +214,16 @@ def estimate_classes(
     }
 
 
+def _weighted_class(
+    weighted: WeightedRows, place: int, window: ScoreTable, draws: int, seed: int
+) -> Calibrated:
+    s, y = np.clip(weighted.scores[:, place], 0.0, 1.0), weighted.outcomes == place
+    table = ScoreTable.of(s.copy(), y)
+    return weighted_calibration(s, y, table, window, weighted.ratio, draws=draws, seed=seed)[-1]
+
+
 def _of_rows(
-    baseline: Mapping[str, ScoreTable],
+    fitted: Sequence[Calibrated],
     window: Mapping[str, ScoreTable],
     classes: Sequence[str],
     scores: Any,
@@ -184,6 +232,7 @@ def _of_rows(
     level: float,
     draws: int,
     seed: int,
+    about: Mapping[str, Any],
 ) -> dict[tuple[str, str], Estimate]:
     k = len(classes)
     s, place = np.clip(np.asarray(scores, float), 0.0, 1.0), np.asarray(predicted, np.int64)
@@ -192,11 +241,10 @@ def _of_rows(
     usable = np.isfinite(s).all(axis=1) & (place >= 0)
     s, place = s[usable], place[usable]
     total = max(float(window[classes[0]].counts.sum()), float(len(s)))
-    facts: dict[str, Any] = {"rows": total, "baseline_rows": baseline[classes[0]].labelled, "method": "cbpe"}
+    facts: dict[str, Any] = {"rows": total, **about}
     if len(s) < 2:
         reason = "Of no sampled row both the scores and the prediction are known."
         return {(name, ""): Estimate.impossible(name, reason, **facts) for name in wanted}
-    fitted = [calibrate(baseline[c], [window[c]], draws=draws, seed=seed + i) for i, c in enumerate(classes)]
     q = _normed(np.column_stack([f.curve(s[:, i]) for i, f in enumerate(fitted)]))
     scale = total / len(s)
     rng = np.random.default_rng(seed)
@@ -296,11 +344,11 @@ def _renamed(e: Estimate, name: str) -> Estimate:
     return replace(e, metric=name)
 
 
-def _mean_area(areas: Sequence[Estimate], level: float, reasons: Sequence[str]) -> Estimate:
+def _mean_area(areas: Sequence[Estimate], level: float, reasons: Sequence[str], method: str) -> Estimate:
     name = "roc_auc_ovr"
     known = [e for e in areas if e.value is not None and e.interval is not None]
     if len(known) < len(areas):
-        return Estimate.impossible(name, reasons[0] if reasons else "A class has no estimate.", method="cbpe")
+        return Estimate.impossible(name, reasons[0] if reasons else "A class has no estimate.", method=method)
     values = [float(e.value) for e in known if e.value is not None]
     halves = [(e.interval.high - e.interval.low) / 2 for e in known if e.interval is not None]
     sd = float(np.mean(halves)) / normal_quantile(level)
@@ -314,5 +362,5 @@ def _mean_area(areas: Sequence[Estimate], level: float, reasons: Sequence[str]) 
         undefined="",
         rows=known[0].rows,
         baseline_rows=known[0].baseline_rows,
-        method="cbpe",
+        method=method,
     ).doubted(*reasons, beforehand=not all(e.reliable_beforehand for e in areas))

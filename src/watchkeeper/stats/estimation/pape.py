@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from watchkeeper.errors import BadInput
-from watchkeeper.stats.estimation.calibrated import DRAWS, SEED, calibrate
+from watchkeeper.stats.estimation.calibrated import DRAWS, SEED, Calibrated, calibrate
 from watchkeeper.stats.estimation.calibration import (
     BetaCurve,
     Curve,
@@ -42,7 +42,7 @@ from watchkeeper.stats.estimation.estimate import Estimate
 from watchkeeper.stats.estimation.importance_weights import DensityRatio, density_ratio, weight_doubts
 from watchkeeper.stats.states.score_table import ScoreTable
 
-__all__ = ["estimate_under_shift"]
+__all__ = ["estimate_under_shift", "weighted_calibration"]
 
 Floats = NDArray[np.float64]
 
@@ -106,15 +106,11 @@ def estimate_under_shift(
         )
         return {name: Estimate.impossible(name, reason, **facts) for name in metrics}
     ratio = density_ratio(baseline_rows, window_rows) if ratio is None else ratio
-    plain = calibrate(table, [window], threshold=threshold, draws=2, seed=seed)
-    rng = np.random.default_rng(seed + 2)
-    copies = rng.poisson(1.0, (draws, len(ratio.influence))).astype(float)
-    own = copies[:, : len(s)]
-    fixed, free = own * ratio.weights, own * ratio.drawn_weights(copies)
-    curve, of_fixed, of_free = _weighted_curves(s, y, ratio, fixed, free)
-    fitted = replace(plain, curve=curve, drawn_probabilities=of_free, draws=draws)
+    plain, held, fitted = weighted_calibration(
+        s, y, table, window, ratio, threshold=threshold, draws=draws, seed=seed
+    )
     found = fitted.measure(cells, sums, metrics)
-    without = replace(fitted, drawn_probabilities=of_fixed).measure(cells, sums, metrics)
+    without = held.measure(cells, sums, metrics)
     extra = window_variances(replace(plain, draws=draws), windows, metrics) if windows else {}
     contradicted = contradiction(fitted, [window], tolerance=extra.get("positive_share", 0.0))
     doubts = weight_doubts(ratio)
@@ -134,7 +130,7 @@ def estimate_under_shift(
             level=level,
             undefined=metric.undefined,
             details={
-                "calibration": curve.name,
+                "calibration": fitted.curve.name,
                 "threshold": threshold,
                 "effective_rows": ratio.effective,
                 "domain_auc": ratio.auc,
@@ -143,6 +139,34 @@ def estimate_under_shift(
         )
     out = judged(out, baseline=table, window=window, contradicted=contradicted)
     return {name: e if e.value is None else e.doubted(*doubts) for name, e in out.items()}
+
+
+def weighted_calibration(
+    scores: Floats,
+    outcomes: NDArray[np.bool_],
+    table: ScoreTable,
+    window: ScoreTable,
+    ratio: DensityRatio,
+    *,
+    threshold: float = 0.5,
+    draws: int = DRAWS,
+    seed: int = SEED,
+) -> tuple[Calibrated, Calibrated, Calibrated]:
+    """Calibrate on weighted rows: without weights, with draws that hold the weights, and that draw them too.
+
+    Parameters
+    ----------
+    scores, outcomes : of sampled baseline rows ``(n,)``; *table* is their score table.
+    ratio : the weights of these rows.
+    """
+    plain = calibrate(table, [window], threshold=threshold, draws=2, seed=seed)
+    rng = np.random.default_rng(seed + 2)
+    copies = rng.poisson(1.0, (draws, len(ratio.influence))).astype(float)
+    own = copies[:, : len(scores)]
+    fixed, free = own * ratio.weights, own * ratio.drawn_weights(copies)
+    curve, of_fixed, of_free = _weighted_curves(scores, outcomes, ratio, fixed, free)
+    fitted = replace(plain, curve=curve, drawn_probabilities=of_free, draws=draws)
+    return plain, replace(fitted, drawn_probabilities=of_fixed), fitted
 
 
 def _weighted_curves(
