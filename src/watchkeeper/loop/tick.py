@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -318,6 +319,7 @@ class _Model:
             samplers = {start: RowSampler(sampled) for start, s in by_start.items() if self._is_judged(s.key)}
         with ExitStack() as stack:
             folds: dict[datetime, WindowFold] = {}
+            aside = stack.enter_context(ThreadPoolExecutor(max_workers=1))
             needed = lake_columns(plan.schema, self.model.segments)
             needed += [c for s in samplers.values() for c in s.columns if c not in needed]
             needed = list(dict.fromkeys(needed))
@@ -327,9 +329,10 @@ class _Model:
                 if start not in folds:
                     fold = WindowFold(by_start[start].key, plan, segments=self.model.segments, names=names)
                     folds[start] = stack.enter_context(fold)
+                sampling = aside.submit(samplers[start].add, rows) if start in samplers else None
                 folds[start].add(rows)
-                if start in samplers:
-                    samplers[start].add(rows)
+                if sampling is not None:
+                    sampling.result()
             measured = [
                 (
                     state,

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -177,7 +178,7 @@ class DeltaLake:
                     f"WHERE {filters}"
                 )
             try:
-                yield from connection.sql(query, params=parameters).to_arrow_reader(262_144)
+                yield from _ahead(connection.sql(query, params=parameters).to_arrow_reader(131_072))
             finally:
                 connection.close()
 
@@ -638,6 +639,15 @@ def _sql_type(kind: pa.DataType) -> str:
     return "VARCHAR"
 
 
+def _ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The same batches; the next one is made while one is used."""
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        coming = thread.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = thread.submit(next, batches, None)
+            yield batch
+
+
 def _latest(connection: Any) -> str:
     """The outcomes, each id once. Only where one was revised is there anything to sort out."""
     revised = connection.execute("SELECT 1 FROM outcomes WHERE wk_revision LIMIT 1").fetchall()
@@ -664,7 +674,7 @@ def _duckdb() -> Any:
         if engine is None:
             engine = duckdb.connect(":memory:")
             for setting in (
-                "SET memory_limit = '600MB'",
+                "SET memory_limit = '500MB'",
                 f"SET temp_directory = {_text(tempfile.gettempdir())}",
                 "SET preserve_insertion_order = false",
                 "SET autoinstall_known_extensions = false",

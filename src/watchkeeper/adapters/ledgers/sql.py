@@ -432,8 +432,9 @@ class SqlMeasurements:
         if not rows:
             return 0
         if lease is not None and lease.token != self._token:
-            # Another holder came between; it may have removed series (see `drop_stale`).
-            self._ids.clear()
+            if self._token is None or lease.token != self._token + 1:
+                # Another holder came between; it may have removed series (see `drop_stale`).
+                self._ids.clear()
             self._token = lease.token
         try:
             return self._write(rows, _us(at), lease)
