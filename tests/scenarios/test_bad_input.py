@@ -120,9 +120,9 @@ TOLD = {
         words=("'[2]'",), notes=("Column 'x' holds mixed types",),
     ),
     "infinite values": Told(
-        rows(x=normal), rows(x=np.where(np.arange(ROWS) % 10 == 0, np.inf, normal)), words=("Infinite is 10%",)
+        rows(x=normal), rows(x=np.where(np.arange(ROWS) % 10 == 0, np.inf, normal)), words=("Infinite share is 10%",)
     ),
-    "nothing but infinity": Told(rows(x=normal), rows(x=np.full(ROWS, -np.inf)), words=("Infinite is 100%",)),
+    "nothing but infinity": Told(rows(x=normal), rows(x=np.full(ROWS, -np.inf)), words=("Infinite share is 100%",)),
     "dates out of range": Told(
         rows(x=pa.array([datetime(2026, 1, 1)] * ROWS, pa.timestamp("us"))), rows(x=centuries),
         words=("400 values of x are not",),
