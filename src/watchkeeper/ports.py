@@ -237,7 +237,10 @@ class Lake(Protocol):
     def joined(
         self, model: str, window: Window, *, version: str | None = None, columns: Sequence[str] | None = None
     ) -> Iterator[pa.RecordBatch]:
-        """The window's predictions, each once, with its latest outcome (null until it arrives)."""
+        """The window's predictions, each once, with its latest outcome (null until it arrives).
+
+        Among *columns* may be ``wk_hash``: the id's `watchkeeper.stats.hashing`, as int64, cheaper to read than the id.
+        """
         ...
 
     def windows_of(self, model: str, ids: pa.Array) -> list[tuple[datetime, int]]:

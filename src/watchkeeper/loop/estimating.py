@@ -41,17 +41,19 @@ SCORED = 30
 _REACH = 4
 """So many times as many windows back is looked for them."""
 _ROLES = (Role.FEATURE, Role.SCORE, Role.PREDICTION, Role.OUTCOME)
-_ID = "wk_id"
+_ID, _HASH = "wk_id", "wk_hash"
 
 
 class RowSampler:
     """Takes samples out of a window's rows as they come by: of all versions (``""``) and of each.
 
-    There is none where rows were captured at several rates: it would be of no window that there was.
+    There is none where rows were captured at several rates: it would be of no window that there was. *hashed*: the
+    rows come from the lake, which keeps the hash of each id; those of a user's own table come with the id alone.
     """
 
-    def __init__(self, plan: ProfilePlan) -> None:
-        self._schema = _sampled_schema(plan.schema)
+    def __init__(self, plan: ProfilePlan, *, hashed: bool) -> None:
+        self._hashed = hashed
+        self._schema = _sampled_schema(plan.schema, hashed=hashed)
         self._plan = replace(plan, schema=self._schema, segments=())
         self._folds: dict[str, SampleFold] = {}
         self._rates: set[float] = set()
@@ -59,7 +61,7 @@ class RowSampler:
     @property
     def columns(self) -> list[str]:
         """The columns of the lake that it reads."""
-        return [*lake_columns(self._schema), _ID]
+        return [*lake_columns(self._schema), _HASH if self._hashed else _ID]
 
     def add(self, table: pa.Table) -> None:
         """Offer some rows, as `Lake.joined` gives them."""
@@ -75,12 +77,31 @@ class RowSampler:
                 )
             fold = self._folds.setdefault(str(version), SampleFold(self._plan))
             seen = rows.num_rows
-            rows, hashes = _with_a_chance(rows, self._schema, fold.sample)
+            rows, hashes = self._with_a_chance(rows, fold.sample)
             values = values_of_rows(rows, self._schema)
             if values:
                 fold.add(values, int(fold.sample.rows), hashes or fold.hash_ids(values))
                 passed_over = seen - rows.num_rows
                 fold.sample = replace(fold.sample, rows=fold.sample.rows + passed_over)
+
+    def _with_a_chance(self, rows: pa.Table, sample: Sample) -> tuple[pa.Table, dict[str, np.ndarray]]:
+        """The rows that may still come into *sample*, and their hashes: nothing else of the others is looked at."""
+        hashes, name = self._hashes(rows)
+        if hashes is None:
+            return rows, {}
+        chosen = np.flatnonzero(hashes <= np.uint64(sample.limit))
+        if len(chosen) > sample.k:
+            chosen = np.sort(chosen[smallest(hashes[chosen], sample.k)])
+        return rows.take(pa.array(chosen)), {name: hashes[chosen]}
+
+    def _hashes(self, rows: pa.Table) -> tuple[np.ndarray | None, str]:
+        """The hash of each row's id, and the id's name; None where hashes of the values will do."""
+        if self._hashed:
+            return np.asarray(pc.fill_null(rows[_HASH], 0)).view(np.uint64), _ID
+        column = self._schema.first(Role.ID)
+        if column is None or column.kind not in (Kind.TEXT, Kind.CATEGORICAL) or rows[_ID].null_count:
+            return None, _ID
+        return hash_text_array(rows[_ID].combine_chunks()), column.name
 
     def samples(self) -> dict[str, Sample]:
         """What was taken, by version."""
@@ -95,7 +116,7 @@ class RowSampler:
 
 def samples_of(project: Project, model: WatchedModel, window: Window, plan: ProfilePlan) -> dict[str, Sample]:
     """Read a window's rows for what `RowSampler` takes out of them."""
-    sampler = RowSampler(plan)
+    sampler = RowSampler(plan, hashed=model.table is None)
     for batch in project.rows(model, window, columns=sampler.columns):
         sampler.add(pa.Table.from_batches([batch]) if isinstance(batch, pa.RecordBatch) else batch)
     return sampler.samples()
@@ -172,22 +193,12 @@ def _as_long(one: Window, other: Window) -> bool:
     return abs(one.length - other.length) <= slack
 
 
-def _with_a_chance(rows: pa.Table, schema: Schema, sample: Sample) -> tuple[pa.Table, dict[str, np.ndarray]]:
-    """The rows that may still come into *sample*, and their hashes: nothing else of the others is looked at."""
-    id_column = schema.first(Role.ID)
-    if id_column is None or id_column.kind not in (Kind.TEXT, Kind.CATEGORICAL) or rows[_ID].null_count:
-        return rows, {}
-    hashes = hash_text_array(rows[_ID].combine_chunks())
-    chosen = np.flatnonzero(hashes <= np.uint64(sample.limit))
-    if len(chosen) > sample.k:
-        chosen = np.sort(chosen[smallest(hashes[chosen], sample.k)])
-    return rows.take(pa.array(chosen)), {id_column.name: hashes[chosen]}
-
-
-def _sampled_schema(schema: Schema) -> Schema:
-    """Only the columns that estimates look at; rows are told apart by the recorder's id where no other is named."""
-    kept = tuple(c for c in schema.columns if c.role in (*_ROLES, Role.ID))
-    if not any(c.role is Role.ID for c in kept):
+def _sampled_schema(schema: Schema, *, hashed: bool) -> Schema:
+    """Only the columns that estimates look at; rows are told apart by their hash, by the id that the schema names, or
+    by the recorder's.
+    """
+    kept = tuple(c for c in schema.columns if c.role in _ROLES or (c.role is Role.ID and not hashed))
+    if not hashed and not any(c.role is Role.ID for c in kept):
         kept = (*kept, Column(name=_ID, kind=Kind.TEXT, role=Role.ID))
     return replace(schema, columns=kept)
 

@@ -234,7 +234,7 @@ class Project:
             yield from self.lake.joined(model.name, window)
         else:
             there = self.lake.columns(model.name, "predictions")
-            chosen = [c for c in columns if c in there or c in ("wk_actual", "wk_outcome_at")]
+            chosen = [c for c in columns if c in there or c in ("wk_actual", "wk_outcome_at", "wk_hash")]
             yield from self.lake.joined(model.name, window, columns=chosen)
 
     def dropped(self, model: WatchedModel, window: Window) -> int:

@@ -316,7 +316,8 @@ class _Model:
         """Every window of *by_start*, from one pass over the rows of *span*; of those that are judged, samples too."""
         samplers: dict[datetime, RowSampler] = {}
         if (sampled := self._sampled_plan()) is not None:
-            samplers = {start: RowSampler(sampled) for start, s in by_start.items() if self._is_judged(s.key)}
+            judged = [start for start, s in by_start.items() if self._is_judged(s.key)]
+            samplers = {s: RowSampler(sampled, hashed=self.model.table is None) for s in judged}
         with ExitStack() as stack:
             folds: dict[datetime, WindowFold] = {}
             aside = stack.enter_context(ThreadPoolExecutor(max_workers=1))

@@ -386,7 +386,7 @@ def values_of_rows(rows: pa.Table, schema: Schema) -> dict[str, Any]:
             continue
         lake = by_own.get(column.name, column.name)
         if lake in rows.column_names:
-            out[column.name] = values_of(rows[lake].combine_chunks(), column)
+            out[column.name] = values_of(rows[lake], column)
     return out
 
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from deltalake import write_deltalake
 
 from watchkeeper.adapters.lakes.delta import open_lake
 from watchkeeper.adapters.lakes.fitting import fit
@@ -14,6 +15,7 @@ from watchkeeper.capture.recorder import Recorder
 from watchkeeper.domain.window import Window
 from watchkeeper.errors import BadInput, StoreUnavailable
 from watchkeeper.loop.forget import forget
+from watchkeeper.stats.hashing import hash_texts
 from watchkeeper.testing.clock import FakeClock
 from watchkeeper.wiring import open_project
 
@@ -158,6 +160,25 @@ class TestJoin:
         assert set(rows_of(lake, columns=["wk_id", "age"])[0]) == {"wk_id", "age"}
         with pytest.raises(BadInput, match="no column 'agee'"):
             rows_of(lake, columns=["agee"])
+
+    def test_rows_of_an_earlier_version_that_kept_no_hashes_are_joined_by_their_ids(self, lake):
+        for table, rows in (("predictions", predictions()), ("outcomes", outcomes(["p1"], [1.0]))):
+            uri = f"{lake.root}/m/{table}"
+            write_deltalake(uri, rows, partition_by=["wk_day"], storage_options=lake.options or None)
+        assert [r["wk_actual"] for r in rows_of(lake)] == [None, 1.0, None, None]
+        lake.append("m", "predictions", predictions(start=4), source="a", sequence=1)
+        lake.append("m", "outcomes", outcomes(["p3", "p6"], [2.0, 3.0]), source="a", sequence=1)
+        assert [r["wk_actual"] for r in rows_of(lake)] == [None, 1.0, None, 2.0, None, None, 3.0, None]
+        hashes = [r["wk_hash"] for r in rows_of(lake, columns=["wk_id", "wk_hash"])]
+        assert hashes == hash_texts([f"p{i}" for i in range(8)]).view("int64").tolist()
+        asked = list(lake.joined("m", DAY, columns=["wk_hash", "wk_actual"]))
+        assert {tuple(b.schema.names) for b in asked} == {("wk_hash", "wk_actual", "wk_outcome_at")}
+
+    def test_the_hash_is_given_only_when_it_is_asked_for(self, lake):
+        lake.append("m", "predictions", predictions(), source="a", sequence=1)
+        assert "wk_hash" not in rows_of(lake)[0]
+        given = [h for b in lake.joined("m", DAY, columns=["wk_hash"]) for h in b.column("wk_hash").to_pylist()]
+        assert sorted(given) == sorted(hash_texts([f"p{i}" for i in range(4)]).view("int64").tolist())
 
     def test_a_model_without_rows_has_none(self, lake):
         assert rows_of(lake) == []

@@ -303,11 +303,14 @@ class SampleFold:
         return {self._id.name: hash_values(batch[self._id.name])}
 
     def add(self, batch: Mapping[str, Values], first_row: int, hashes: Mapping[str, NDArray]) -> None:
-        """Offer the rows of a batch, of which *first_row* is the number of the first and *hashes* are `hash_ids`'."""
+        """Offer the rows of a batch, of which *first_row* is the number of the first and *hashes* are `hash_ids`'.
+
+        Hashes may also be of ids that are not in the batch.
+        """
         rows = next(iter(batch.values())).rows
         if hashes:
             ((name, ids),) = hashes.items()
-            valid = batch[name].valid
+            valid = batch[name].valid if name in batch else None
             if valid is not None and not valid.all():
                 # Rows without an id are told apart by their place.
                 ids = np.where(valid, ids, self._by_place(batch, first_row, rows))

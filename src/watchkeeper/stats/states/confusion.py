@@ -242,6 +242,13 @@ def class_codes(values: Values, *, booleans_as_numbers: bool = False) -> tuple[n
             valid = ~np.isnan(data) if valid is None else valid & ~np.isnan(data)
         shown = data if valid is None else data[valid]
         low, high = (shown.min(), shown.max()) if shown.size else (0, 0)
+        if shown.dtype.kind == "f" and shown.size and -65_536 < low and high < 65_536:
+            # Flags and classes are whole numbers, also where they are stored as floats.
+            with np.errstate(invalid="ignore"):
+                whole = data.astype(np.int64)
+            if np.array_equal(whole if valid is None else whole[valid], shown):
+                data = whole
+                shown, low, high = (whole if valid is None else whole[valid]), int(low), int(high)
         if shown.dtype.kind in "iu" and int(high) - int(low) < 65_536:
             # Small whole numbers need no sort.
             offset = (np.where(valid, data, low) if valid is not None else data) - low
