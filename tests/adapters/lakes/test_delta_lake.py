@@ -177,7 +177,9 @@ class TestJoin:
     def test_the_hash_is_given_only_when_it_is_asked_for(self, lake):
         lake.append("m", "predictions", predictions(), source="a", sequence=1)
         assert "wk_hash" not in rows_of(lake)[0]
-        given = [h for b in lake.joined("m", DAY, columns=["wk_hash"]) for h in b.column("wk_hash").to_pylist()]
+        given = [
+            h for b in lake.joined("m", DAY, columns=["wk_hash"]) for h in b.column("wk_hash").to_pylist()
+        ]
         assert sorted(given) == sorted(hash_texts([f"p{i}" for i in range(4)]).view("int64").tolist())
 
     def test_a_model_without_rows_has_none(self, lake):

@@ -187,7 +187,9 @@ class DeltaLake:
                 )
             try:
                 batches = _ahead(connection.sql(query, params=parameters).to_arrow_reader(131_072))
-                yield from batches if hashed or HASH not in names else (_with_hashes(b, names) for b in batches)
+                yield from (
+                    batches if hashed or HASH not in names else (_with_hashes(b, names) for b in batches)
+                )
             finally:
                 connection.close()
 
