@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
+from functools import cache
 from zoneinfo import ZoneInfo, available_timezones
 
 from watchkeeper.errors import BadInput, nearest
@@ -80,6 +81,7 @@ def day_of(at: datetime, timezone: str) -> Window:
     return Window(start, end)
 
 
+@cache
 def day_step(timezone: str) -> timedelta:
     """The longest window of UTC of which every day of *timezone* is a whole number.
 

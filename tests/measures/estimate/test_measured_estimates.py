@@ -253,6 +253,29 @@ class TestBinary:
         assert not plain.interval.low <= real <= plain.interval.high
         assert auto.details["effective_rows"] > 500
 
+    def test_rows_of_a_kind_that_the_baseline_has_none_of_are_told_as_such(self):
+        """A feed that loses a column: no weights make the baseline's rows like those without it."""
+        rng = np.random.default_rng(14)
+        baseline, data = profile_of(Task.BINARY, binary(rng, 20_000)), binary(rng, 5_000)
+        lost = rng.random(5_000) < 0.5
+        broken = {**data, "x": np.where(lost, np.nan, data["x"]), "score": np.where(lost, 0.5, data["score"])}
+        broken["decided"] = broken["score"] >= 0.5
+        window = profile_of(Task.BINARY, broken, known=False)
+        auto = measure_estimates(baseline, window, names=["roc_auc"])[0]
+        assert not auto.details["reliable"]
+        assert [r for r in auto.details["reasons"] if "differ in x by" in r] == auto.details["reasons"]
+        assert auto.details["imbalance"] > 1
+        plain = measure_estimates(baseline, window, names=["roc_auc"], method="cbpe")[0]
+        assert auto.value == plain.value
+        assert auto.details["method"] == plain.details["method"] == "cbpe"
+        forced = measure_estimates(baseline, window, names=["roc_auc"], method="pape")[0]
+        assert forced.details["method"] == "pape"
+        assert not forced.details["reliable"]
+        before = measure_estimates(baseline, profile_of(Task.BINARY, data, known=False), names=["roc_auc"])[0]
+        real = sk.roc_auc_score(data["came"], broken["score"])
+        assert real < before.interval.low, "the model did get worse"
+        assert auto.value < before.interval.low, "and the estimate says so before any outcome"
+
     def test_concept_shift_is_doubted_once_outcomes_arrive_here_or_before(self):
         rng = np.random.default_rng(4)
         baseline, data = profile_of(Task.BINARY, binary(rng, 20_000)), binary(rng, 4_000, concept=0.5)
@@ -340,6 +363,10 @@ class TestEdges:
         assert of(same, method="pape") == {"pape"}
         rows = several(rng, 2_000)
         assert of(profile_of(Task.MULTICLASS, {**rows, "x": rows["x"] + 2.0})) == {"pape"}
+        lost = {**rows, "x": np.where(rng.random(2_000) < 0.5, np.nan, rows["x"])}
+        m = measure_estimates(baseline, profile_of(Task.MULTICLASS, lost), names=["f1_macro"])[0]
+        assert (m.details["method"], m.details["reliable"]) == ("cbpe", False)
+        assert "differ in x" in m.details["reasons"][-1]
         bare = profile_of(Task.MULTICLASS, several(rng, 2_000), sample_k=0)
         m = measure_estimates(baseline, bare, names=["f1_macro"], method="pape")[0]
         assert m.value is None

@@ -12,7 +12,11 @@ from watchkeeper.errors import BadInput, NotFound
 from watchkeeper.stats.estimation.bbse import bbse, estimate_label_shift, score_shift
 from watchkeeper.stats.estimation.cbpe import estimate
 from watchkeeper.stats.estimation.dle import REGRESSION, estimate_losses
-from watchkeeper.stats.estimation.importance_weights import density_ratio, fit_logistic
+from watchkeeper.stats.estimation.importance_weights import (
+    density_ratio,
+    fit_logistic,
+    weight_doubts,
+)
 from watchkeeper.stats.estimation.pape import estimate_under_shift
 from watchkeeper.stats.states.residuals import Residuals
 from watchkeeper.stats.states.score_table import ScoreTable
@@ -72,6 +76,24 @@ class TestWeights:
         held = copies[:, :1_500] * known.weights
         # Weights that are held overstate it: the window's mean is matched by weights that move.
         assert (held @ x[:, 0] / held.sum(axis=1)).std() > 1.2 * stepped.std()
+
+    @pytest.mark.parametrize("moved", [0.0, 0.5, 1.0])
+    def test_columns_that_moved_are_balanced_by_the_weights(self, moved):
+        """Small samples of ten columns: what is left of the difference is never taken for rows of another kind."""
+        rng = np.random.default_rng(4)
+        for _ in range(40):
+            x, y = rng.normal(size=(600, 10)), rng.normal([moved] + [0.0] * 9, 1, size=(400, 10))
+            assert not [d for d in weight_doubts(density_ratio(x, y, judge=False)) if "of a kind" in d]
+
+    def test_a_category_that_never_came_cannot_be_balanced(self):
+        rng = np.random.default_rng(5)
+        x, y = rng.normal(size=(2_000, 2)), rng.normal(size=(1_000, 2))
+        x[:, 1], y[:, 1] = 0.0, rng.random(1_000) < 0.5
+        found = density_ratio(x, y, columns=("a", "b"), judge=False)
+        # None of it in the baseline, half in the window: .5 apart, over the root of the mean variance.
+        assert found.imbalance == pytest.approx(y[:, 1].mean() / np.sqrt(y[:, 1].var() / 2))
+        assert found.unbalanced == "b"
+        assert any(f"differ in b by {found.imbalance:.2g}" in doubt for doubt in weight_doubts(found))
 
 
 class TestUnderShift:

@@ -214,7 +214,7 @@ class Chronicle:
             ("quality", "missing", "carrier"),
             ("drift", "jensen_shannon", "carrier"),
             ("drift", "jensen_shannon", "distance"),
-            ("estimate", "estimated_accuracy", ""),
+            ("estimate", "estimated_roc_auc", ""),
         )
         midnight = day.replace(hour=0)
         known = self.truth.outcomes_known(day, day + DAY, by=self.clock.now, delay=OUTCOME_DELAY)
@@ -234,14 +234,13 @@ class Chronicle:
                 "window": midnight.isoformat(),
                 "value": now["value"],
                 "usual": float(np.median(usual)),
-                "told_apart": details.get("domain_auc"),
-                "method": details.get("method"),
+                "reliable": details.get("reliable", True),
+                "reasons": details.get("reasons", []),
                 "outcomes_known": known,
             }
             self.seen_first.append(seen)
             name = f"{measure} of {column}" if column else measure
-            apart = seen["told_apart"]
-            why = f", since these rows are told from the baseline's with AUC {apart:.2f}" if apart else ""
+            why = "" if seen["reliable"] else f", and unreliable: {' '.join(seen['reasons'])}".rstrip(".")
             said.append(f"{name} {seen['value']:.2f} (usually {seen['usual']:.2f}){why}")
         self.tell.happened(day, "before", f"any outcome of these flights is known: {'; '.join(said)}.")
 

@@ -54,7 +54,7 @@ after = "3d"                              # ... or after three days
 rows = "9999d"                            # 2013 is long ago
 full_profiles = "9999d"
 
-# Beside the rules that hold with no configuration, one of our own.
+# Beside the rules that hold with no configuration, two of our own.
 [[models.late-flights.rules]]
 name = "carrier missing"
 measure = "missing"
@@ -62,6 +62,14 @@ columns = ["carrier"]
 above = 0.05
 severity = "warning"
 about = "The schedule always names a carrier: more than one in twenty without one is a broken feed."
+
+[[models.late-flights.rules]]
+name = "estimated AUC low"
+measure = "estimated_roc_auc"
+columns = ""
+below = {lowest_auc:.3f}                             # as much under the baseline's as matters of roc_auc
+severity = "warning"
+about = "The model cannot tell flights apart as it did, and no outcome had to be waited for to know."
 
 [channels.mail]
 url = "mailto://127.0.0.1:{smtp}/?from=watch@example.org&to=flights@example.org&mode=insecure"
@@ -76,6 +84,7 @@ group_by = ["model"]
 group_wait = "1m"
 repeat_interval = "30d"
 """
+AUC_MATTERS = 0.02
 
 
 @dataclass(slots=True)
@@ -123,7 +132,11 @@ def run_demo(
         end = until or day_start(1, 1, 2014)
         receivers = stack.enter_context(Receivers())
         (place / "watchkeeper.toml").write_text(
-            CONFIG.format(smtp=receivers.smtp_port, webhook=receivers.webhook_port),
+            CONFIG.format(
+                smtp=receivers.smtp_port,
+                webhook=receivers.webhook_port,
+                lowest_auc=ready.truth.baseline["auc"] - AUC_MATTERS,
+            ),
             encoding="utf-8",
         )
         clock = Clock(day_start(3))

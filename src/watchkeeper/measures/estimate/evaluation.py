@@ -29,7 +29,7 @@ from watchkeeper.stats.estimation.cbpe import estimate
 from watchkeeper.stats.estimation.dle import REGRESSION, estimate_losses
 from watchkeeper.stats.estimation.estimate import Estimate
 from watchkeeper.stats.estimation.expected_metrics import BINARY
-from watchkeeper.stats.estimation.importance_weights import MOST_SEPARATED, density_ratio
+from watchkeeper.stats.estimation.importance_weights import DensityRatio, density_ratio, weight_doubts
 from watchkeeper.stats.estimation.multiclass import MULTICLASS, WeightedRows, estimate_classes
 from watchkeeper.stats.estimation.pape import estimate_under_shift
 from watchkeeper.stats.multivariate import domain_classifier_auc
@@ -86,7 +86,8 @@ def measure_estimates(
     windows : the baseline's own windows: how much they differ is tolerated and widens the intervals.
     arrived : recent windows whose outcomes have arrived: they may contradict the estimates.
     method : ``"cbpe"``; ``"pape"`` weights rows under covariate shift; ``"label_shift"`` adjusts for other shares
-        of classes; ``"auto"`` is CBPE, or PAPE where sampled rows of both sides differ.
+        of classes; ``"auto"`` is CBPE, or PAPE where sampled rows of both sides differ. Where no weights make the
+        baseline's rows like the window's, it is CBPE again, and unreliable.
     model : of a regression's losses: ``"ridge"``, or ``"boosted"`` (scikit-learn).
 
     Raises
@@ -226,7 +227,9 @@ def _binary(
     )
     if method == "pape" and weighted is None:
         return [told(Estimate.impossible(n, UNWEIGHTED, method="pape")) for n in names]
-    if weighted is not None and own is not None and (method == "pape" or weighted.auc > SHIFTED):
+    ratio = None if weighted is None else weighted.ratio(always=method == "pape")
+    doubts = [] if ratio is None or method == "pape" else weight_doubts(ratio)
+    if weighted is not None and own is not None and ratio is not None and not doubts:
         kept = weighted.kept
         found = estimate_under_shift(
             own.scores[kept],
@@ -238,17 +241,22 @@ def _binary(
             threshold=threshold,
             level=level,
             windows=windows,
-            ratio=replace(density_ratio(weighted.baseline, weighted.window, judge=False), auc=weighted.auc),
+            ratio=ratio,
         )
     else:
         found = estimate(
             known, seen, names=asked, threshold=threshold, level=level, windows=windows, arrived=arrived
         )
-        if weighted is not None and weighted.auc > MOST_SEPARATED:
-            found = {
-                n: e.doubted("Window and baseline can be told apart almost surely.") for n, e in found.items()
-            }
+        found = {n: _doubted(e, doubts, ratio) for n, e in found.items()}
     return [told((impossible | found)[n]) for n in names]
+
+
+def _doubted(found: Estimate, doubts: Sequence[str], ratio: DensityRatio | None) -> Estimate:
+    """CBPE's estimate where the rows differ and no weights make up for it: it says so."""
+    if ratio is None or found.value is None or not doubts:
+        return found
+    told_by = {"domain_auc": ratio.auc, "effective_rows": ratio.effective, "imbalance": ratio.imbalance}
+    return replace(found, details={**found.details, **told_by}).doubted(*doubts)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -258,6 +266,14 @@ class _Weighted:
     kept: NDArray[np.intp]
     """Places of the baseline's sampled rows that have a score and an outcome."""
     auc: float
+    columns: tuple[str, ...]
+
+    def ratio(self, *, always: bool) -> DensityRatio | None:
+        """Weights of the baseline's rows; None where the sides are alike, unless *always*."""
+        if not (always or self.auc > SHIFTED):
+            return None
+        found = density_ratio(self.baseline, self.window, columns=self.columns, judge=False)
+        return replace(found, auc=self.auc)
 
 
 def _weighted(baseline: Profile, window: Profile, outcomes: Any, scores: Any) -> _Weighted | None:
@@ -270,7 +286,7 @@ def _weighted(baseline: Profile, window: Profile, outcomes: Any, scores: Any) ->
     if len(kept) < 50:
         return None
     auc = domain_classifier_auc(rows.baseline, rows.window, permutations=0).auc
-    return _Weighted(rows.baseline[kept], rows.window, kept, auc)
+    return _Weighted(rows.baseline[kept], rows.window, kept, auc, rows.columns)
 
 
 def _joint(baseline: Profile, window: Profile) -> Any:
@@ -307,6 +323,7 @@ def _several(
     )
     if method == "pape" and weighted is None:
         return [told(Estimate.impossible(n, UNWEIGHTED, method="pape")) for n in names]
+    doubts = [] if weighted is None or method == "pape" else weight_doubts(weighted.ratio)
     found = estimate_classes(
         shared,
         {c: seen[c] for c in shared},
@@ -316,9 +333,10 @@ def _several(
         level=level,
         windows=[_by_class(p) for p in windows],
         arrived=[_by_class(p) for p in arrived],
-        weighted=weighted,
+        weighted=None if doubts else weighted,
     )
-    return [told(e, subject=subject) for (_, subject), e in found.items()]
+    ratio = None if weighted is None else weighted.ratio
+    return [told(_doubted(e, doubts, ratio), subject=subject) for (_, subject), e in found.items()]
 
 
 def _weighted_classes(
@@ -334,9 +352,9 @@ def _weighted_classes(
     outcomes = np.array([place.get(n or "", -1) for n in class_names(sample.columns[outcome.name])])
     scores = np.column_stack([numbers(sample.columns[str(columns[c])]) for c in classes])
     found = _weighted(baseline, window, outcomes, scores.sum(axis=1))
-    if found is None or not (always or found.auc > SHIFTED):
+    ratio = None if found is None else found.ratio(always=always)
+    if found is None or ratio is None:
         return None
-    ratio = replace(density_ratio(found.baseline, found.window, judge=False), auc=found.auc)
     return WeightedRows(
         scores=scores[found.kept],
         outcomes=outcomes[found.kept],

@@ -11,10 +11,12 @@ References
 ----------
 M. Sugiyama, T. Suzuki, T. Kanamori, *Density Ratio Estimation in Machine Learning*, 2012.
 A. Kong, *A note on importance sampling using standardized weights*, 1992 (effective sample size).
+E. A. Stuart, *Matching Methods for Causal Inference*, Statist. Sci. 25, 2010 (balance after weighting, and 0.25).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +26,14 @@ from numpy.typing import NDArray
 from watchkeeper.stats.mmd import two_matrices
 from watchkeeper.stats.multivariate import domain_classifier_auc
 
-__all__ = ["FEWEST_EFFECTIVE", "MOST_SEPARATED", "DensityRatio", "density_ratio", "weight_doubts"]
+__all__ = [
+    "FEWEST_EFFECTIVE",
+    "MOST_SEPARATED",
+    "MOST_UNBALANCED",
+    "DensityRatio",
+    "density_ratio",
+    "weight_doubts",
+]
 
 Floats = NDArray[np.float64]
 
@@ -32,6 +41,9 @@ FEWEST_EFFECTIVE = 100
 """Effective baseline rows below which a weighted estimate is not to be believed."""
 MOST_SEPARATED = 0.95
 """Area under the domain classifier's curve above which both sides hardly overlap."""
+MOST_UNBALANCED = 0.25
+"""Standardised difference of means, beyond what chance does, above which weighted baseline rows are not like the
+window's: where a window holds rows of a kind that the baseline has none of, no weights can make up for them."""
 _PAIRS_UP_TO = 10
 
 
@@ -48,6 +60,10 @@ class DensityRatio:
     influence: Floats
     auc: float
     """How well the sides can be told apart, on rows that were not learnt from."""
+    imbalance: float
+    """The largest standardised difference between a column's mean in the window and in the weighted baseline."""
+    unbalanced: str = ""
+    """The column in which it is, if columns have names."""
 
     @property
     def effective(self) -> float:
@@ -61,11 +77,14 @@ class DensityRatio:
         return drawn / drawn.mean(axis=1, keepdims=True)
 
 
-def density_ratio(baseline: Any, window: Any, *, ridge: float = 1.0, judge: bool = True) -> DensityRatio:
+def density_ratio(
+    baseline: Any, window: Any, *, columns: Sequence[str] = (), ridge: float = 1.0, judge: bool = True
+) -> DensityRatio:
     """Fit the ratio of densities from two matrices of rows ``(n, d)`` and ``(m, d)``.
 
     Parameters
     ----------
+    columns : the name of each dimension ``(d,)``, for what is said of one.
     ridge : penalty on standardised coefficients, in rows.
     judge : also measure on unseen rows how well the sides can be told apart (else ``auc`` is NaN).
 
@@ -86,12 +105,23 @@ def density_ratio(baseline: Any, window: Any, *, ridge: float = 1.0, judge: bool
     n = len(x)
     z = features[:n] @ beta
     weights = np.exp(z - z.max())
+    apart = _differences(x, y, weights)
+    furthest = int(np.argmax(apart)) if apart.size else -1
     return DensityRatio(
         weights=weights / weights.mean(),
+        imbalance=float(apart[furthest]) if apart.size else 0.0,
+        unbalanced=columns[furthest] if len(columns) == apart.size > 0 else "",
         features=features[:n],
         influence=influence,
         auc=domain_classifier_auc(x, y, permutations=0).auc if judge else float("nan"),
     )
+
+
+def _differences(x: Floats, y: Floats, weights: Floats) -> Floats:
+    """Standardised differences of means ``(d,)`` between *y* and *x* as weighted; 0 where nothing varies."""
+    sd = np.sqrt((x.var(axis=0) + y.var(axis=0)) / 2)
+    apart = np.abs(np.average(x, axis=0, weights=weights) - y.mean(axis=0))
+    return np.divide(apart, sd, out=np.zeros_like(apart), where=sd > 0)
 
 
 def weight_doubts(ratio: DensityRatio) -> list[str]:
@@ -101,6 +131,13 @@ def weight_doubts(ratio: DensityRatio) -> list[str]:
         out.append(
             f"Few baseline rows are like the window's: {ratio.effective:.0f} effective rows of "
             f"{len(ratio.weights)}, and {FEWEST_EFFECTIVE} are needed."
+        )
+    tolerated = MOST_UNBALANCED + 2 / np.sqrt(ratio.effective)
+    if ratio.imbalance > tolerated:
+        where = f" in {ratio.unbalanced}" if ratio.unbalanced else ""
+        out.append(
+            f"The window holds rows of a kind that the baseline has hardly any of: weighted to be alike, the two still "
+            f"differ{where} by {ratio.imbalance:.2g} standard deviations, and {tolerated:.2g} are tolerated."
         )
     if ratio.auc > MOST_SEPARATED:
         out.append(
