@@ -2,7 +2,7 @@
 
 The operator follows a few plain rules, and reads nothing but what Watchkeeper says:
 
-- an incident gets the runbook of its gravest alert, and another one when a graver kind of alert joins it;
+- of an incident every runbook is followed that one of its alerts names, one a day, the gravest kind first;
 - it is resolved when no alert of it fires any more; or after a week, when nothing of it fires but columns that stay
   moved: then the world is another, and no alarm says that the model is hurt;
 - what is learnt is written down with the numbers of that time.
@@ -297,10 +297,10 @@ class Chronicle:
             if incident.phase in (Phase.CLOSED, Phase.MERGED, Phase.POST_MORTEM):
                 continue
             mine = [a for a in self.alarms if a["fingerprint"] in incident.alerts and a["runbook"]]
-            books = {a["runbook"] for a in mine}
-            book = next((b for b in GRAVEST_FIRST if b in books), None) or next(iter(sorted(books)), "drift")
-            if not any(r["incident"] == incident.number and r["runbook"] == book for r in self.runs):
-                self._run_book(book, incident.number, day)
+            books = {a["runbook"] for a in mine} or {"drift"}
+            followed = {r["runbook"] for r in self.runs if r["incident"] == incident.number}
+            if left := [b for b in (*GRAVEST_FIRST, *sorted(books)) if b in books - followed]:
+                self._run_book(left[0], incident.number, day)
             elif not incident.is_firing:
                 self._finish(incident, "No alert of it fires any more.", day)
             elif self.clock.now - incident.detected_at >= 7 * DAY:

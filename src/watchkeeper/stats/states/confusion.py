@@ -242,7 +242,7 @@ def class_codes(values: Values, *, booleans_as_numbers: bool = False) -> tuple[n
             valid = ~np.isnan(data) if valid is None else valid & ~np.isnan(data)
         shown = data if valid is None else data[valid]
         low, high = (shown.min(), shown.max()) if shown.size else (0, 0)
-        if shown.dtype.kind == "f" and shown.size and -65_536 < low and high < 65_536:
+        if shown.dtype.kind == "f" and shown.size and low > -65_536 and high < 65_536:
             # Flags and classes are whole numbers, also where they are stored as floats.
             with np.errstate(invalid="ignore"):
                 whole = data.astype(np.int64)
