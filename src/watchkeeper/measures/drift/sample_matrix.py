@@ -110,7 +110,7 @@ def _encoded(column: Column, left: Any, right: Any) -> Floats:
             return _numbers(np.concatenate([_floats(left), _floats(right)]))
         except (TypeError, ValueError):
             pass  # sampled as objects that are no numbers: compare them as categories
-    return _categories([_name(value) for side in (left, right) for value in np.asarray(side).tolist()])
+    return _categories([value for side in (left, right) for value in np.asarray(side).tolist()])
 
 
 def _floats(values: Any) -> Floats:
@@ -135,12 +135,13 @@ def _numbers(values: Floats) -> Floats:
     return np.column_stack(parts) if parts else np.empty((len(values), 0))
 
 
-def _categories(values: list[str | None]) -> Floats:
-    _, place, counts = np.unique(
-        np.array(["\0" if value is None else value for value in values]),
-        return_inverse=True,
-        return_counts=True,
-    )
+def _categories(values: list[Any]) -> Floats:
+    seen: dict[Any, int] = {}
+    codes = np.array([seen.setdefault(value, len(seen)) for value in values], np.intp)
+    # Values that are written alike are one category, and so are all that are missing.
+    names: dict[str, int] = {}
+    place = np.array([names.setdefault(_name(value), len(names)) for value in seen], np.intp)[codes]
+    counts = np.bincount(place, minlength=len(names))
     frequent = np.argsort(-counts, kind="stable")[:_MOST_CATEGORIES]
     kept = [k for k in frequent if counts[k] >= _SMALLEST_SHARE * len(values) and counts[k] < len(values)]
     parts = []
@@ -151,5 +152,5 @@ def _categories(values: list[str | None]) -> Floats:
     return np.column_stack(parts) / np.sqrt(len(parts)) if parts else np.empty((len(values), 0))
 
 
-def _name(value: Any) -> str | None:
-    return None if value is None or value != value else str(value)
+def _name(value: Any) -> str:
+    return "\0" if value is None or value != value else str(value)
