@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from watchkeeper.decisions.alerting.story import failed_sentence
 from watchkeeper.decisions.assessment import Assessment, assess
 from watchkeeper.decisions.incidents import (
     AlertSign,
@@ -464,7 +465,7 @@ def _sign_of(alert: Alert, at: datetime) -> AlertSign:
         labels=alert.labels,
         severity=alert.severity,
         # What it fired on; its last evaluation may only say that newer windows still wait for outcomes.
-        text=str(alert.what.get("sentence") or alert.sentence or alert.rule or alert.fingerprint),
+        text=failed_sentence(alert) or alert.rule or alert.fingerprint,
         since=alert.since,
         retrospective=alert.retrospective,
         features={k: tuple(dict.fromkeys(v)) for k, v in features.items() if v},

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from watchkeeper.decisions.alerting.inhibition import Inhibition, Inhibitors
 from watchkeeper.decisions.alerting.maintenance import Maintenance
+from watchkeeper.decisions.alerting.story import failed_sentence
 from watchkeeper.domain.alert import Alert, AlertState
 from watchkeeper.domain.silence import Matcher, Silence, all_match
 from watchkeeper.errors import nearest
@@ -52,7 +53,7 @@ class Muting:
                 return Mute("maintenance", window.name, window.reason or window.name, until)
         source = self._inhibitors.source_of(alert)
         if source is not None:
-            return Mute("inhibition", source.fingerprint, f"{source.rule} fires: {source.sentence}")
+            return Mute("inhibition", source.fingerprint, f"{source.rule} fires: {failed_sentence(source)}")
         return None
 
 

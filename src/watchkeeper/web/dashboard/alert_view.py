@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from watchkeeper.decisions.alerting.story import failed_sentence
 from watchkeeper.domain.alert import Alert
 from watchkeeper.domain.fact import Document
 
@@ -21,7 +22,7 @@ def alert_row(document: Document) -> dict[str, Any]:
         "severity": alert.severity.value,
         "category": alert.category.value,
         "rule": alert.rule,
-        "sentence": alert.sentence or str(what.get("sentence", "")) or f"The rule {alert.rule} fires.",
+        "sentence": failed_sentence(alert) or f"The rule {alert.rule} fires.",
         "since": _text(alert.since or alert.pending_since or alert.fired_at),
         "fired_at": _text(alert.fired_at),
         "resolved_at": _text(alert.resolved_at),
