@@ -339,6 +339,23 @@ class TestBinary:
         assert precision.interval.low <= real <= precision.interval.high
 
 
+class TestRegression:
+    @pytest.mark.parametrize("model", ["ridge", "boosted"])
+    def test_a_column_that_is_suddenly_missing_makes_it_unreliable_and_a_column_that_moved_does_not(
+        self, model
+    ):
+        rng = np.random.default_rng(15)
+        baseline, data = profile_of(Task.REGRESSION, regression(rng, 6_000)), regression(rng, 3_000, move=1.0)
+        moved = measure_estimates(baseline, profile_of(Task.REGRESSION, data), names=["mae"], model=model)[0]
+        assert moved.details["reliable"], moved.details["reasons"]
+        lost = {**data, "z": np.where(rng.random(3_000) < 0.5, np.nan, data["z"])}
+        broken = measure_estimates(
+            baseline, profile_of(Task.REGRESSION, lost, known=False), names=["mae"], model=model
+        )[0]
+        assert not broken.details["reliable"]
+        assert any("differ in z by" in reason for reason in broken.details["reasons"])
+
+
 class TestEdges:
     def test_without_outcomes_or_scores_it_says_why(self):
         rng = np.random.default_rng(9)

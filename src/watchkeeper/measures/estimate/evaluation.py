@@ -414,6 +414,7 @@ def _regression(
         level=level,
         model=model,
         auc=auc,
+        columns=rows.columns,
     )
     return [told(found[n]) for n in names]
 

@@ -123,7 +123,7 @@ def attribute_change(
             f"There are {len(losses)} losses, {len(x)} baseline rows of {x.shape[1]} columns, "
             f"{y.shape[1]} columns in the window, and {len(columns)} names."
         )
-    full = density_ratio(x, y)
+    full = density_ratio(x, y, columns=columns)
     z = normal_quantile(level)
     n, m = len(x), len(y)
 

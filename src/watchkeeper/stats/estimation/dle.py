@@ -42,7 +42,7 @@ from numpy.typing import NDArray
 from watchkeeper.errors import BadInput, MissingExtra, NotFound, nearest
 from watchkeeper.stats.estimation.contradiction import LEVEL_OF_DOUBT
 from watchkeeper.stats.estimation.estimate import Estimate
-from watchkeeper.stats.estimation.importance_weights import FEWEST_EFFECTIVE, MOST_SEPARATED
+from watchkeeper.stats.estimation.importance_weights import FEWEST_EFFECTIVE, mean_differences, overlap_doubts
 from watchkeeper.stats.states.residuals import Residuals
 
 __all__ = ["REGRESSION", "estimate_losses"]
@@ -114,6 +114,7 @@ def estimate_losses(
     level: float = 0.95,
     model: str = "ridge",
     auc: float | None = None,
+    columns: Sequence[str] = (),
     seed: int = 0,
 ) -> dict[str, Estimate]:
     """Estimate a regression's errors in a window.
@@ -129,6 +130,7 @@ def estimate_losses(
     came : outcomes of the sampled window rows that have arrived ``(m,)``, NaN where not yet: they may contradict.
     model : ``"ridge"`` (numpy alone) or ``"boosted"`` (needs scikit-learn).
     auc : how well the sides can be told apart, where that is known.
+    columns : the name of each dimension ``(d,)``, for what is said of one.
 
     Raises
     ------
@@ -165,65 +167,41 @@ def estimate_losses(
     terms = _terms(p, y)
     asked = list(dict.fromkeys(term for loss in metrics.values() for term in loss.terms))
     losses = np.column_stack([terms[term] for term in asked])
-    z, zw = _binned(left, right)
-    penalty = np.full(z.shape[1], RIDGE)
-    penalty[0] = 1e-9
-    gram = z.T @ z + np.diag(penalty)
-    centre = zw.mean(axis=0)
-    inverse = np.linalg.inv(gram)
-    weights = z @ (inverse @ centre)
-    leverage = np.clip(np.einsum("ij,jk,ik->i", z, inverse, z), 0.0, 0.9)
-    slopes = inverse @ (z.T @ losses)
-    if model == "ridge":
-        means, residuals, fits = (
-            weights @ losses,
-            (losses - z @ slopes) / (1 - leverage)[:, None],
-            zw @ slopes,
-        )
-    else:
-        inner, fits = _boosted(left, right, losses, seed)
-        residuals = losses - inner
-        means = fits.mean(axis=0) + weights @ residuals
-    balance = np.maximum(weights, 0.0) / np.maximum(weights, 0.0).sum()
-    of_model = (residuals * weights[:, None] ** 2).T @ residuals
-    of_sampling = (residuals * balance[:, None]).T @ residuals / total
-    of_rows = np.atleast_2d(np.cov(fits.T)) * max(1 / len(w) - 1 / total, 0.0)
-    effective = float(weights.sum() ** 2 / (weights @ weights))
-    doubts = []
-    if effective < min(FEWEST_EFFECTIVE, len(p) / 2):
-        doubts.append(
-            f"Few baseline rows are like the window's: {effective:.0f} effective rows of {len(p)}, and "
-            f"{FEWEST_EFFECTIVE} are needed."
-        )
-    if auc is not None and auc > MOST_SEPARATED:
-        doubts.append(
-            f"Window and baseline can be told apart almost surely (area under the curve {auc:.3f}): nothing in "
-            "the baseline says how the model does on such rows."
-        )
-    refuted = _refuted(z, zw, np.asarray(inverse, np.float64), leverage, p, y, q, came, windows)
+    fitted = _fit(left, right, losses, model, seed)
+    spreads = fitted.spreads(window_rows=len(w), total=total)
+    apart = mean_differences(b, w, fitted.weights)
+    furthest = int(np.argmax(apart)) if apart.size else -1
+    doubts = overlap_doubts(
+        rows=len(p),
+        effective=fitted.effective,
+        auc=auc,
+        imbalance=float(apart[furthest]) if apart.size else 0.0,
+        column=columns[furthest] if len(columns) == apart.size > 0 else "",
+        needed=min(FEWEST_EFFECTIVE, len(p) / 2),
+    )
+    refuted = _refuted(fitted, p, y, q, came, windows)
     out = {}
     for name, loss in metrics.items():
         at = [asked.index(term) for term in loss.terms]
-        slope = _slope(loss.function, means[at])
+        slope = _slope(loss.function, fitted.means[at])
         variances = {
-            source: float(slope @ spread[np.ix_(at, at)] @ slope)
-            for source, spread in (("sampling", of_sampling), ("calibration", of_model), ("rows", of_rows))
+            source: float(slope @ spread[np.ix_(at, at)] @ slope) for source, spread in spreads.items()
         }
         if windows:
             variances["windows"] = _between(windows, name, variances["sampling"] * total)
         out[name] = Estimate.of(
             name,
-            loss.function(*means[at].tolist()),
+            loss.function(*fitted.means[at].tolist()),
             variances,
             low=loss.low,
             high=loss.high,
             level=level,
             undefined=_UNDEFINED,
-            details={"effective_rows": effective, "model": model},
+            details={"effective_rows": fitted.effective, "model": model},
             **facts,
         )
         if "percentage" in loss.terms:
-            held = np.sort((residuals[:, at] @ slope * weights) ** 2)
+            held = np.sort((fitted.residuals[:, at] @ slope * fitted.weights) ** 2)
             share = float(held[-DECISIVE:].sum() / max(held.sum(), 1e-300))
             if share > MOST_DECISIVE:
                 out[name] = out[name].doubted(
@@ -234,6 +212,57 @@ def estimate_losses(
         name: e if e.value is None else e.doubted(*doubts).doubted(*refuted, beforehand=False)
         for name, e in out.items()
     }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Fitted:
+    """Losses as predicted, and the weights of the baseline's rows that put right what the prediction misses."""
+
+    means: Floats
+    """Of each term in the window ``(k,)``."""
+    residuals: Floats
+    """What each baseline row's terms differ from their prediction by ``(n, k)``."""
+    predicted: Floats
+    """The terms of the window's rows ``(m, k)``."""
+    weights: Floats
+    """Of the baseline's rows ``(n,)``; they sum to about 1, and a few may be negative."""
+    design: Floats
+    window_design: Floats
+    inverse: Floats
+    leverage: Floats
+
+    @property
+    def effective(self) -> float:
+        """Effective rows of the baseline, Kish's."""
+        return float(self.weights.sum() ** 2 / (self.weights @ self.weights))
+
+    def spreads(self, *, window_rows: int, total: float) -> dict[str, Floats]:
+        """Covariances of the terms' means ``(k, k)``, by what they come from."""
+        r, positive = self.residuals, np.maximum(self.weights, 0.0)
+        return {
+            "sampling": (r * (positive / positive.sum())[:, None]).T @ r / total,
+            "calibration": (r * self.weights[:, None] ** 2).T @ r,
+            "rows": np.atleast_2d(np.cov(self.predicted.T)) * max(1 / window_rows - 1 / total, 0.0),
+        }
+
+
+def _fit(left: Floats, right: Floats, losses: Floats, model: str, seed: int) -> _Fitted:
+    """Predict the terms of *losses* ``(n, k)`` from the baseline's rows *left*, for those of the window, *right*."""
+    z, zw = _binned(left, right)
+    penalty = np.full(z.shape[1], RIDGE)
+    penalty[0] = 1e-9
+    inverse = np.asarray(np.linalg.inv(z.T @ z + np.diag(penalty)), np.float64)
+    weights = z @ (inverse @ zw.mean(axis=0))
+    leverage = np.clip(np.einsum("ij,jk,ik->i", z, inverse, z), 0.0, 0.9)
+    if model == "ridge":
+        slopes = inverse @ (z.T @ losses)
+        means, predicted = weights @ losses, zw @ slopes
+        residuals = (losses - z @ slopes) / (1 - leverage)[:, None]
+    else:
+        inner, predicted = _boosted(left, right, losses, seed)
+        residuals = losses - inner
+        means = predicted.mean(axis=0) + weights @ residuals
+    return _Fitted(means, residuals, predicted, weights, z, zw, inverse, leverage)
 
 
 def _between(windows: Sequence[Residuals], name: str, of_one: float) -> float:
@@ -247,10 +276,7 @@ def _between(windows: Sequence[Residuals], name: str, of_one: float) -> float:
 
 
 def _refuted(
-    z: Floats,
-    zw: Floats,
-    inverse: Floats,
-    leverage: Floats,
+    fitted: _Fitted,
     predicted: Floats,
     actual: Floats,
     window_predicted: Floats,
@@ -263,6 +289,7 @@ def _refuted(
     """
     from scipy.special import chdtrc
 
+    z, zw = fitted.design, fitted.window_design
     known = np.zeros(len(zw), bool) if came is None else np.isfinite(np.asarray(came, float))
     n = int(known.sum())
     if n < FEWEST:
@@ -271,9 +298,9 @@ def _refuted(
         np.column_stack([e, np.abs(e)])
         for e in (predicted - actual, window_predicted[known] - np.asarray(came, float)[known])
     )
-    slopes = inverse @ (z.T @ before)
-    weights = z @ (inverse @ zw[known].mean(axis=0))
-    residuals = (before - z @ slopes) / (1 - leverage)[:, None]
+    slopes = fitted.inverse @ (z.T @ before)
+    weights = z @ (fitted.inverse @ zw[known].mean(axis=0))
+    residuals = (before - z @ slopes) / (1 - fitted.leverage)[:, None]
     left = after - zw[known] @ slopes
     gap = left.mean(axis=0)
     spread = (residuals * weights[:, None] ** 2).T @ residuals + np.cov(left.T) / n

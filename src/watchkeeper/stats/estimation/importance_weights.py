@@ -32,6 +32,8 @@ __all__ = [
     "MOST_UNBALANCED",
     "DensityRatio",
     "density_ratio",
+    "mean_differences",
+    "overlap_doubts",
     "weight_doubts",
 ]
 
@@ -105,7 +107,7 @@ def density_ratio(
     n = len(x)
     z = features[:n] @ beta
     weights = np.exp(z - z.max())
-    apart = _differences(x, y, weights)
+    apart = mean_differences(x, y, weights)
     furthest = int(np.argmax(apart)) if apart.size else -1
     return DensityRatio(
         weights=weights / weights.mean(),
@@ -117,8 +119,12 @@ def density_ratio(
     )
 
 
-def _differences(x: Floats, y: Floats, weights: Floats) -> Floats:
-    """Standardised differences of means ``(d,)`` between *y* and *x* as weighted; 0 where nothing varies."""
+def mean_differences(x: Floats, y: Floats, weights: Floats) -> Floats:
+    """Standardised differences of means ``(d,)`` between *y* and *x* as weighted; 0 where nothing varies.
+
+    >>> mean_differences(np.array([[0.0], [2.0]]), np.array([[1.0], [3.0]]), np.array([1.0, 3.0])).tolist()
+    [0.5]
+    """
     sd = np.sqrt((x.var(axis=0) + y.var(axis=0)) / 2)
     apart = np.abs(np.average(x, axis=0, weights=weights) - y.mean(axis=0))
     return np.divide(apart, sd, out=np.zeros_like(apart), where=sd > 0)
@@ -126,22 +132,48 @@ def _differences(x: Floats, y: Floats, weights: Floats) -> Floats:
 
 def weight_doubts(ratio: DensityRatio) -> list[str]:
     """Why an estimate by these weights is not to be believed."""
+    return overlap_doubts(
+        rows=len(ratio.weights),
+        effective=ratio.effective,
+        auc=ratio.auc,
+        imbalance=ratio.imbalance,
+        column=ratio.unbalanced,
+    )
+
+
+def overlap_doubts(
+    *,
+    rows: int,
+    effective: float,
+    auc: float | None,
+    imbalance: float,
+    column: str = "",
+    needed: float = FEWEST_EFFECTIVE,
+) -> list[str]:
+    """Why nothing in the baseline says how the model does on the window's rows.
+
+    Parameters
+    ----------
+    rows, effective : baseline rows, and their effective number as weighted; *needed* is the least that will do.
+    auc : how well the sides can be told apart, where that is known.
+    imbalance, column : the largest standardised difference that the weights leave, and in which column.
+    """
     out = []
-    if ratio.effective < FEWEST_EFFECTIVE:
+    if effective < needed:
         out.append(
-            f"Few baseline rows are like the window's: {ratio.effective:.0f} effective rows of "
-            f"{len(ratio.weights)}, and {FEWEST_EFFECTIVE} are needed."
+            f"Few baseline rows are like the window's: {effective:.0f} effective rows of {rows}, and "
+            f"{FEWEST_EFFECTIVE} are needed."
         )
-    tolerated = MOST_UNBALANCED + 2 / np.sqrt(ratio.effective)
-    if ratio.imbalance > tolerated:
-        where = f" in {ratio.unbalanced}" if ratio.unbalanced else ""
+    tolerated = MOST_UNBALANCED + 2 / np.sqrt(effective)
+    if imbalance > tolerated:
+        where = f" in {column}" if column else ""
         out.append(
             f"The window holds rows of a kind that the baseline has hardly any of: weighted to be alike, the two still "
-            f"differ{where} by {ratio.imbalance:.2g} standard deviations, and {tolerated:.2g} are tolerated."
+            f"differ{where} by {imbalance:.2g} standard deviations, and {tolerated:.2g} are tolerated."
         )
-    if ratio.auc > MOST_SEPARATED:
+    if auc is not None and auc > MOST_SEPARATED:
         out.append(
-            f"Window and baseline can be told apart almost surely (area under the curve {ratio.auc:.3f}): "
+            f"Window and baseline can be told apart almost surely (area under the curve {auc:.3f}): "
             "nothing in the baseline says how the model does on such rows."
         )
     return out
