@@ -22,7 +22,7 @@ none is here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -135,10 +135,22 @@ def default_rules(
     >>> [r.name for r in default_rules(Task.BINARY) if r.severity.pages][:4]
     ['column changed', 'column broke', 'roc_auc fell', 'brier rose']
     """
-    known = measures
+    rules = [
+        *([] if schema is not None and not watched_columns(schema) else _of_columns(judge_every)),
+        *_of_performance(task, measures),
+        *_exact(measures),
+        *_of_estimates(measures),
+        *_of_service(measures),
+        *_of_absence(judge_every, maturity),
+    ]
+    gone = set(leave_out)
+    return tuple(r for r in rules if r.name not in gone)
+
+
+def _of_columns(judge_every: timedelta) -> list[Rule]:
     # An effect near its limit comes and goes with the noise of four windows, and with the days of a week.
     settling = 7 * judge_every
-    rules = [
+    return [
         Rule(
             name="column changed",
             kind="evidence",
@@ -155,8 +167,9 @@ def default_rules(
             about="A column is suddenly far from its baseline: often a broken pipeline.",
         ),
     ]
-    if schema is not None and not watched_columns(schema):
-        rules.clear()
+
+
+def _of_performance(task: Task | None, known: Mapping[str, Measure] | None) -> Iterator[Rule]:
     for measure, matters in _PERFORMANCE.get(task, ()) if task else ():
         if known is not None and measure not in known:
             continue
@@ -165,63 +178,63 @@ def default_rules(
             if known is not None
             else measure in ("roc_auc", "accuracy", "f1_macro")
         )
-        rules.append(
-            Rule(
-                name=f"{measure} {'fell' if fell else 'rose'}",
-                kind="evidence",
-                condition=EffectAndEvidence(
-                    matters=matters, mean_time=_MEAN_TIME if measure in _RISES else 0.0
-                ),
-                selector=Selector(measure=measure, subjects=("",)),
-                severity=Severity.CRITICAL,
-                about="The model does worse than it did, by outcomes that have arrived.",
-            )
+        yield Rule(
+            name=f"{measure} {'fell' if fell else 'rose'}",
+            kind="evidence",
+            condition=EffectAndEvidence(matters=matters, mean_time=_MEAN_TIME if measure in _RISES else 0.0),
+            selector=Selector(measure=measure, subjects=("",)),
+            severity=Severity.CRITICAL,
+            about="The model does worse than it did, by outcomes that have arrived.",
         )
+
+
+def _exact(known: Mapping[str, Measure] | None) -> Iterator[Rule]:
     for measure, about in _EXACT:
         if known is None or measure in known:
-            rules.append(
-                Rule(
-                    name=measure.replace("_", " "),
-                    kind="threshold",
-                    condition=Threshold(above=0, exact=True, min_rows=1),
-                    selector=Selector(measure=measure, subjects=("", "*")),
-                    severity=Severity.WARNING,
-                    about=about,
-                )
+            yield Rule(
+                name=measure.replace("_", " "),
+                kind="threshold",
+                condition=Threshold(above=0, exact=True, min_rows=1),
+                selector=Selector(measure=measure, subjects=("", "*")),
+                severity=Severity.WARNING,
+                about=about,
             )
+
+
+def _of_estimates(known: Mapping[str, Measure] | None) -> Iterator[Rule]:
     for measure in known or ():
         described = known[measure] if known else None
         if described is not None and described.family is Family.ESTIMATE:
-            rules.append(
-                Rule(
-                    name=f"{measure} unusual",
-                    kind="anomaly",
-                    condition=Anomaly(),
-                    selector=Selector(measure=measure, subjects=("",)),
-                    about="Performance, estimated before outcomes arrive, is not what it usually is.",
-                )
-            )
-    if known is None or "error_rate" in known:
-        rules.append(
-            Rule(
-                name="errors unusual",
+            yield Rule(
+                name=f"{measure} unusual",
                 kind="anomaly",
-                condition=Anomaly(matters=0.2),
-                selector=Selector(measure="error_rate", subjects=("",)),
-                about="More requests than usual end in an error.",
+                condition=Anomaly(),
+                selector=Selector(measure=measure, subjects=("",)),
+                about="Performance, estimated before outcomes arrive, is not what it usually is.",
             )
+
+
+def _of_service(known: Mapping[str, Measure] | None) -> Iterator[Rule]:
+    if known is None or "error_rate" in known:
+        yield Rule(
+            name="errors unusual",
+            kind="anomaly",
+            condition=Anomaly(matters=0.2),
+            selector=Selector(measure="error_rate", subjects=("",)),
+            about="More requests than usual end in an error.",
         )
     if known is None or "row_count" in known:
-        rules.append(
-            Rule(
-                name="traffic unusual",
-                kind="anomaly",
-                condition=Anomaly(either=True, matters=0.3, min_rows=0),
-                selector=Selector(measure="row_count", subjects=("",)),
-                about="Far more or fewer predictions than usual at this time.",
-            )
+        yield Rule(
+            name="traffic unusual",
+            kind="anomaly",
+            condition=Anomaly(either=True, matters=0.3, min_rows=0),
+            selector=Selector(measure="row_count", subjects=("",)),
+            about="Far more or fewer predictions than usual at this time.",
         )
-    rules += [
+
+
+def _of_absence(judge_every: timedelta, maturity: timedelta) -> list[Rule]:
+    return [
         Rule(
             name="no predictions",
             kind="absence",
@@ -237,5 +250,3 @@ def default_rules(
             about="Outcomes have stopped coming, so performance is not known.",
         ),
     ]
-    gone = set(leave_out)
-    return tuple(r for r in rules if r.name not in gone)
