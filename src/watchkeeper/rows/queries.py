@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from watchkeeper.errors import BadInput, UnreadableSource, nearest
+from watchkeeper.rows.interrupts import interruptible
 from watchkeeper.rows.parts import Notes, StreamPart, unique_names
 
 if TYPE_CHECKING:
@@ -90,10 +91,11 @@ def _part(start: Callable[[], Any], label: str, notes: Notes) -> StreamPart:
         )
 
     try:
-        relation = start()
+        with interruptible():
+            relation = start()
         if relation is None:
             raise BadInput(f"{label} returns no rows.", "Give a query that selects something.")
-        with closing(relation.limit(0).to_arrow_reader(1)) as reader:
+        with interruptible(), closing(relation.limit(0).to_arrow_reader(1)) as reader:
             schema = reader.schema
     except duckdb.Error as cause:
         raise refused(cause) or cause from cause
@@ -103,11 +105,12 @@ def _part(start: Callable[[], Any], label: str, notes: Notes) -> StreamPart:
     distinct = len(set(schema.names)) == len(schema)
 
     def batches(positions: list[int], batch_rows: int) -> Iterator[pa.RecordBatch]:
-        wanted = start()
+        with interruptible():
+            wanted = start()
         if distinct and len(positions) < len(schema):
             quoted = ('"' + schema.names[p].replace('"', '""') + '"' for p in positions)
             wanted, positions = wanted.project(", ".join(quoted)), list(range(len(positions)))
-        with closing(wanted.to_arrow_reader(batch_rows)) as reader:
+        with interruptible(), closing(wanted.to_arrow_reader(batch_rows)) as reader:
             for batch in reader:
                 yield batch.select(positions)
 

@@ -14,6 +14,7 @@ import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ import pyarrow.compute as pc
 from watchkeeper.adapters.lakes.fitting import RESCUED, fit
 from watchkeeper.domain.window import Window
 from watchkeeper.errors import BadInput, MissingExtra, StoreUnavailable
+from watchkeeper.rows.interrupts import interruptible
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
@@ -163,35 +165,32 @@ class DeltaLake:
                 if missing:
                     raise BadInput(f"The predictions of {model} have no column {missing[0]!r}.")
                 names = [n for n in (*names, HASH) if n in columns]
-            connection = _duckdb()
-            predictions.register(connection, "predictions")
-            where = ["p.wk_at >= $start", "p.wk_at < $end"]
-            parameters: dict[str, Any] = {"start": window.start, "end": window.end}
-            if version is not None:
-                where.append("p.wk_version = $version")
-                parameters["version"] = version
-            hashed = predictions.is_hashed(connection, "predictions")
-            read = names if hashed else list(dict.fromkeys("wk_id" if n == HASH else n for n in names))
-            listed = ", ".join(f"p.{_quoted(n)}" for n in read)
-            filters = " AND ".join(where)
-            if outcomes is None or (columns is not None and "wk_actual" not in columns):
-                query = f"SELECT {listed} FROM predictions p WHERE {filters}"  # noqa: S608 - names are quoted
-            else:
-                outcomes.register(connection, "outcomes")
-                by = HASH if hashed and outcomes.is_hashed(connection, "outcomes") else "wk_id"
-                actual = "wk_actual" if "wk_actual" in outcomes.names else "NULL::VARCHAR AS wk_actual"
-                query = (
-                    f"SELECT {listed}, o.wk_actual, o.wk_at AS wk_outcome_at FROM predictions p "  # noqa: S608
-                    f"LEFT JOIN (SELECT {by}, {actual}, wk_at FROM {_latest(connection)}) o ON o.{by} = p.{by} "
-                    f"WHERE {filters}"
-                )
-            try:
+            with _duckdb() as connection:
+                predictions.register(connection, "predictions")
+                where = ["p.wk_at >= $start", "p.wk_at < $end"]
+                parameters: dict[str, Any] = {"start": window.start, "end": window.end}
+                if version is not None:
+                    where.append("p.wk_version = $version")
+                    parameters["version"] = version
+                hashed = predictions.is_hashed(connection, "predictions")
+                read = names if hashed else list(dict.fromkeys("wk_id" if n == HASH else n for n in names))
+                listed = ", ".join(f"p.{_quoted(n)}" for n in read)
+                filters = " AND ".join(where)
+                if outcomes is None or (columns is not None and "wk_actual" not in columns):
+                    query = f"SELECT {listed} FROM predictions p WHERE {filters}"  # noqa: S608 - names are quoted
+                else:
+                    outcomes.register(connection, "outcomes")
+                    by = HASH if hashed and outcomes.is_hashed(connection, "outcomes") else "wk_id"
+                    actual = "wk_actual" if "wk_actual" in outcomes.names else "NULL::VARCHAR AS wk_actual"
+                    query = (
+                        f"SELECT {listed}, o.wk_actual, o.wk_at AS wk_outcome_at FROM predictions p "  # noqa: S608
+                        f"LEFT JOIN (SELECT {by}, {actual}, wk_at FROM {_latest(connection)}) o ON o.{by} = p.{by} "
+                        f"WHERE {filters}"
+                    )
                 batches = _ahead(connection.sql(query, params=parameters).to_arrow_reader(131_072))
                 yield from (
                     batches if hashed or HASH not in names else (_with_hashes(b, names) for b in batches)
                 )
-            finally:
-                connection.close()
 
     def windows_of(self, model: str, ids: pa.Array) -> list[tuple[datetime, int]]:
         """See `watchkeeper.ports.Lake`."""
@@ -211,16 +210,13 @@ class DeltaLake:
             return own
         hashes = np.asarray(hash_texts(ids.to_pylist())).view(np.int64)
         wanted = pa.table({"wk_hash": pa.array(hashes), "n": pa.array(range(len(ids)))})
-        connection = _duckdb()
-        try:
+        with _duckdb() as connection:
             index.register(connection, "places")
             connection.register("wanted", wanted)
             found = connection.sql(
                 "SELECT w.n, max(p.wk_at) AS at FROM wanted w JOIN places p ON p.wk_hash = w.wk_hash "
                 "AND p.wk_bucket = (w.wk_hash & 31)::VARCHAR GROUP BY w.n"
             ).to_arrow_table()
-        finally:
-            connection.close()
         times = own.to_pylist()
         for n, at in zip(found["n"].to_pylist(), found["at"].to_pylist()):
             times[n] = at
@@ -259,14 +255,11 @@ class DeltaLake:
         scan = self._scan(model, table, list(days), also=between)
         if scan is None:
             return set()
-        connection = _duckdb()
-        try:
+        with _duckdb() as connection:
             scan.register(connection, "rows")
             connection.register("wanted", pa.table({"wk_id": ids}))
             found = connection.execute("SELECT DISTINCT wk_id FROM rows SEMI JOIN wanted USING (wk_id)")
             return {row[0] for row in found.fetchall()}
-        finally:
-            connection.close()
 
     def days(self, model: str, table: str = "predictions") -> list[str]:
         """The days that have rows, in order."""
@@ -281,12 +274,9 @@ class DeltaLake:
         scan = self._scan(model, "outcomes", [UNPLACED])
         if scan is None:
             return None
-        connection = _duckdb()
-        try:
+        with _duckdb() as connection:
             scan.register(connection, "rows")
             rows = connection.sql("SELECT * FROM rows").to_arrow_table()
-        finally:
-            connection.close()
         return rows if rows.num_rows else None
 
     def drop_unplaced(self, model: str, ids: Sequence[str]) -> None:
@@ -305,15 +295,12 @@ class DeltaLake:
             return {}
         names = [n for n in scan.names if n not in ("wk_at", "wk_day", RESCUED)]
         sums = ", ".join(f"coalesce(sum({_quoted(n)}), 0)::BIGINT" for n in names)
-        connection = _duckdb()
-        try:
+        with _duckdb() as connection:
             scan.register(connection, "counters")
             row = connection.execute(
                 f"SELECT {sums} FROM counters WHERE wk_at >= $start AND wk_at < $end",  # noqa: S608 - names are quoted
                 {"start": start, "end": end},
             ).fetchall()[0]
-        finally:
-            connection.close()
         return dict(zip(names, row))
 
     # ---- profiles ------------------------------------------------------------------------------------
@@ -416,29 +403,24 @@ class DeltaLake:
         scan = self._scan(model, "predictions", None)
         if scan is None:
             return []
-        connection = _duckdb()
-        try:
+        with _duckdb() as connection:
             scan.register(connection, "predictions")
-            rows = connection.execute(f"SELECT wk_id FROM predictions WHERE ({where})").fetchall()  # noqa: S608
-        except duckdb.Error as cause:
-            raise BadInput(f"The condition cannot be used: {str(cause).splitlines()[0]}.") from cause
-        finally:
-            connection.close()
+            try:
+                rows = connection.execute(f"SELECT wk_id FROM predictions WHERE ({where})").fetchall()  # noqa: S608
+            except duckdb.Error as cause:
+                raise BadInput(f"The condition cannot be used: {str(cause).splitlines()[0]}.") from cause
         return [r[0] for r in rows]
 
     def _hours_of(self, model: str, ids: Sequence[str]) -> set[datetime]:
         scan = self._scan(model, "predictions", None)
         if scan is None or not ids:
             return set()
-        connection = _duckdb()
-        try:
+        with _duckdb() as connection:
             scan.register(connection, "predictions")
             connection.register("wanted", pa.table({"wk_id": pa.array(ids, pa.string())}))
             rows = connection.sql(
                 "SELECT DISTINCT date_trunc('hour', wk_at) AS hour FROM predictions SEMI JOIN wanted USING (wk_id)"
             ).to_arrow_table()
-        finally:
-            connection.close()
         return {at.astimezone(UTC) for at in rows["hour"].to_pylist()}
 
     # ---- inside --------------------------------------------------------------------------------------
@@ -567,8 +549,7 @@ class DeltaProfiles:
         if parts is not None:
             where.append("part IN (SELECT unnest($parts))")
             parameters["parts"] = list(parts)  # type: ignore[assignment]
-        connection = _duckdb()
-        try:
+        with _duckdb() as connection:
             scan.register(connection, "profiles")
             return connection.sql(
                 # A generation is a whole window: a segment that a later one does not have is gone.
@@ -580,8 +561,6 @@ class DeltaProfiles:
                 ORDER BY "start", version, segment, part""",  # noqa: S608 - names are ours, values are parameters
                 params=parameters,
             ).to_arrow_table()
-        finally:
-            connection.close()
 
     def sequence(self, source: str) -> int:
         """The last sequence of *source*; 0 before the first."""
@@ -698,7 +677,8 @@ _engines: dict[int, Any] = {}
 _engine_lock = threading.Lock()
 
 
-def _duckdb() -> Any:
+@contextmanager
+def _duckdb() -> Iterator[Any]:
     """A cursor of this process's engine: making an engine takes as long as reading a small window."""
     import tempfile
 
@@ -718,8 +698,9 @@ def _duckdb() -> Any:
                 engine.execute(setting)
             _engines[os.getpid()] = engine
         cursor = engine.cursor()
-    cursor.execute("SET TimeZone = 'UTC'")
-    return cursor
+    with interruptible(), closing(cursor):
+        cursor.execute("SET TimeZone = 'UTC'")
+        yield cursor
 
 
 def _time_in(ids: pa.Array) -> pa.Array:

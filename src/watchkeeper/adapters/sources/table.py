@@ -21,6 +21,7 @@ from watchkeeper.domain.series import WindowKey
 from watchkeeper.domain.watched import TableSource, WatchedModel
 from watchkeeper.domain.window import Window
 from watchkeeper.errors import BadConfig, BadInput, MissingExtra, StoreUnavailable, nearest
+from watchkeeper.rows.interrupts import interruptible
 
 if TYPE_CHECKING:
     from watchkeeper.ports import Ledger
@@ -242,13 +243,13 @@ class _Duck:
 
     def columns(self) -> dict[str, pa.DataType]:
         """See `_Engine`."""
-        with closing(self._connect()) as connection:
+        with interruptible(), closing(self._connect()) as connection:
             schema = self._run(connection, f"SELECT * FROM {self.relation} LIMIT 0", []).schema  # noqa: S608
         return {f.name: f.type for f in schema}
 
     def batches(self, sql: str, parameters: Sequence[Any]) -> Iterator[pa.RecordBatch]:
         """See `_Engine`."""
-        with closing(self._connect()) as connection:
+        with interruptible(), closing(self._connect()) as connection:
             yield from self._run(connection, sql, parameters)
 
     def floor_us(self, column: str, width_us: int) -> str:

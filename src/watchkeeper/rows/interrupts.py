@@ -1,0 +1,29 @@
+"""Ctrl-C while a query runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+__all__ = ["interruptible"]
+
+_SAID = "Query interrupted"
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Make Ctrl-C a `KeyboardInterrupt` again: DuckDB takes the signal and raises a plain `RuntimeError` instead.
+
+    Without this a catch-all for what goes wrong in one model would take it for such a fault, and go on.
+
+    >>> with interruptible():
+    ...     raise RuntimeError("Query interrupted")
+    Traceback (most recent call last):
+    KeyboardInterrupt
+    """
+    try:
+        yield
+    except RuntimeError as failure:
+        if str(failure) == _SAID:
+            raise KeyboardInterrupt from None
+        raise
