@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+pytest.importorskip("deltalake")
+
 SETUP = """
 import os, signal, threading
 from datetime import UTC, datetime, timedelta
