@@ -18,6 +18,8 @@ from watchkeeper.loop.retention import maintain
 from watchkeeper.testing.clock import FakeClock
 from watchkeeper.wiring import open_project
 
+pytestmark = pytest.mark.slow
+
 T0 = datetime(2026, 3, 1, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 

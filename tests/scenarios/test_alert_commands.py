@@ -148,6 +148,7 @@ def test_a_rule_on_what_does_not_come_is_tried_too(wk, project):
     assert (code, "when they arrived is not kept" in err) == (2, True)
 
 
+@pytest.mark.slow
 def test_a_rule_on_the_columns_fires_when_it_did_and_changes_nothing(tmp_path):
     """The trial of the preset's rule on history says what the watch itself did, window by window."""
     from random import Random

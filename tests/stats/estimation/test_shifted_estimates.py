@@ -264,6 +264,7 @@ class TestLosses:
         assert doubts <= 5
         assert told >= 65
 
+    @pytest.mark.slow
     def test_days_that_differ_widen_the_interval_so_that_it_holds(self):
         def day(rng, rows=500):
             x = rng.normal(size=(rows, 2))
