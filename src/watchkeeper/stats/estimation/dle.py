@@ -42,7 +42,11 @@ from numpy.typing import NDArray
 from watchkeeper.errors import BadInput, MissingExtra, NotFound, nearest
 from watchkeeper.stats.estimation.contradiction import LEVEL_OF_DOUBT
 from watchkeeper.stats.estimation.estimate import Estimate
-from watchkeeper.stats.estimation.importance_weights import FEWEST_EFFECTIVE, mean_differences, overlap_doubts
+from watchkeeper.stats.estimation.importance_weights import (
+    FEWEST_EFFECTIVE,
+    largest_difference,
+    overlap_doubts,
+)
 from watchkeeper.stats.states.residuals import Residuals
 
 __all__ = ["REGRESSION", "estimate_losses"]
@@ -169,14 +173,13 @@ def estimate_losses(
     losses = np.column_stack([terms[term] for term in asked])
     fitted = _fit(left, right, losses, model, seed)
     spreads = fitted.spreads(window_rows=len(w), total=total)
-    apart = mean_differences(b, w, fitted.weights)
-    furthest = int(np.argmax(apart)) if apart.size else -1
+    imbalance, unbalanced = largest_difference(b, w, fitted.weights, columns)
     doubts = overlap_doubts(
         rows=len(p),
         effective=fitted.effective,
         auc=auc,
-        imbalance=float(apart[furthest]) if apart.size else 0.0,
-        column=columns[furthest] if len(columns) == apart.size > 0 else "",
+        imbalance=imbalance,
+        column=unbalanced,
         needed=min(FEWEST_EFFECTIVE, len(p) / 2),
     )
     refuted = _refuted(fitted, p, y, q, came, windows)

@@ -32,7 +32,7 @@ __all__ = [
     "MOST_UNBALANCED",
     "DensityRatio",
     "density_ratio",
-    "mean_differences",
+    "largest_difference",
     "overlap_doubts",
     "weight_doubts",
 ]
@@ -107,27 +107,35 @@ def density_ratio(
     n = len(x)
     z = features[:n] @ beta
     weights = np.exp(z - z.max())
-    apart = mean_differences(x, y, weights)
-    furthest = int(np.argmax(apart)) if apart.size else -1
+    imbalance, unbalanced = largest_difference(x, y, weights, columns)
     return DensityRatio(
         weights=weights / weights.mean(),
-        imbalance=float(apart[furthest]) if apart.size else 0.0,
-        unbalanced=columns[furthest] if len(columns) == apart.size > 0 else "",
+        imbalance=imbalance,
+        unbalanced=unbalanced,
         features=features[:n],
         influence=influence,
         auc=domain_classifier_auc(x, y, permutations=0).auc if judge else float("nan"),
     )
 
 
-def mean_differences(x: Floats, y: Floats, weights: Floats) -> Floats:
-    """Standardised differences of means ``(d,)`` between *y* and *x* as weighted; 0 where nothing varies.
+def largest_difference(
+    x: Floats, y: Floats, weights: Floats, columns: Sequence[str] = ()
+) -> tuple[float, str]:
+    """The largest standardised difference of means between *y* and *x* as weighted, and the name of its column.
 
-    >>> mean_differences(np.array([[0.0], [2.0]]), np.array([[1.0], [3.0]]), np.array([1.0, 3.0])).tolist()
-    [0.5]
+    0 where nothing varies; no name where *columns* has none.
+
+    >>> x, y = np.array([[0.0, 1.0], [2.0, 1.0]]), np.array([[1.0, 1.0], [3.0, 1.0]])
+    >>> largest_difference(x, y, np.array([1.0, 3.0]), ["a", "b"])
+    (0.5, 'a')
     """
     sd = np.sqrt((x.var(axis=0) + y.var(axis=0)) / 2)
     apart = np.abs(np.average(x, axis=0, weights=weights) - y.mean(axis=0))
-    return np.divide(apart, sd, out=np.zeros_like(apart), where=sd > 0)
+    apart = np.divide(apart, sd, out=np.zeros_like(apart), where=sd > 0)
+    if not apart.size:
+        return 0.0, ""
+    furthest = int(np.argmax(apart))
+    return float(apart[furthest]), columns[furthest] if len(columns) == apart.size else ""
 
 
 def weight_doubts(ratio: DensityRatio) -> list[str]:
