@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +26,18 @@ import numpy as np
 from benchmarks.results import keep, show
 
 NOW = datetime(2026, 3, 12, 9, 30, tzinfo=UTC)
+DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 REPEATS = 12
 CHROMIUM = "/usr/bin/chromium"
 
 
-def project(folder: Path, size: Any) -> Any:
+def project(folder: Path, size: Any, now: datetime = NOW) -> Any:
     from watchkeeper.testing.filled import model_names
     from watchkeeper.wiring import open_project
 
     tables = "\n".join(f'[models.{n}]\ntask = "binary"\njudge_every = "1h"' for n in model_names(size))
     (folder / "watchkeeper.toml").write_text(f'[project]\nname = "Full size"\n{tables}\n')
-    return open_project(folder, clock=lambda: NOW)
+    return open_project(folder, clock=lambda: now)
 
 
 @contextmanager
@@ -57,6 +58,68 @@ def served(watch: Any) -> Iterator[str]:
     finally:
         server.should_exit = True
         thread.join(10)
+
+
+def fill_profiles(watch: Any, size: Any) -> dict[str, float]:
+    """The first model's stored profiles, hour by hour, then merged by day and month by its own upkeep.
+
+    Every day has the same 24 hours; days older than 45 are kept coarse, as the upkeep would have made them.
+    """
+    from watchkeeper.domain.series import WindowKey
+    from watchkeeper.domain.window import Window
+    from watchkeeper.loop.profile_rollups import roll_up
+    from watchkeeper.loop.profiling import baseline, profile, save_baseline
+    from watchkeeper.loop.window_profiles import OLD_BINS, StoredWindow, known_edges, parts_of
+    from watchkeeper.stats.states.by_rate import ByRate
+    from watchkeeper.stats.states.service import ServiceState
+    from watchkeeper.testing.filled import SEGMENTS, column_names
+
+    dice = np.random.default_rng(11)
+    names = column_names(size.columns)
+
+    def rows(count: int) -> dict[str, list[Any]]:
+        return {
+            n: dice.choice([f"{n} {c}" for c in "abcdefgh"], count).tolist()
+            if n.startswith(("region", "plan", "device"))
+            else dice.normal(20 + k, 6, count).tolist()
+            for k, n in enumerate(names)
+        }
+
+    made = baseline(rows(50_000))
+    save_baseline(made, watch.baseline_path("churn"))
+    known, last = known_edges(made), NOW.replace(hour=0, minute=0)
+    full: list[dict[str, Any]] = []
+    coarse: list[dict[str, Any]] = []
+    for hour in range(24):
+        for segment in ("", *SEGMENTS[: size.segments]):
+            stored = StoredWindow(
+                key=WindowKey(
+                    model="churn",
+                    window=Window(last + hour * HOUR, last + (hour + 1) * HOUR),
+                    segment=segment,
+                ),
+                profile=ByRate(states={1.0: profile(rows(240 if segment else 1200), plan=made.plan)}),
+                service=ByRate(states={1.0: ServiceState.empty()}),
+            )
+            full += parts_of(stored, 1, known)
+            coarse += parts_of(stored.coarsen(OLD_BINS), 1, known)
+    store, begun = watch.lake.profiles("churn"), time.perf_counter()
+    for back in range(size.days, -1, -1):
+        moved = [
+            {**part, "start": part["start"] - back * DAY, "end": part["end"] - back * DAY}
+            for part in (full if back < 45 else coarse)
+        ]
+        now = NOW.replace(minute=0)
+        store.put([m for m in moved if m["end"] <= now], source="bench", sequence=size.days - back + 1)
+    stored_s, begun = time.perf_counter() - begun, time.perf_counter()
+    spans, left = roll_up(watch, watch.model("churn"), most=None)
+    merged_s = time.perf_counter() - begun
+    assert not left
+    return {
+        "profiles_stored_s": round(stored_s, 1),
+        "spans_merged": spans,
+        "merged_s_each": round(merged_s / max(spans, 1), 2),
+    }
 
 
 def addresses(watch: Any, size: Any) -> dict[str, list[str]]:
@@ -96,6 +159,16 @@ def addresses(watch: Any, size: Any) -> dict[str, list[str]]:
             f"{charts}/drift-map.vega?measure=psi&period=1y&segment=region%3Dnorth",
         ],
         "chart: one column's quantiles, a year": [f"{charts}/bands.vega?column={c}&period=1y" for c in names],
+        "chart: one column's distribution, a year of hours": [
+            f"{charts}/distribution.vega?column={c}&a=baseline&b=period&period=1y" for c in names
+        ],
+        "chart: one column's distribution in a segment, a quarter": [
+            f"{charts}/distribution.vega?column={c}&b=period&period=90d&segment=region%3Dnorth" for c in names
+        ],
+        "chart: one column's distribution, two months of one's own": [
+            f"{charts}/distribution.vega?column={c}&a=2025-08-03/2025-09-17&b=2025-12-05/2026-01-20"
+            for c in names
+        ],
         "chart: drift map, a month": [f"{charts}/drift-map.vega?measure=psi&period=30d"],
     }
 
@@ -183,13 +256,17 @@ def main() -> None:
         folder = Path(asked.folder or scratch)
         folder.mkdir(parents=True, exist_ok=True)
         is_new = not (folder / "watchkeeper.toml").exists()
-        with project(folder, size) as watch:
-            begun = time.perf_counter()
-            if is_new:
+        profiles: dict[str, float] = {}
+        begun = time.perf_counter()
+        if is_new:
+            with project(folder, size) as watch:
                 fill(watch.ledger, now=NOW, size=size)
-            filled = time.perf_counter() - begun
-            if asked.fill_only:
-                return
+            with project(folder, size, NOW + 2 * HOUR) as watch:
+                profiles = fill_profiles(watch, size)
+        filled = time.perf_counter() - begun
+        if asked.fill_only:
+            return
+        with project(folder, size) as watch:
             rows: dict[str, Any] = {}
             with served(watch) as base:
                 for name, paths in addresses(watch, size).items():
@@ -197,6 +274,7 @@ def main() -> None:
                 seen = in_a_browser(base) if Path(CHROMIUM).exists() else {}
             figures = {
                 "filled_s": round(filled, 1),
+                **profiles,
                 "ledger_MB": round((folder / ".watchkeeper" / "ledger.db").stat().st_size / 1e6, 1),
                 "chart_library_kB_sent_once": round(len(bundle.gzipped) / 1000, 1),
                 **seen,

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from watchkeeper.domain.fact import Document, Fact, Lease
-from watchkeeper.domain.series import PlacedMeasurement, WindowKey, WindowState
+from watchkeeper.domain.series import DayOfWindows, PlacedMeasurement, WindowKey, WindowState
 from watchkeeper.domain.window import Window
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ __all__ = [
     "Ledger",
     "MeasurementStore",
     "Notifier",
+    "ProfileRollupStore",
+    "ProfileStore",
     "WindowStore",
 ]
 
@@ -173,6 +175,16 @@ class WindowStore(Protocol):
         """Known windows by time; *immature_at* keeps measured ones that had ended then and are not mature yet."""
         ...
 
+    def by_day(
+        self, model: str, *, length: timedelta, start: datetime | None = None, end: datetime | None = None
+    ) -> list[DayOfWindows]:
+        """The windows of this *length* that start in [start, end), summed up by day of UTC, in order.
+
+        Cheap also for a year of hours: whoever keeps something made of a day's windows sees by the stamp whether it
+        is still true.
+        """
+        ...
+
 
 @runtime_checkable
 class LeaseStore(Protocol):
@@ -223,6 +235,64 @@ class Ledger(Protocol):
         ...
 
 
+class ProfileStore(Protocol):
+    """Profiles of one model's stored windows, in parts: a row for each window, version, segment and part."""
+
+    rollups: ProfileRollupStore
+
+    def put(self, rows: Sequence[Mapping[str, Any]], *, source: str, sequence: int) -> int:
+        """Write dicts of start, end, version, segment, part, generation, payload; exactly once, as `Lake.append`.
+
+        Of a window the newest generation counts, whole.
+        """
+        ...
+
+    def get(
+        self,
+        start: datetime,
+        end: datetime,
+        *,
+        version: str | None = None,
+        segment: str | None = "",
+        parts: Sequence[str] | None = None,
+        column: str | None = None,
+        days: list[str] | None = None,
+    ) -> pa.Table:
+        """Parts of the windows within [start, end), by time; None is all, of versions, segments and parts alike.
+
+        *days* reads only windows that start on these days; *column* only the parts of that column, at every rate.
+        """
+        ...
+
+    def sequence(self, source: str) -> int:
+        """The last sequence of *source*; 0 before the first."""
+        ...
+
+    def replace_day(self, day: str, rows: pa.Table) -> None:
+        """Put *rows* in the place of all that is there of a day, older generations included."""
+        ...
+
+
+class ProfileRollupStore(Protocol):
+    """Merged profiles of one model: a row for each span of time, segment and part. Each can be made again."""
+
+    def spans(self) -> dict[str, str]:
+        """The spans that there are (``2026-03-04``, ``2026-03``), each with the stamp that it was written with."""
+        ...
+
+    def get(self, spans: Iterable[str], *, segment: str | None = None, column: str | None = None) -> pa.Table:
+        """Parts of these spans: segment, part, payload, span, stamp."""
+        ...
+
+    def replace(self, rows: pa.Table) -> None:
+        """Put *rows* in the place of all that is there of their spans; readers see all of it or nothing."""
+        ...
+
+    def drop(self, spans: Iterable[str]) -> int:
+        """Remove these spans for good; how many there were."""
+        ...
+
+
 @runtime_checkable
 class Lake(Protocol):
     """Predictions, outcomes and profiles of models, as tables."""
@@ -247,8 +317,8 @@ class Lake(Protocol):
         """The hours (UTC, start) in which the predictions with these ids were made, and how many in each."""
         ...
 
-    def profiles(self, model: str) -> Any:
-        """The store of profiles of one model: ``put(key, bytes)``, ``get(key)``, ``keys(start, end)``, ``drop(keys)``."""
+    def profiles(self, model: str) -> ProfileStore:
+        """The store of profiles of one model."""
         ...
 
     def maintain(self, model: str, now: datetime) -> Mapping[str, Any]:

@@ -192,9 +192,10 @@ def test_a_request_for_labels_keeps_nothing_of_who_is_forgotten(watch):
     assert traces(watch.data, asked.ids[3]) == []
 
 
-@pytest.mark.parametrize("step", ["_hours_of", "_clean"])
+@pytest.mark.parametrize("step", ["_hours_of", "clean"])
 def test_forgetting_that_was_cut_short_is_finished_by_forgetting_again(watch, monkeypatch, step):
-    monkeypatch.setattr(type(watch.lake), step, broken)
+    owner = watch.lake.files if step == "clean" else watch.lake
+    monkeypatch.setattr(type(owner), step, broken)
     with pytest.raises(RuntimeError, match="the power went"):
         forget(watch, "m", ids=["r7"], actor="test")
     monkeypatch.undo()

@@ -61,7 +61,7 @@ def in_the_lake(project):
         span = Window(now - 3 * DAY, now + DAY)
         rows = [r for b in watch.lake.joined("m", span) for r in b.column("wk_id").to_pylist()]
         predictions = Counter(rows)
-        scan = watch.lake._scan("m", "outcomes", None)
+        scan = watch.lake.files.scan("m", "outcomes", None)
         outcomes: Counter[str] = Counter()
         if scan is not None:
             import duckdb

@@ -8,7 +8,7 @@ from datetime import datetime
 from watchkeeper.domain.measurement import Measurement
 from watchkeeper.domain.window import Window
 
-__all__ = ["PlacedMeasurement", "WindowKey", "WindowState"]
+__all__ = ["DayOfWindows", "PlacedMeasurement", "WindowKey", "WindowState"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -53,3 +53,17 @@ class WindowState:
     def coverage(self) -> float | None:
         """Share of predictions whose outcome has arrived; None for an empty window."""
         return self.outcomes / self.rows if self.rows else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DayOfWindows:
+    """What the ledger knows of one model's windows of one length in one day of UTC, all versions and rows together."""
+
+    start: datetime
+    windows: int
+    stamp: int
+    """The sum of the marks that were cleared: it grows whenever one of the windows is measured, and never falls."""
+    dirty: int
+    """How many must be measured (again)."""
+    measured_at: datetime | None = None
+    """When the last of them was."""

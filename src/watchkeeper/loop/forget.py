@@ -101,6 +101,9 @@ def forget(
         known = {s.key for s in watch.ledger.windows.windows(name, limit=1_000_000)}
         keys = [key for key in _windows_of(model, hours) if key in known]
         watch.ledger.windows.mark_dirty(keys, reason="rows were forgotten", lease=lease)
+        # What was merged of these days holds the rows too; the upkeep merges them anew, once they are measured.
+        merged = {span for day in _days_of(keys) for span in (day, day[:7])}
+        watch.lake.profiles(name).rollups.drop(merged)
         removed = watch.lake.forget(name, ids=wanted) if wanted else {}
         done.predictions, done.outcomes = removed.get("predictions", 0), removed.get("outcomes", 0)
         fact = Fact(
@@ -144,6 +147,10 @@ def _windows_of(model: WatchedModel, hours: Sequence[Any]) -> list[WindowKey]:
     return [WindowKey(model=model.name, window=w) for w in sorted(windows)]
 
 
+def _days_of(keys: Sequence[WindowKey]) -> list[str]:
+    return sorted({k.window.start.astimezone(UTC).date().isoformat() for k in keys})
+
+
 def _rebuilt(watch: Watch, model: WatchedModel, keys: Sequence[WindowKey], done: Forgotten) -> None:
     """Say what became of each window, and leave no older generation of its profiles in any file."""
     states = {
@@ -158,7 +165,7 @@ def _rebuilt(watch: Watch, model: WatchedModel, keys: Sequence[WindowKey], done:
             done.rebuilt_windows.append(key.window.label)
         elif state is not None and not state.rebuildable:
             done.not_rebuildable.append(key.window.label)
-    for day in sorted({k.window.start.astimezone(UTC).date().isoformat() for k in keys}):
+    for day in _days_of(keys):
         if day in watch.lake.days(model.name, "profiles"):
             coarsen_day(watch, model.name, day, bins=None)
 

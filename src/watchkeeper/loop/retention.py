@@ -1,4 +1,4 @@
-"""What is kept how long: rows by days, old profiles coarser, measurements by age; and the lake's upkeep.
+"""What is kept how long: rows by days, old profiles coarser and merged, measurements by age; and the lake's upkeep.
 
 It rides in the tick and is done at most every few minutes, since compaction reads and writes whole files. Nothing
 here is needed for a number to be right: a crash half-way is made good the next time.
@@ -15,6 +15,7 @@ from watchkeeper.domain.fact import Document, Lease
 from watchkeeper.domain.series import WindowKey
 from watchkeeper.domain.watched import WatchedModel
 from watchkeeper.errors import WatchkeeperError
+from watchkeeper.loop.profile_rollups import roll_up
 from watchkeeper.loop.window_profiles import OLD_BINS, known_edges, parts_of, profiles_of
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["OLD_BINS", "Kept", "coarsen_day", "maintain"]
 
 EVERY = timedelta(minutes=10)
+LEFT = "profiles.to_merge"
+"""Days and months that one upkeep left to the next call."""
 DAY = timedelta(days=1)
 
 
@@ -37,18 +40,20 @@ class Kept:
 def maintain(
     project: Project, model: WatchedModel, lease: Lease | None = None, *, now_please: bool = False
 ) -> Kept:
-    """Compact, coarsen and drop what is due, at most every ten minutes unless *now_please*."""
+    """Compact, coarsen, merge and drop what is due, at most every ten minutes unless *now_please*.
+
+    Where more has to be merged than one upkeep takes on, the next call goes on at once.
+    """
     now, kept = project.clock(), Kept()
     known = project.ledger.facts.document("upkeep", model.name)
-    if (
-        known is not None
-        and not now_please
-        and known.updated_at is not None
-        and now - known.updated_at < EVERY
-    ):
+    is_due = now_please or known is None or known.updated_at is None or now - known.updated_at >= EVERY
+    if known is not None and not is_due:
+        if known.body.get(LEFT):
+            _go_on_merging(project, model, known, kept, lease)
         return kept
     retention = model.retention
     until = None if known is None else known.body.get("coarse_until")
+    left = 0
     try:
         kept.done |= project.lake.maintain(model.name, now, keep=retention.rows)
         if retention.full_profiles is not None:
@@ -63,18 +68,39 @@ def maintain(
             gone = project.ledger.measurements.delete(model.name, before=now - retention.measurements)
             if gone:
                 kept.done["measurements.dropped"] = gone
+        left = _merge(project, model, kept, all_of_it=now_please)
     except WatchkeeperError as problem:
         kept.problems.append(problem.what)
     document = Document(
         kind="upkeep",
         key=model.name,
         model=model.name,
-        body={"coarse_until": until, **_plain(kept.done)},
+        body={"coarse_until": until, LEFT: left, **_plain(kept.done)},
         updated_at=now,
         revision=0 if known is None else known.revision,
     )
     project.ledger.facts.append([], [document], lease=lease)
     return kept
+
+
+def _merge(project: Project, model: WatchedModel, kept: Kept, *, all_of_it: bool) -> int:
+    """Merge profiles by day and month; how many days and months were left for the next time."""
+    merged, left = roll_up(project, model, **({"most": None} if all_of_it else {}))
+    if merged:
+        kept.done["profiles.merged"] = merged
+    return left
+
+
+def _go_on_merging(
+    project: Project, model: WatchedModel, known: Document, kept: Kept, lease: Lease | None
+) -> None:
+    """Merge some more; when the upkeep was done stays as it is."""
+    try:
+        left = _merge(project, model, kept, all_of_it=False)
+    except WatchkeeperError as problem:
+        kept.problems.append(problem.what)
+        left = 0  # the next upkeep tries again
+    project.ledger.facts.append([], [replace(known, body={**known.body, LEFT: left})], lease=lease)
 
 
 def coarsen_day(project: Project, name: str, day: str, *, bins: int | None = OLD_BINS) -> int:

@@ -259,7 +259,6 @@ class _Model:
         parts, placed, done, judged = [], [], [], []
         final: list[tuple[WindowState, list[StoredWindow], list[PlacedMeasurement]]] = []
         for state, found in measured:
-            generation = state.generation + 1
             mine: list[PlacedMeasurement] = []
             around = (
                 self._around(state.key.window, taken.get(state.key.window.start))
@@ -268,8 +267,10 @@ class _Model:
             )
             for stored in found.windows:
                 mine += self._same_as_whole(stored, found.windows[0], mine) or self._placed(stored, around)
+                # Numbered by its marks: after a crash before they are cleared, as many marks give the same profile
+                # again, and more marks give one that counts instead.
                 parts += parts_of(
-                    stored.coarsen(OLD_BINS) if self._is_old(state) else stored, generation, known
+                    stored.coarsen(OLD_BINS) if self._is_old(state) else stored, state.marks, known
                 )
             placed += mine
             measured_state = replace(
@@ -277,7 +278,7 @@ class _Model:
                 rows=found.rows,
                 outcomes=found.outcomes,
                 mature=self._mature(state.key.window, found.rows, found.outcomes),
-                generation=generation,
+                generation=state.generation + 1,
                 measured_at=self.now,
                 reason="; ".join(found.notes),
             )
@@ -418,6 +419,7 @@ class _Model:
         ripe = windows.windows(
             self.model.name, immature_at=self.now - self.model.maturity.after, limit=1_000_000
         )
+        ripe = [s for s in ripe if not s.dirty]  # marked since: the next tick measures it
         parts = [s for s in ripe if self._is_stored(s) and not self._is_judged(s.key)]
         if parts:
             windows.done([replace(s, mature=True) for s in parts], lease=self.lease)

@@ -36,9 +36,11 @@ __all__ = [
     "Measured",
     "StoredWindow",
     "WindowFold",
+    "column_and_rate",
     "cut_notes",
     "known_edges",
     "lake_columns",
+    "merged_column",
     "model_columns",
     "parts_of",
     "profiles_of",
@@ -62,6 +64,7 @@ _SERVED = (
 """What every profile needs beside the schema's columns."""
 OLD_BINS = 64
 """Bins of profiles that are older than the full ones are kept."""
+COLUMN = "column:"
 REST = "rest"
 SERVICE = "service"
 
@@ -112,6 +115,40 @@ class Measured:
     rows: int = 0
     outcomes: int = 0
     notes: list[str] = field(default_factory=list)
+
+
+def merged_column(one: ColumnProfile, other: ColumnProfile) -> ColumnProfile:
+    """Two profiles of a column as one; a full one and one that was made coarse become a coarse one.
+
+    Raises
+    ------
+    Incompatible
+        their bins are those of different baselines.
+    """
+    try:
+        return one.merge(other)
+    except Incompatible:
+        return one.coarsen(OLD_BINS).merge(other.coarsen(OLD_BINS))
+
+
+def column_and_rate(part: str) -> tuple[str, float]:
+    """The column and the sampling rate that a part's name says.
+
+    >>> column_and_rate("column:age"), column_and_rate("column:age@0.1"), column_and_rate("column:x@2@1")
+    (('age', 1.0), ('age', 0.1), ('x@2', 1.0))
+    """
+    name, rate = _name_and_rate(part)
+    return name.removeprefix(COLUMN), rate
+
+
+def _name_and_rate(part: str) -> tuple[str, float]:
+    name, _, suffix = part.rpartition("@")
+    return (name, float(suffix)) if name and _is_number(suffix) else (part, 1.0)
+
+
+def _part_name(name: str, rate: float) -> str:
+    """A name whose own end reads as a rate always carries one."""
+    return name if rate == 1.0 and _name_and_rate(name)[0] == name else f"{name}@{rate:g}"
 
 
 def model_columns(schema: Schema) -> dict[str, str]:
@@ -431,11 +468,11 @@ def parts_of(stored: StoredWindow, generation: int, known: Mapping[str, Edges]) 
     }
     out = []
     for rate, profile in stored.profile.states.items():
-        suffix = "" if rate == 1.0 else f"@{rate:g}"
         for name, column in profile.columns.items():
-            out.append({**place, "part": f"column:{name}{suffix}", "payload": encode(column, known=known)})
+            part = _part_name(f"{COLUMN}{name}", rate)
+            out.append({**place, "part": part, "payload": encode(column, known=known)})
         rest = replace(profile, columns={}, sample=None)
-        out.append({**place, "part": f"{REST}{suffix}", "payload": encode(rest, known=known)})
+        out.append({**place, "part": _part_name(REST, rate), "payload": encode(rest, known=known)})
     out.append({**place, "part": SERVICE, "payload": encode(stored.service)})
     return out
 
@@ -449,15 +486,14 @@ def profiles_of(table: pa.Table, known: Mapping[str, Edges]) -> dict[WindowKey, 
         key = WindowKey(
             model="", window=Window(row["start"], row["end"]), version=row["version"], segment=row["segment"]
         )
-        part, _, suffix = row["part"].rpartition("@")
-        name, rate = (part, float(suffix)) if part and _is_number(suffix) else (row["part"], 1.0)
+        name, rate = _name_and_rate(row["part"])
         thing = decode(row["payload"], known=known)
         if name == SERVICE:
             services[key] = thing
         elif name == REST:
             rests[key, rate] = thing
         else:
-            columns.setdefault((key, rate), {})[name.removeprefix("column:")] = thing
+            columns.setdefault((key, rate), {})[name.removeprefix(COLUMN)] = thing
     out: dict[WindowKey, StoredWindow] = {}
     by_key: dict[WindowKey, dict[float, Profile]] = {}
     for place in dict.fromkeys([*rests, *columns]):

@@ -163,8 +163,8 @@ class TestJoin:
 
     def test_rows_of_an_earlier_version_that_kept_no_hashes_are_joined_by_their_ids(self, lake):
         for table, rows in (("predictions", predictions()), ("outcomes", outcomes(["p1"], [1.0]))):
-            uri = f"{lake.root}/m/{table}"
-            write_deltalake(uri, rows, partition_by=["wk_day"], storage_options=lake.options or None)
+            uri = f"{lake.files.root}/m/{table}"
+            write_deltalake(uri, rows, partition_by=["wk_day"], storage_options=lake.files.options or None)
         assert [r["wk_actual"] for r in rows_of(lake)] == [None, 1.0, None, None]
         lake.append("m", "predictions", predictions(start=4), source="a", sequence=1)
         lake.append("m", "outcomes", outcomes(["p3", "p6"], [2.0, 3.0]), source="a", sequence=1)
@@ -292,6 +292,103 @@ class TestProfiles:
             profiles.put(rows, source="t", sequence=generation)
         assert profiles.get(T0, T0 + HOUR, segment=None)["segment"].to_pylist() == ["", "plan=a"]
         assert profiles.get(T0, T0 + HOUR, segment="plan=b").num_rows == 0
+
+    def test_one_column_is_read_at_every_rate_and_no_other(self, lake):
+        profiles = lake.profiles("m")
+        names = [
+            "column:age",
+            "column:age@0.1",
+            "column:age 2",
+            "column:ages",
+            "column:ag",
+            "column:o'clock",
+            "rest",
+        ]
+        place = {
+            "start": T0,
+            "end": T0 + HOUR,
+            "version": "",
+            "segment": "",
+            "generation": 1,
+            "payload": b"x",
+        }
+        profiles.put([{**place, "part": name} for name in names], source="t", sequence=1)
+        found = profiles.get(T0, T0 + HOUR, column="age")["part"].to_pylist()
+        assert found == ["column:age", "column:age@0.1"]
+        assert profiles.get(T0, T0 + HOUR, column="o'clock").num_rows == 1
+        assert profiles.get(T0, T0 + HOUR, column="nobody").num_rows == 0
+
+    def test_files_that_an_upkeep_replaces_meanwhile_are_looked_up_again(self, lake, monkeypatch):
+        profiles = lake.profiles("m")
+        place = {"start": T0, "end": T0 + HOUR, "version": "", "segment": "", "part": "rest", "generation": 1}
+        profiles.put([{**place, "payload": b"x"}], source="t", sequence=1)
+        scan, replaced = type(lake.files).scan, []
+
+        def slow(*args, **more):
+            listed = scan(*args, **more)
+            if not replaced:
+                replaced.append(1)
+                day = profiles.get(T0, T0 + HOUR)
+                day = day.append_column("wk_day", pa.array([T0.date().isoformat()]))
+                profiles.replace_day(T0.date().isoformat(), day)
+            return listed
+
+        monkeypatch.setattr(type(lake.files), "scan", slow)
+        assert profiles.get(T0, T0 + HOUR)["payload"].to_pylist() == [b"x"]
+
+    def test_files_that_are_gone_for_good_are_told_in_words(self, lake, monkeypatch):
+        profiles = lake.profiles("m")
+        place = {"start": T0, "end": T0 + HOUR, "version": "", "segment": "", "part": "rest", "generation": 1}
+        profiles.put([{**place, "payload": b"x"}], source="t", sequence=1)
+        listed = lake.files.scan("m", "profiles", None)
+        day = profiles.get(T0, T0 + HOUR).append_column("wk_day", pa.array([T0.date().isoformat()]))
+        profiles.replace_day(T0.date().isoformat(), day)
+        monkeypatch.setattr(type(lake.files), "scan", lambda *_, **__: listed)
+        with pytest.raises(StoreUnavailable, match="profiles cannot be read just now"):
+            profiles.get(T0, T0 + HOUR)
+
+
+class TestProfileRollups:
+    @staticmethod
+    def of(span, stamp, payload, *, segment="", part="column:age"):
+        row = {"segment": segment, "part": part, "payload": payload, "span": span, "stamp": stamp}
+        return pa.Table.from_pylist([row])
+
+    def test_a_span_is_replaced_whole_and_the_others_stay(self, lake, place):
+        rollups = lake.profiles("m").rollups
+        assert rollups.spans() == {}
+        assert rollups.get(["2026-03"]).num_rows == 0
+        rollups.replace(
+            pa.concat_tables(
+                [
+                    self.of("2026-03-01", "7-all", b"a"),
+                    self.of("2026-03-01", "7-all", b"b", segment="plan=x's"),
+                    self.of("2026-03", "9-64", b"c"),
+                ]
+            )
+        )
+        assert rollups.spans() == {"2026-03-01": "7-all", "2026-03": "9-64"}
+        assert rollups.get(["2026-03-01"])["payload"].to_pylist() == [b"a", b"b"]
+        assert rollups.get(["2026-03-01", "2026-03"], segment="")["payload"].to_pylist() == [b"c", b"a"]
+        assert rollups.get(["2026-03-01"], segment="plan=x's", column="age")["stamp"].to_pylist() == ["7-all"]
+        rollups.replace(self.of("2026-03-01", "8-all", b"A"))
+        assert rollups.spans() == {"2026-03-01": "8-all", "2026-03": "9-64"}
+        assert rollups.get(["2026-03-01"])["payload"].to_pylist() == [b"A"]
+        assert sum("span=2026-03-01" in name for name in place.files()) == 1, "no older version is left"
+
+    def test_what_is_dropped_is_in_no_file(self, lake, place):
+        rollups = lake.profiles("m").rollups
+        assert rollups.drop(["2026-03"]) == 0
+        rollups.replace(pa.concat_tables([self.of("2026-03", "1", b"a"), self.of("2026-04", "1", b"b")]))
+        assert rollups.drop(["2026-03", "2026-05"]) == 1
+        assert rollups.spans() == {"2026-04": "1"}
+        assert not any("span=2026-03" in name for name in place.files())
+
+    def test_the_upkeep_of_the_lake_leaves_them_as_they_are(self, lake):
+        rollups = lake.profiles("m").rollups
+        rollups.replace(self.of("2026-03", "1", b"a"))
+        lake.maintain("m", T0, keep=timedelta(days=1))
+        assert rollups.get(["2026-03"])["payload"].to_pylist() == [b"a"]
 
 
 class TestUpkeep:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from watchkeeper.adapters.ledgers.stored import chunks, moment, us_of
+from watchkeeper.adapters.ledgers.stored import DAY_US, MICROSECOND, chunks, moment, us_of
 from watchkeeper.domain.fact import Lease
-from watchkeeper.domain.series import WindowKey, WindowState
+from watchkeeper.domain.series import DayOfWindows, WindowKey, WindowState
 from watchkeeper.domain.window import Window
 
 if TYPE_CHECKING:
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["SqlWindows"]
 
+EARLY_US = 719_162 * DAY_US
+"""From the first day of the year 1 to 1970."""
 _KEY = ("model", "start_us", "end_us", "version", "segment")
 
 
@@ -126,6 +128,46 @@ class SqlWindows:
         query = query.order_by(windows.c.start_us, windows.c.version, windows.c.segment).limit(limit)
         with self._connections.reading() as connection:
             return [_window_state(row) for row in connection.execute(query)]
+
+    def by_day(
+        self, model: str, *, length: timedelta, start: datetime | None = None, end: datetime | None = None
+    ) -> list[DayOfWindows]:
+        """See `watchkeeper.ports.WindowStore`."""
+        from sqlalchemy import Integer, cast, func, select
+
+        from watchkeeper.adapters.ledgers.tables import windows
+
+        c = windows.c
+        # Days are counted from long before anything was recorded, since databases cut quotients towards zero.
+        day = ((c.start_us + EARLY_US) // DAY_US).label("day")
+        query = (
+            select(
+                day,
+                func.count().label("windows"),
+                func.sum(c.cleared).label("stamp"),
+                func.sum(cast(c.marks > c.cleared, Integer)).label("dirty"),
+                func.max(c.measured_us).label("measured_us"),
+            )
+            .where(c.model == model, c.version == "", c.segment == "")
+            .where(c.end_us - c.start_us == length // MICROSECOND)
+            .group_by(day)
+            .order_by(day)
+        )
+        if start is not None:
+            query = query.where(c.start_us >= us_of(start))
+        if end is not None:
+            query = query.where(c.start_us < us_of(end))
+        with self._connections.reading() as connection:
+            return [
+                DayOfWindows(
+                    start=moment(int(row.day) * DAY_US - EARLY_US),
+                    windows=row.windows,
+                    stamp=int(row.stamp),
+                    dirty=row.dirty,
+                    measured_at=None if row.measured_us is None else moment(row.measured_us),
+                )
+                for row in connection.execute(query)
+            ]
 
 
 def _window_name(key: WindowKey) -> dict[str, Any]:

@@ -6,6 +6,7 @@ A gap is marked ``notyet`` with a reason in the subclass, never skipped in silen
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -268,6 +269,29 @@ class LedgerContract:
         ledger.windows.done(states)
         found = ledger.windows.windows("m", immature_at=T0 + 4 * HOUR)
         assert [s.key for s in found] == [_key(2), _key(3)]
+
+    def test_the_windows_of_a_length_are_summed_up_by_day(self, ledger):
+        night = timedelta(days=1)
+        keys = [_key(h) for h in (0, 1, 25, -600_000)]  # the last lies before 1970
+        longer = WindowKey(model="m", window=Window(T0, T0 + night))
+        ledger.windows.mark_dirty([*keys, longer, _key(2)], reason="rows")
+        ledger.windows.mark_dirty([_key(1)], reason="more rows")
+        done = [s for s in ledger.windows.dirty() if s.key != _key(2)]
+        ledger.windows.done([replace(s, measured_at=T0 + night) for s in done])
+        ledger.windows.done([WindowState(key=replace(_key(0), version="v1"), marks=7)])
+        early, first, second = ledger.windows.by_day("m", length=HOUR)
+        assert (early.start, early.windows) == (_key(-600_000).window.start.replace(hour=0), 1)
+        assert (first.start, first.windows, first.stamp, first.dirty) == (T0.replace(hour=0), 3, 1 + 2, 1)
+        assert (second.start, second.stamp, second.dirty) == (T0.replace(hour=0) + night, 1, 0)
+        assert second.measured_at == T0 + night
+        assert ledger.windows.by_day("m", length=night)[0].windows == 1
+        assert ledger.windows.by_day("m", length=HOUR, start=T0 + HOUR, end=T0 + night)[0].windows == 2
+        assert ledger.windows.by_day("nobody", length=HOUR) == []
+        seen = ledger.windows.windows("m", start=T0 + 25 * HOUR)[0]
+        ledger.windows.mark_dirty([seen.key], reason="an outcome")
+        assert ledger.windows.by_day("m", length=HOUR)[2].stamp == second.stamp, "not measured again yet"
+        ledger.windows.done([s for s in ledger.windows.dirty() if s.key == seen.key])
+        assert ledger.windows.by_day("m", length=HOUR)[2].stamp > second.stamp
 
     # ---- leases ----
 

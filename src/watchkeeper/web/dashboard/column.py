@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import reduce
 from typing import Any
 from urllib.parse import urlencode
 
@@ -14,7 +13,7 @@ from starlette.requests import Request
 from watchkeeper.documents.column_view import change_in_words, picture_of, summary_of
 from watchkeeper.domain.window import Window
 from watchkeeper.errors import BadInput, NotFound, nearest
-from watchkeeper.loop.window_profiles import StoredWindow
+from watchkeeper.loop.profile_rollups import ColumnBetween, column_between, columns_by_time
 from watchkeeper.measures.catalogue import described_measures
 from watchkeeper.stats.states.frequencies import Frequencies
 from watchkeeper.stats.states.histogram import Histogram
@@ -29,10 +28,6 @@ from watchkeeper.web.dashboard.words import per_cent, span_of_days
 
 __all__ = ["Side", "column_page", "sides_of", "spread_by_time"]
 
-RATES = ("", "@0.5", "@0.25", "@0.2", "@0.1", "@0.05", "@0.02", "@0.01", "@0.005", "@0.001")
-"""Parts of sampled rows carry their rate; these are the rates that recorders usually take."""
-MOST_WINDOWS = 9_000
-"""Stored windows that one side merges: a year of hours."""
 QUANTILES = {"p5": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95}
 MOST_SEGMENTS = 60
 MOST_POINTS = 400
@@ -46,38 +41,20 @@ class Side:
     asked: str
     title: str
     profile: ColumnProfile | None
+    left_out: int = 0
+    """Stored windows that could not be read."""
 
 
-def parts(column: str) -> list[str]:
-    """The names under which the lake keeps one column."""
-    return [f"column:{column}{rate}" for rate in RATES]
-
-
-def profile_between(
-    room: Room, model: str, column: str, window: Window, segment: str
-) -> ColumnProfile | None:
-    """The merge of the stored windows within *window*; None where there are none."""
+def column_within(room: Room, model: str, column: str, window: Window, segment: str) -> ColumnBetween:
+    """The merge of the stored windows within *window*."""
     if model not in room.watch.models:
-        return None
-    length = room.watch.models[model].cadence
-    if window.length > MOST_WINDOWS * length:
-        raise BadInput(
-            f"This window is the merge of {window.length // length:,} stored ones; at most {MOST_WINDOWS:,} are "
-            "merged for a page.",
-            "Choose a shorter window.",
-        )
-
-    def ask() -> ColumnProfile | None:
-        return _merged(column, room.watch.windows(model, window, segment=segment, parts=parts(column)))
-
+        return ColumnBetween(profile=None)
     # The page and its chart ask for the same.
-    return room.reads.kept(("side", model, column, window, segment), ask, seconds=10)
-
-
-def _merged(column: str, stored: Sequence[StoredWindow]) -> ColumnProfile | None:
-    """One column of several stored windows; those that were made coarse because of their age make all coarse."""
-    found = [s for s in stored if s.profile.states]
-    return reduce(StoredWindow.merge, found).profile.estimate().columns.get(column) if found else None
+    return room.reads.kept(
+        ("side", model, column, window, segment),
+        lambda: column_between(room.watch, model, column, window, segment=segment),
+        seconds=10,
+    )
 
 
 def sides_of(
@@ -122,7 +99,8 @@ def _side(room: Room, model: str, column: str, asked: str, shown: Period, segmen
     else:
         window = _window(asked)
         title = span_of_days(window.start, window.end, now=room.now())
-    return Side(asked, title, profile_between(room, model, column, window, segment))
+    found = column_within(room, model, column, window, segment)
+    return Side(asked, title, found.profile, found.unreadable)
 
 
 def _window(text: str) -> Window:
@@ -172,6 +150,7 @@ def column_page(room: Room, request: Request) -> Page:
         "period_query": urlencode(shown.query),
         "a": _side_of(before),
         "b": _side_of(after),
+        "left_out": _left_out(before, after),
         "share": _share(room, model, column, query),
         "sentence": _sentence(column, before, after),
         "drawable": bool(before.profile and after.profile and picture_of(before.profile, after.profile)),
@@ -204,6 +183,14 @@ def _side_of(side: Side) -> dict[str, Any]:
         "from": first[:10] if slash else "",
         "to": last[:10] if slash else "",
     }
+
+
+def _left_out(before: Side, after: Side) -> str:
+    """What the two windows do not hold, though it is stored."""
+    told = [f"{s.left_out:,} of {s.title}" for s in (before, after) if s.left_out]
+    if not told:
+        return ""
+    return f"Left out, because their bins are those of an earlier baseline: {' and '.join(told)} (stored windows)."
 
 
 def _share(room: Room, model: str, column: str, query: Mapping[str, str]) -> dict[str, Any] | None:
@@ -284,12 +271,11 @@ def spread_by_time(
 
 def _from_the_lake(room: Room, model: str, column: str, shown: Period, segment: str) -> list[dict[str, Any]]:
     """Quantiles of merged profiles, in spans as long as make at most `MOST_POINTS` of them."""
-    stored = room.watch.windows(model, Window(shown.start, shown.end), segment=segment, parts=parts(column))
     length = max(room.watch.models[model].cadence, (shown.end - shown.start) / MOST_POINTS)
-    groups: dict[int, list[StoredWindow]] = {}
-    for s in stored:
-        groups.setdefault((s.key.window.start - shown.start) // length, []).append(s)
-    return _quantiles([(g[0].key.window.start, _merged(column, g)) for _, g in sorted(groups.items())])
+    found = columns_by_time(
+        room.watch, model, column, Window(shown.start, shown.end), length, segment=segment
+    )
+    return _quantiles(found)
 
 
 def _quantiles(found: Sequence[tuple[datetime, ColumnProfile | None]]) -> list[dict[str, Any]]:
