@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 
@@ -128,6 +129,7 @@ def addresses(watch: Any, size: Any) -> dict[str, list[str]]:
 
     there = column_names(size.columns)
     names = [c for c in ("age", "income", "tenure_2", "delay_9", "region_5") if c in there]
+    many = [quote(c) for c in there[3 : 3 + REPEATS]]  # what is merged from the lake is kept for some seconds
     columns = [f"/models/churn/columns/{c}" for c in names]
     alerts = [d.key for d in watch.ledger.facts.documents("alert", states=["firing"], limit=5)]
     charts = "/models/churn/charts"
@@ -160,14 +162,14 @@ def addresses(watch: Any, size: Any) -> dict[str, list[str]]:
         ],
         "chart: one column's quantiles, a year": [f"{charts}/bands.vega?column={c}&period=1y" for c in names],
         "chart: one column's distribution, a year of hours": [
-            f"{charts}/distribution.vega?column={c}&a=baseline&b=period&period=1y" for c in names
+            f"{charts}/distribution.vega?column={c}&a=baseline&b=period&period=1y" for c in many
         ],
         "chart: one column's distribution in a segment, a quarter": [
-            f"{charts}/distribution.vega?column={c}&b=period&period=90d&segment=region%3Dnorth" for c in names
+            f"{charts}/distribution.vega?column={c}&b=period&period=90d&segment=region%3Dnorth" for c in many
         ],
         "chart: one column's distribution, two months of one's own": [
             f"{charts}/distribution.vega?column={c}&a=2025-08-03/2025-09-17&b=2025-12-05/2026-01-20"
-            for c in names
+            for c in many
         ],
         "chart: drift map, a month": [f"{charts}/drift-map.vega?measure=psi&period=30d"],
     }

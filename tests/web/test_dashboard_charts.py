@@ -189,6 +189,29 @@ class TestColumns:
         assert figures["Median"][1] - figures["Median"][0] == pytest.approx(6, abs=0.8)
         assert column.get(f"/models/churn/charts/distribution.json?{data['chart_query']}").status_code == 200
 
+    def test_days_that_are_merged_give_the_same_picture(self, column, watch, clock, connect):
+        from watchkeeper.loop.profile_rollups import roll_up
+
+        asked = "/models/churn/charts/distribution.json?column=age&a=2026-03-09/2026-03-11&b=2026-03-10/2026-03-12T06:00Z"
+        before = column.get(asked).json()
+        watch.ledger.windows.done(watch.ledger.windows.dirty(model="churn", limit=10_000))
+        clock.pass_(2 * HOUR)
+        assert roll_up(watch, watch.model("churn")) == (6, 0)
+        assert {"2026-03-10", "2026-03-11"} <= watch.lake.profiles("churn").rollups.spans().keys()
+        again = connect(create_app(watch)).get(asked).json()  # a new server, which has kept nothing
+        assert len(again) == len(before) > 10
+        assert all(one == pytest.approx(other) for one, other in zip(again, before))
+
+    def test_windows_with_the_bins_of_an_earlier_baseline_are_left_out_and_told(self, column, watch, connect):
+        from watchkeeper.loop.profiling import baseline
+
+        watch.set_baseline("churn", baseline({"age": np.arange(900.0).tolist()}), actor="ann")
+        client = connect(create_app(watch))
+        data = client.get(self.PAGE + "&b=2026-03-11/2026-03-12").json()
+        assert data["left_out"].endswith("33 of 11 to 12 Mar (stored windows).")
+        assert not data["drawable"]
+        assert data["left_out"] in client.get("/models/churn/columns/age?b=2026-03-11/2026-03-12").text
+
     def test_the_numbers_of_a_segment_are_its_own(self, column, watch):
         end = watch.clock().replace(minute=0)
         put(watch, "churn", end - HOUR, HOUR, "psi", 0.77, subject="age", segment="region=north")
