@@ -161,6 +161,9 @@ def addresses(watch: Any, size: Any) -> dict[str, list[str]]:
             f"{charts}/drift-map.vega?measure=psi&period=1y&segment=region%3Dnorth",
         ],
         "chart: one column's quantiles, a year": [f"{charts}/bands.vega?column={c}&period=1y" for c in names],
+        "chart: one column's quantiles in a segment, a quarter": [
+            f"{charts}/bands.vega?column={c}&period=90d&segment=region%3Dnorth" for c in names
+        ],
         "chart: one column's distribution, a year of hours": [
             f"{charts}/distribution.vega?column={c}&a=baseline&b=period&period=1y" for c in many
         ],

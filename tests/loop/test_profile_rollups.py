@@ -13,7 +13,7 @@ from watchkeeper.domain.window import Window
 from watchkeeper.errors import BadInput
 from watchkeeper.loop import profile_rollups
 from watchkeeper.loop.forget import forget
-from watchkeeper.loop.profile_rollups import column_between, roll_up
+from watchkeeper.loop.profile_rollups import column_between, columns_by_time, roll_up
 from watchkeeper.loop.profiling import baseline, save_baseline
 from watchkeeper.loop.retention import maintain
 from watchkeeper.loop.window_profiles import StoredWindow
@@ -161,6 +161,24 @@ class TestReading:
         assert "2026-01-20" in asked[0]
         column_between(watch, "m", "x", WINDOWS["one month"])
         assert "2026-02-09" not in asked[1]
+
+    @pytest.mark.parametrize("length", [7 * HOUR, DAY, 3 * DAY], ids=str)
+    def test_over_time_each_span_says_what_its_windows_say(self, merged, length):
+        window = Window(T0, END)
+        found = columns_by_time(merged, "m", "x", window, length, segment="plan=pro")
+        assert (
+            sum(profile.rows for _, profile in found)
+            == column_between(merged, "m", "x", window, segment="plan=pro").profile.rows
+        )
+        for start, profile in found:
+            first = T0 + (start - T0) // length * length
+            inside = [
+                s
+                for s in merged.windows("m", window, segment="plan=pro")
+                if first <= s.key.window.start < first + length and s.profile.states
+            ]
+            assert start == inside[0].key.window.start
+            assert_alike(profile, reduce(StoredWindow.merge, inside).profile.estimate().columns["x"])
 
     def test_nothing_is_found_where_there_is_nothing(self, merged):
         watch = merged

@@ -7,7 +7,7 @@ may be late, and is never wrong. Only columns are rolled up, of all versions tog
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import reduce
@@ -108,6 +108,14 @@ def _months(states: Iterable[DayOfWindows]) -> list[_Span]:
     return [_Span(name, tuple(of)) for name, of in by_month.items()]
 
 
+def _months_and_days(states: Sequence[DayOfWindows]) -> list[_Span]:
+    return [*_months(states), *_days(states)]
+
+
+def _none(_: Sequence[DayOfWindows]) -> list[_Span]:
+    return []
+
+
 # ---- reading ----------------------------------------------------------------------------------------
 
 
@@ -123,11 +131,47 @@ def column_between(
     BadInput
         more windows than `MOST_WINDOWS` would have to be merged one by one.
     """
+    pieces = _pieces(project, name, column, window, segment=segment, most=MOST_WINDOWS)
+    return _assembled(column, pieces, known_edges(project.baseline(name)))
+
+
+def columns_by_time(
+    project: Project, name: str, column: str, window: Window, length: timedelta, *, segment: str = ""
+) -> list[tuple[datetime, ColumnProfile | None]]:
+    """One column of the stored windows within *window*, merged in spans of *length*; each with its first start.
+
+    Where *length* is at least a day, days that are merged already are taken whole.
+    """
+    pieces = _pieces(project, name, column, window, segment=segment, spans=_days if length >= DAY else _none)
+    groups: dict[int, list[_Piece]] = {}
+    for piece in pieces:
+        groups.setdefault((piece[0] - window.start) // length, []).append(piece)
+    known = known_edges(project.baseline(name))
+    return [(group[0][0], _assembled(column, group, known).profile) for _, group in sorted(groups.items())]
+
+
+def _pieces(
+    project: Project,
+    name: str,
+    column: str,
+    window: Window,
+    *,
+    segment: str,
+    spans: Callable[[Sequence[DayOfWindows]], list[_Span]] = _months_and_days,
+    most: int | None = None,
+) -> list[_Piece]:
+    """What is stored of a column within *window*, by time: roll-ups of *spans*, and the windows that no roll-up covers.
+
+    Raises
+    ------
+    BadInput
+        these windows are more than *most*.
+    """
     model = project.model(name)
     store = project.lake.profiles(name)
     states = project.ledger.windows.by_day(name, length=model.cadence, start=window.start, end=window.end)
     held = store.rollups.spans()
-    chosen = _chosen(states, window, held)
+    chosen = _chosen(spans(states), window, held)
     rolled = store.rollups.get(chosen, segment=segment, column=column)
     if chosen:
         now_held = store.rollups.spans()
@@ -137,9 +181,9 @@ def column_between(
     covered = {day for name, span in chosen.items() if name not in broken for day in span.day_names}
     loose = [d for d in _day_names(window) if d not in covered]
     count = sum(s.windows for s in states if s.start.date().isoformat() in loose)
-    if count > MOST_WINDOWS:
+    if most is not None and count > most:
         raise BadInput(
-            f"{count:,} stored windows would have to be merged for this, one by one; at most {MOST_WINDOWS:,} are.",
+            f"{count:,} stored windows would have to be merged for this, one by one; at most {most:,} are.",
             "Choose a shorter window. Days and months that are over are merged in time, and count no more.",
         )
     pieces: list[_Piece] = [
@@ -148,36 +192,17 @@ def column_between(
         if row["span"] not in broken
     ]
     if loose:
-        pieces += _pieces(
-            store.get(window.start, window.end, version="", segment=segment, column=column, days=loose)
-        )
-    return _assembled(column, sorted(pieces, key=lambda p: p[0]), known_edges(project.baseline(name)))
+        stored = store.get(window.start, window.end, version="", segment=segment, column=column, days=loose)
+        columns = (stored[n].to_pylist() for n in ("start", "part", "payload"))
+        pieces += [(*piece, 1) for piece in zip(*columns)]
+    return sorted(pieces, key=lambda p: p[0])
 
 
-def columns_by_time(
-    project: Project, name: str, column: str, window: Window, length: timedelta, *, segment: str = ""
-) -> list[tuple[datetime, ColumnProfile | None]]:
-    """One column of the stored windows within *window*, merged in spans of *length*; each with its first start."""
-    stored = project.lake.profiles(name).get(
-        window.start, window.end, version="", segment=segment, column=column
-    )
-    groups: dict[int, list[_Piece]] = {}
-    for piece in _pieces(stored):
-        groups.setdefault((piece[0] - window.start) // length, []).append(piece)
-    known = known_edges(project.baseline(name))
-    return [(group[0][0], _assembled(column, group, known).profile) for _, group in sorted(groups.items())]
-
-
-def _pieces(stored: pa.Table) -> list[_Piece]:
-    start, part, payload = (stored[n].to_pylist() for n in ("start", "part", "payload"))
-    return [(*piece, 1) for piece in zip(start, part, payload)]
-
-
-def _chosen(states: Sequence[DayOfWindows], window: Window, held: Mapping[str, str]) -> dict[str, _Span]:
-    """The roll-ups to read, months before days."""
+def _chosen(spans: Iterable[_Span], window: Window, held: Mapping[str, str]) -> dict[str, _Span]:
+    """The roll-ups to read: of those that overlap the first."""
     chosen: dict[str, _Span] = {}
     covered: set[str] = set()
-    for span in (*_months(states), *_days(states)):
+    for span in spans:
         if covered.isdisjoint(span.day_names) and span.is_in(window) and span.is_held(held):
             chosen[span.name] = span
             covered.update(span.day_names)

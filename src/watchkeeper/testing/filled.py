@@ -149,9 +149,10 @@ def _deep(model: str, end: datetime, size: Size, rng: np.random.Generator) -> It
                 yield _put(model, w, "psi", float(psi[i]), segment=g, subject=column, margin=0.03)
                 if not g:
                     yield _put(model, w, "missing", float(missing[i]), subject=column)
-                    middle = float(20 + k + 4 * moved[i] + 0.3 * psi[i])
-                    around = {"p5": middle - 9, "p25": middle - 3, "p75": middle + 3, "p95": middle + 9}
-                    yield _put(model, w, "median", middle, subject=column, width=0.4, details=around)
+                middle = float(20 + k + 4 * moved[i] + 0.3 * psi[i])
+                around = {"p5": middle - 9, "p25": middle - 3, "p75": middle + 3, "p95": middle + 9}
+                width = 0.9 if g else 0.4
+                yield _put(model, w, "median", middle, segment=g, subject=column, width=width, details=around)
 
 
 def _versions(model: str, end: datetime, size: Size) -> Iterator[PlacedMeasurement]:

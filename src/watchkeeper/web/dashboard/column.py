@@ -28,6 +28,7 @@ from watchkeeper.web.dashboard.words import per_cent, span_of_days
 
 __all__ = ["Side", "column_page", "sides_of", "spread_by_time"]
 
+DAY = timedelta(days=1)
 QUANTILES = {"p5": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95}
 MOST_SEGMENTS = 60
 MOST_POINTS = 400
@@ -272,6 +273,8 @@ def spread_by_time(
 def _from_the_lake(room: Room, model: str, column: str, shown: Period, segment: str) -> list[dict[str, Any]]:
     """Quantiles of merged profiles, in spans as long as make at most `MOST_POINTS` of them."""
     length = max(room.watch.models[model].cadence, (shown.end - shown.start) / MOST_POINTS)
+    if length > DAY / 2:
+        length = max(length, DAY)  # days are merged already
     found = columns_by_time(
         room.watch, model, column, Window(shown.start, shown.end), length, segment=segment
     )
