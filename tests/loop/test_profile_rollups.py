@@ -1,6 +1,7 @@
 """Profiles merged by day and month say what their windows say, and are never believed once a window was measured again."""
 
 import shutil
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import reduce
 
@@ -231,7 +232,11 @@ class TestUpkeep:
         assert held(watch) == {}, "measured half an hour ago"
         later(watch)
         whole = {d.date().isoformat() for d in DAYS} | {"2026-01", "2026-02"}
-        assert held(watch) == {**dict.fromkeys(whole, "4-all"), "2026-01": "8-all", "2026-02": "8-all"}
+        assert held(watch) == {
+            **dict.fromkeys(whole, "21600s4-all"),
+            "2026-01": "21600s8-all",
+            "2026-02": "21600s8-all",
+        }
         record(watch, {**rows(1, 3), "id": ["next"], "at": [END + HOUR]})
         watch.clock.now = END + 7 * HOUR
         watch.tick()
@@ -282,7 +287,7 @@ class TestUpkeep:
         watch.clock.now = T0 + 81 * DAY  # January and the first days of February are old
         later(watch)
         assert held(watch)["2026-01-25"].endswith("-64")
-        assert (held(watch)["2026-02"], held(watch)["2026-02-20"]) == ("8-64", "4-all")
+        assert (held(watch)["2026-02"], held(watch)["2026-02-20"]) == ("21600s8-64", "21600s4-all")
         found = column_between(watch, "m", "x", Window(T0, END)).profile
         assert found.histogram.counts.tolist() == full.histogram.coarsen(64).counts.tolist()
         newer = Window(datetime(2026, 2, 15, tzinfo=UTC), END)
@@ -309,6 +314,27 @@ class TestUpkeep:
                 column_between(watch, "m", "x", Window(T0, END)).profile,
                 of_windows(watch, "x", Window(T0, END)),
             )
+
+    def test_merges_of_windows_of_another_length_are_not_believed(self, merged):
+        """Six hours were made three, and as many marks as before were cleared."""
+        folder, stale = merged.path, held(merged)
+        text = (folder / "watchkeeper.toml").read_text()
+        (folder / "watchkeeper.toml").write_text(text.replace('"6h"', '"3h"'))
+        with opened(folder) as watch:
+            states = watch.ledger.windows.windows("m", limit=1000)
+            for state in (s for s in states if s.key.window.length == 6 * HOUR and not s.key.version):
+                for half in (
+                    Window(at, at + 3 * HOUR)
+                    for at in (state.key.window.start, state.key.window.start + 3 * HOUR)
+                ):
+                    if half.start.hour % 12 == 0:
+                        key = replace(state.key, window=half)
+                        watch.ledger.windows.done([replace(state, key=key, marks=2)])
+            asked = Window(DAYS[2], DAYS[2] + DAY)
+            (day,) = watch.ledger.windows.by_day("m", length=3 * HOUR, start=asked.start, end=asked.end)
+            assert day.stamp == 4
+            assert held(watch) == stale
+            assert not profile_rollups._chosen(profile_rollups._days([day]), asked, stale)
 
     def test_a_column_that_cannot_be_merged_holds_up_no_other(self, watch):
         store = watch.lake.profiles("m")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from watchkeeper.domain.measurement import Measurement
 from watchkeeper.domain.window import Window
@@ -60,6 +60,8 @@ class DayOfWindows:
     """What the ledger knows of one model's windows of one length in one day of UTC, all versions and rows together."""
 
     start: datetime
+    length: timedelta
+    """Of each window."""
     windows: int
     stamp: int
     """The sum of the marks that were cleared: it grows whenever one of the windows is measured, and never falls."""

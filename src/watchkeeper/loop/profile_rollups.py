@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ColumnBetween", "column_between", "columns_by_time", "roll_up"]
 
-DAY = timedelta(days=1)
+DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
 SETTLED = timedelta(hours=1)
 """A day that was measured more lately than this is likely to be measured again soon: late outcomes come in runs."""
 MOST_PARTS = 50_000
@@ -68,8 +68,9 @@ class _Span:
     days: tuple[DayOfWindows, ...]
 
     @property
-    def stamp(self) -> int:
-        return sum(d.stamp for d in self.days)
+    def made_of(self) -> str:
+        """The windows as they are now: their length, and the sum of the marks that were cleared."""
+        return f"{self.days[0].length / SECOND:g}s{sum(d.stamp for d in self.days)}"
 
     @property
     def windows(self) -> int:
@@ -86,7 +87,7 @@ class _Span:
 
     def is_held(self, held: Mapping[str, str]) -> bool:
         """Whether its roll-up is made of the windows as they are now."""
-        return held.get(self.name, "").partition("-")[0] == str(self.stamp)
+        return held.get(self.name, "").partition("-")[0] == self.made_of
 
 
 def _start_of(span: str) -> datetime:
@@ -279,7 +280,7 @@ class _Work:
     def do(self, span: _Span, held: dict[str, str]) -> None:
         """Merge *span*, unless that was done with the windows as they are and as coarse as it must be."""
         bins = OLD_BINS if span.day_names[0] < self._old_before else None
-        stamp = f"{span.stamp}-{bins or FULL}"
+        stamp = f"{span.made_of}-{bins or FULL}"
         if held.get(span.name) == stamp:
             return
         if self._most is not None and self._read >= self._most:

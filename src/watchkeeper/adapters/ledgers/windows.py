@@ -161,6 +161,7 @@ class SqlWindows:
             return [
                 DayOfWindows(
                     start=moment(int(row.day) * DAY_US - EARLY_US),
+                    length=length,
                     windows=row.windows,
                     stamp=int(row.stamp),
                     dirty=row.dirty,
