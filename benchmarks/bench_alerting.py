@@ -21,7 +21,8 @@ from watchkeeper.domain.measurement import Interval, Measurement
 from watchkeeper.domain.series import PlacedMeasurement, WindowKey
 from watchkeeper.domain.watched import WatchedModel
 from watchkeeper.domain.window import Window
-from watchkeeper.loop.judging import AlertJudge, alerting_plan
+from watchkeeper.loop.alerting_plan import alerting_plan
+from watchkeeper.loop.judging import AlertJudge
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -15,7 +15,9 @@ from watchkeeper.domain.series import PlacedMeasurement, WindowKey, WindowState
 from watchkeeper.domain.watched import WatchedModel
 from watchkeeper.domain.window import Window
 from watchkeeper.errors import BadInput, StoreUnavailable
-from watchkeeper.loop.judging import AlertJudge, acknowledge_alert, alerting_plan
+from watchkeeper.loop.alert_actions import acknowledge_alert
+from watchkeeper.loop.alerting_plan import alerting_plan
+from watchkeeper.loop.judging import AlertJudge
 from watchkeeper.loop.profiling import baseline as take_baseline
 from watchkeeper.loop.profiling import profile as take_profile
 

@@ -13,7 +13,7 @@ from watchkeeper.capture.recorder import Recorder
 from watchkeeper.cli.refold import refold as command
 from watchkeeper.decisions.rules.preset import Budget
 from watchkeeper.errors import BadInput
-from watchkeeper.loop.judging import revision_of
+from watchkeeper.loop.kept_evidence import revision_of
 from watchkeeper.loop.profiling import baseline, save_baseline
 from watchkeeper.loop.refolding import refold
 from watchkeeper.testing.clock import FakeClock

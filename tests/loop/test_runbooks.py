@@ -15,8 +15,8 @@ from watchkeeper.domain.incident import Phase
 from watchkeeper.domain.measurement import Family
 from watchkeeper.domain.rule import Category, Severity
 from watchkeeper.errors import BadInput, BadTransition, Conflict, NotFound, StoreUnavailable
+from watchkeeper.loop.alert_actions import silences_of
 from watchkeeper.loop.incidents import Incidents
-from watchkeeper.loop.judging import silences_of
 from watchkeeper.loop.runbooks import Runbooks
 from watchkeeper.testing.clock import FakeClock
 

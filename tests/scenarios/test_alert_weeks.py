@@ -14,15 +14,10 @@ from watchkeeper.domain.series import PlacedMeasurement, WindowKey, WindowState
 from watchkeeper.domain.watched import WatchedModel
 from watchkeeper.domain.window import Window
 from watchkeeper.errors import BadInput, BadTransition
+from watchkeeper.loop.alert_actions import acknowledge_alert, add_silence, expire_silence, silences_of
+from watchkeeper.loop.alerting_plan import alerting_plan
 from watchkeeper.loop.incidents import Incidents
-from watchkeeper.loop.judging import (
-    AlertJudge,
-    acknowledge_alert,
-    add_silence,
-    alerting_plan,
-    expire_silence,
-    silences_of,
-)
+from watchkeeper.loop.judging import AlertJudge
 from watchkeeper.loop.outbox import Outbox
 from watchkeeper.testing.clock import FakeClock
 

@@ -16,7 +16,8 @@ from watchkeeper.domain.alert import Alert, AlertState, fingerprint
 from watchkeeper.domain.fact import Document, Fact
 from watchkeeper.domain.incident import Phase
 from watchkeeper.domain.rule import Severity
-from watchkeeper.loop.judging import AlertingPlan, AlertJudge
+from watchkeeper.loop.alerting_plan import AlertingPlan
+from watchkeeper.loop.judging import AlertJudge
 from watchkeeper.loop.outbox import Outbox
 from watchkeeper.loop.telling import IncidentFollower, enrichment, incidents_of
 from watchkeeper.testing.clock import FakeClock

@@ -33,7 +33,7 @@ from watchkeeper.documents.calibration_report import (
 from watchkeeper.domain.fact import Document, Fact
 from watchkeeper.domain.watched import WatchedModel
 from watchkeeper.errors import BadInput
-from watchkeeper.loop.judging import AlertingPlan
+from watchkeeper.loop.alerting_plan import AlertingPlan
 from watchkeeper.loop.replaying import SETTLE, WORSE, Replayer, number_of
 from watchkeeper.ports import FactStore
 from watchkeeper.stats.evidence.column_evidence import EFFECT_WINDOWS, FEWEST_WINDOWS

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from watchkeeper.decisions.alerting.cause import cause_of
@@ -24,15 +24,14 @@ from watchkeeper.decisions.alerting.state_machine import (
     retrospective_labels,
     step,
 )
+from watchkeeper.decisions.alerting.whom import whom_of
 from watchkeeper.decisions.rules.absence import Absence, Arrivals
 from watchkeeper.decisions.rules.break_rule import Break
 from watchkeeper.decisions.rules.composite import Composite
 from watchkeeper.decisions.rules.effect_and_evidence import EffectAndEvidence, column_evaluation
-from watchkeeper.decisions.rules.evaluate import Folded, Shares, evaluate, folds, sign_of
-from watchkeeper.decisions.rules.preset import default_rules, watched_columns
+from watchkeeper.decisions.rules.evaluate import Shares, evaluate, folds
+from watchkeeper.decisions.rules.preset import Budget, default_rules, watched_columns
 from watchkeeper.decisions.rules.series import Point, Series
-from watchkeeper.decisions.rules.series_evidence import SeriesEvidence
-from watchkeeper.decisions.rules.window_counts import Binning
 from watchkeeper.documents.runbook import runbook_for
 from watchkeeper.domain.alert import Alert, Transition, fingerprint
 from watchkeeper.domain.fact import Document, Fact, Lease
@@ -45,57 +44,27 @@ from watchkeeper.domain.watched import WatchedModel
 from watchkeeper.domain.window import Window
 from watchkeeper.errors import BadInput, Conflict, WatchkeeperError
 from watchkeeper.loop.alert_actions import (
-    acknowledge_alert,
-    add_silence,
-    alert_document,
     document_of,
-    expire_silence,
-    expire_silences,
-    silences_of,
 )
-from watchkeeper.loop.alerting_plan import AlertingPlan, alerting_plan
-from watchkeeper.loop.baseline_windows import BaselineWindows as _BaselineWindows
+from watchkeeper.loop.alerting_plan import AlertingPlan
+from watchkeeper.loop.baseline_windows import BaselineWindows
+from watchkeeper.loop.kept_evidence import KeptEvidence, Place, baseline_name, revision_of
 from watchkeeper.loop.notifying import notify
-from watchkeeper.loop.rule_replay import points_of_table, replay_rule
+from watchkeeper.loop.rule_replay import points_of_table
 from watchkeeper.loop.window_profiles import StoredWindow
 from watchkeeper.stats.evidence.column_evidence import (
     FEWEST_WINDOWS,
-    ColumnEvidence,
-    EvidenceRules,
-    Reading,
-    read_all,
 )
-from watchkeeper.stats.evidence.seasons import season_codes
 from watchkeeper.stats.states.baseline import Baseline
 from watchkeeper.stats.states.profile import Profile
 
-__all__ = [
-    "AlertJudge",
-    "AlertingPlan",
-    "Judged",
-    "acknowledge_alert",
-    "add_silence",
-    "alert_document",
-    "alerting_plan",
-    "expire_silence",
-    "expire_silences",
-    "replay_rule",
-    "revision_of",
-    "silences_of",
-]
+__all__ = ["AlertJudge", "Judged"]
 
 _OUTCOME_FAMILIES = (Family.PERFORMANCE, Family.FAIRNESS, Family.COST)
-_DRIFT_FOR_WHOM = ("psi", "jensen_shannon", "missing_drift")
 _ACTOR = "watchkeeper"
 _ALL = 1_000_000
 _LATELY = 2_000
 """Alerts that are over and are read with every window; older ones are looked up when they fail again."""
-
-
-def revision_of(facts: Any, model: str) -> int:
-    """How often the evidence of *model* was folded again from a corrected past (see `refolding`)."""
-    document = facts.document("revision", model)
-    return 0 if document is None else int(document.body["revision"])
 
 
 BROKEN = Rule(
@@ -132,13 +101,6 @@ class Judged:
         return dict(Counter(e.verdict.value for e in self.evaluations))
 
 
-Place = tuple[str, str]
-"""Version and segment."""
-
-_ColumnReading = tuple[str, Reading, Sequence[datetime], Sequence[str]]
-"""A column, what its evidence says, the starts of its folded windows, its categories."""
-
-
 class AlertJudge:
     """Judges windows and keeps alerts. Call it as the watch's tick does, or use its methods."""
 
@@ -149,7 +111,7 @@ class AlertJudge:
 
             measures = described_measures()
         self.measures = measures
-        self._binnings: dict[tuple[str, str], _BaselineWindows] = {}
+        self._binnings: dict[tuple[str, str], BaselineWindows] = {}
 
     # ---- called by the tick ----------------------------------------------------------------------------
 
@@ -295,8 +257,7 @@ class _Run:
         self.before: dict[str, Alert | None] = {}
         self.after: dict[str, Alert] = {}
         self.all_loaded = False
-        self.evidence: dict[str, dict[str, Any]] = {}
-        self.changed_evidence: dict[str, dict[str, Any]] = {}
+        self.evidence: KeptEvidence | None = None
         self.changes: list[tuple[Alert, Transition]] = []
 
     def _load_alerts(self) -> None:
@@ -338,18 +299,17 @@ class _Run:
         assert self.window is not None
         self.placed, self.profiles, self.baseline, self.mature = placed, profiles, baseline, mature
         self._load_alerts()
-        for document in self.ledger.facts.documents("evidence", model=self.model.name, limit=_ALL):
-            self.evidence[document.key] = dict(document.body)
-            self.revisions["evidence", document.key] = document.revision
+        self.evidence = KeptEvidence(
+            self.ledger.facts, self.model, self.window, baseline=baseline, own=self._baseline_windows()
+        )
         rules = self.judged_by.rules_of(self.model, baseline)
         self.columns = () if baseline is None else watched_columns(baseline.schema)
-        self.budget = self.judged_by.plan.budget.revised(revision_of(self.ledger.facts, self.model.name))
+        budget = self.judged_by.plan.budget.revised(revision_of(self.ledger.facts, self.model.name))
         schema = None if baseline is None else baseline.schema
         self.outcomes = {c.name for c in schema.of_role(Role.OUTCOME)} if schema is not None else set()
-        self.shares = self._shares(rules)
+        self.shares = self._shares(rules, budget)
         self.points = self._points(rules)
         evaluations: list[tuple[Rule, Evaluation]] = []
-        self.readings: dict[tuple[Place, str], list[_ColumnReading]] = {}
         for rule in rules:
             if not isinstance(rule.condition, (Absence, Composite)):
                 evaluations += [(rule, e) for e in self._evaluate(rule)]
@@ -368,7 +328,7 @@ class _Run:
         self._write([e for _, e in evaluations])
         return Judged(evaluations=tuple(e for _, e in evaluations), changes=tuple(self.changes))
 
-    def _shares(self, rules: Sequence[Rule]) -> Shares:
+    def _shares(self, rules: Sequence[Rule], budget: Budget) -> Shares:
         """How many columns and series share the budget: a bound that does not move from window to window."""
 
         def places(rule: Rule) -> int:
@@ -393,7 +353,7 @@ class _Run:
             places(r) * subjects[r.name] for r in rules if folds(r) and isinstance(r.condition, Break)
         )
         return Shares(
-            budget=self.budget,
+            budget=budget,
             columns=max(1, columns),
             series=max(1, series),
             breaks=max(1, breaks),
@@ -431,6 +391,7 @@ class _Run:
     def _evaluate(self, rule: Rule) -> list[Evaluation]:
         if isinstance(rule.condition, (EffectAndEvidence, Break)) and not rule.selector.measure:
             return self._evaluate_columns(rule)
+        assert self.evidence is not None
         out = []
         for (measure, subject, segment, version), points in self.points.items():
             if not rule.selector.takes(measure, subject, segment, version):
@@ -450,7 +411,9 @@ class _Run:
                 firing=self._fires(rule, measure, subject, segment, version),
             )
             try:
-                out.append(evaluate(rule, series, folded=self._folded(rule, series), shares=self.shares))
+                out.append(
+                    evaluate(rule, series, folded=self.evidence.series(rule, series), shares=self.shares)
+                )
             except Exception as fault:
                 # A rule that raises must neither stop the others nor pass for healthy.
                 said = (
@@ -483,93 +446,23 @@ class _Run:
             return len(alert.flips) > 1 and alert.flips[-2] == "1"
         return alert.is_firing
 
-    def _folded(self, rule: Rule, series: Series) -> Folded | None:
-        if not folds(rule):
-            return None
-        season = getattr(rule.condition, "season", "none")
-        key = "|".join(
-            (
-                "series",
-                self.model.name,
-                series.version,
-                series.segment,
-                series.measure,
-                series.subject,
-                season,
-            )
-        )
-        body = self.changed_evidence.get(key) or self.evidence.get(key)
-        if body is not None and body.get("baseline") == self._baseline_name():
-            folded = Folded.of_payload(body["folded"])
-        else:
-            folded = Folded(evidence=self._series_evidence(series, season))
-            if body is not None:
-                # Another baseline: windows are numbered on, so that both together keep to one budget.
-                before = Folded.of_payload(body["folded"])
-                on = replace(folded.evidence, folded=before.evidence.folded)
-                folded = replace(before, evidence=on)
-        after = folded.seen(series, stale_after_s=self.model.maturity.after.total_seconds(), season=season)
-        if after is not folded:
-            self.changed_evidence[key] = {"baseline": self._baseline_name(), "folded": after.to_payload()}
-        return after
-
-    def _baseline_name(self) -> str:
-        b = self.baseline
-        return "" if b is None else f"{b.name}|{b.created_at}|{b.profile.rows:g}|{len(b.windows)}"
-
-    def _series_evidence(self, series: Series, season: str) -> SeriesEvidence:
-        """Begin from the baseline's own windows, measured as this one is."""
-        name = f"{series.measure}|{series.subject}"
-        sign = sign_of(series)
-        described = series.described
-        windows = self._baseline_windows()
-        if (
-            windows is None
-            or series.segment
-            or series.subject
-            or described is None
-            or described.family is not Family.PERFORMANCE
-        ):
-            return SeriesEvidence.of(name=name, sign=sign)
-        from watchkeeper.measures.performance.evaluation import measure_performance
-
-        assert self.baseline is not None
-        points = []
-        for window, profile in zip(windows.windows, windows.profiles):
-            for m in measure_performance(
-                profile.performance,
-                task=self.model.task or self.baseline.schema.task,
-                positive=self.model.positive or self.baseline.schema.positive,
-                threshold=self.model.threshold,
-                names=[series.measure],
-            ):
-                if m.value is not None and not m.subject:
-                    points.append(Point.of(window, m))
-        strata = season_codes(series.local_starts(points), season).tolist() if points else []
-        return SeriesEvidence.of(
-            [p.value or 0.0 for p in points],
-            [p.standard_error or 0.0 for p in points],
-            name=name,
-            sign=sign,
-            strata=strata,
-        )
-
     # ---- columns
 
-    def _baseline_windows(self) -> _BaselineWindows | None:
+    def _baseline_windows(self) -> BaselineWindows | None:
         if self.baseline is None or self.window is None:
             return None
-        name = (self.model.name, f"{self._baseline_name()}|{self.model.judge_every}")
+        name = (self.model.name, f"{baseline_name(self.baseline)}|{self.model.judge_every}")
         known = self.judged_by._binnings
         if name not in known:
             for old in [n for n in known if n[0] == self.model.name]:
                 del known[old]
-            known[name] = _BaselineWindows.of(self.baseline, self.model)
+            known[name] = BaselineWindows.of(self.baseline, self.model)
         return known[name]
 
     def _evaluate_columns(self, rule: Rule) -> list[Evaluation]:
         assert self.window is not None
-        windows = self._baseline_windows()
+        assert self.evidence is not None
+        windows = self.evidence.own
         if windows is None or not self.columns:
             return []
         breaks = isinstance(rule.condition, Break)
@@ -593,8 +486,8 @@ class _Run:
                 )
                 out.append(blank.evaluation(rule, Verdict.INCONCLUSIVE, sentence))
                 continue
-            season = getattr(rule.condition, "season", "none")
-            for column, reading, starts, categories in self._read_columns(place, rule, windows, season):
+            read = self.evidence.columns(place, self.profiles[place], rule, self.shares)
+            for column, reading, starts, categories in read:
                 if rule.selector.takes("", column, segment, version):
                     series = replace(blank, subject=column)
                     if starts and starts[-1] != self.window.start:
@@ -605,96 +498,6 @@ class _Run:
                         )
                     )
         return out
-
-    def _read_columns(
-        self, place: Place, rule: Rule, windows: _BaselineWindows, season: str
-    ) -> list[_ColumnReading]:
-        """Fold this window into every column of *place*, once, and read them all together."""
-        assert self.window is not None
-        independent = rule.condition.independent_rows
-        cached = self.readings.get((place, f"{season}{independent}"))
-        if cached is not None:
-            return cached
-        version, segment = place
-        profile = self.profiles[place]
-        budget = self.budget
-        # Breaks share one budget among columns and series.
-        rules = EvidenceRules(
-            columns=self.shares.columns,
-            budget=budget.columns,
-            break_budget=budget.breaks * self.shares.columns / max(self.shares.breaks, self.shares.columns),
-            independent_rows=independent,
-            **(
-                {"tolerance": rule.condition.matters}
-                if rule.condition.matters and rule.kind == "evidence"
-                else {}
-            ),
-        )
-        stratum = windows.stratum(self.window, season, self.model.timezone)
-        states, kept = [], []
-        for column in self.columns:
-            if column not in profile.columns or column not in windows.binnings:
-                continue
-            binning = windows.binnings[column]
-            key = "|".join(("column", self.model.name, version, segment, column, season, str(independent)))
-            body = self.changed_evidence.get(key) or self.evidence.get(key)
-            try:
-                state, starts, until = self._column_state(body, column, binning, windows, season, rules)
-                if self.window.start.timestamp() >= until:
-                    counts, missing = binning.counts(profile.columns[column])
-                    before = state.folded
-                    state = state.update(counts, missing, stratum=stratum)
-                    if state.folded > before:
-                        starts = [*starts, self.window.start.timestamp()][-1000:]
-                    until = self.window.end.timestamp()
-                    self.changed_evidence[key] = {
-                        "baseline": self._baseline_name(),
-                        "state": state.to_payload(),
-                        "starts": starts,
-                        "until": until,
-                    }
-            except WatchkeeperError:
-                continue  # quality measures tell that the column changed its kind
-            if state.folded:
-                states.append(state)
-                kept.append((column, starts, binning.categories))
-        out: list[_ColumnReading] = [
-            (column, reading, [datetime.fromtimestamp(s, UTC) for s in starts], categories)
-            for reading, (column, starts, categories) in zip(read_all(states), kept)
-        ]
-        self.readings[place, f"{season}{independent}"] = out
-        return out
-
-    def _column_state(
-        self,
-        body: dict[str, Any] | None,
-        column: str,
-        binning: Binning,
-        windows: _BaselineWindows,
-        season: str,
-        rules: EvidenceRules,
-    ) -> tuple[ColumnEvidence, list[float], float]:
-        if body is not None and body["baseline"] == self._baseline_name():
-            state = ColumnEvidence.of_payload(body["state"])
-            if state.rules != rules:
-                state = replace(state, rules=rules)
-            return state, list(body["starts"]), float(body["until"])
-        counts, missing = binning.many([p.columns[column] for p in windows.profiles])
-        strata = windows.strata(season, self.model.timezone)
-        if body is not None:
-            # Another baseline: windows are numbered on, so that both together keep to one budget.
-            state = ColumnEvidence.of_payload(body["state"])
-            try:
-                state = replace(state, rules=rules).rebased(counts, missing, strata=strata)
-            except BadInput:
-                state = ColumnEvidence.of(
-                    counts, missing, column=column, ordered=binning.ordered, strata=strata, rules=rules
-                )
-            return state, list(body["starts"]), float(body["until"])
-        state = ColumnEvidence.of(
-            counts, missing, column=column, ordered=binning.ordered, strata=strata, rules=rules
-        )
-        return state, [], 0.0
 
     # ---- what did not come
 
@@ -819,7 +622,9 @@ class _Run:
         before = self.after.get(name) or self._alert(name, look=fails or self.window is None)
         if before is None and not fails:
             return
-        whom = self._whom(evaluation) if fails else None
+        whom = None
+        if fails:
+            whom = {} if self.window is None else whom_of(evaluation, self.points, self.measures)
         if fails and not rule.runbook:
             described = self.measures.get(evaluation.measure)
             family = described.family.value if described is not None else ""
@@ -882,52 +687,6 @@ class _Run:
             return evaluation
         return replace(evaluation, details={**evaluation.details, "cause": found.to_dict()})
 
-    def _whom(self, evaluation: Evaluation) -> dict[str, Any]:
-        """Segments in which the same shows most, and columns that moved in the same window."""
-        if self.window is None:
-            return {}
-        out: dict[str, Any] = {}
-        names = [evaluation.measure] if evaluation.measure else list(_DRIFT_FOR_WHOM)
-        if not evaluation.segment:
-            for measure in names:
-                overall = self.points.get((measure, evaluation.subject, "", evaluation.version))
-                usual = overall[-1].value if overall else None
-                lower = self.measures.get(measure)
-                sign = -1.0 if lower is not None and lower.direction.value == "lower_is_worse" else 1.0
-                found = [
-                    (sign * (p[-1].value - (usual or 0.0)), s, p[-1].value, p[-1].rows)
-                    for (m, subject, s, version), p in self.points.items()
-                    if m == measure
-                    and subject == evaluation.subject
-                    and s
-                    and version == evaluation.version
-                    and p[-1].value is not None
-                ]
-                worse = sorted((f for f in found if f[0] > 0), reverse=True)[:3]
-                if worse:
-                    out["segments"] = [
-                        {"segment": s, "measure": measure, "value": v, "rows": rows}
-                        for _, s, v, rows in worse
-                    ]
-                    break
-        described = self.measures.get(evaluation.measure)
-        if described is not None and described.family in (*_OUTCOME_FAMILIES, Family.ESTIMATE):
-            moved = [
-                (p[-1].value, subject)
-                for (m, subject, s, v), p in self.points.items()
-                if m == "psi"
-                and subject
-                and s == evaluation.segment
-                and v == evaluation.version
-                and p[-1].value is not None
-                and p[-1].value > max(p[-1].margin or 0.0, 0.02)
-            ]
-            if moved:
-                out["columns"] = [
-                    {"column": c, "measure": "psi", "value": v} for v, c in sorted(moved, reverse=True)[:3]
-                ]
-        return out
-
     # ---- writing
 
     def _write(self, evaluations: Sequence[Evaluation], *, judged: bool = True) -> None:
@@ -956,17 +715,8 @@ class _Run:
         documents = [
             document_of(a, self.revisions.get(("alert", a.fingerprint), 0), self.now) for a in changed
         ]
-        for key, body in self.changed_evidence.items():
-            documents.append(
-                Document(
-                    kind="evidence",
-                    key=key,
-                    body=body,
-                    model=self.model.name,
-                    updated_at=self.now,
-                    revision=self.revisions.get(("evidence", key), 0),
-                )
-            )
+        if self.evidence is not None:
+            documents += self.evidence.documents(self.now)
         documents += self._groups()
         if judged and self.window is not None:
             newest = self._newest_judged()

@@ -16,7 +16,9 @@ from typing import Any
 from watchkeeper.domain.fact import Document, Fact
 from watchkeeper.domain.watched import WatchedModel
 from watchkeeper.errors import BadInput
-from watchkeeper.loop.judging import AlertingPlan, AlertJudge, revision_of
+from watchkeeper.loop.alerting_plan import AlertingPlan
+from watchkeeper.loop.judging import AlertJudge
+from watchkeeper.loop.kept_evidence import revision_of
 from watchkeeper.loop.rule_trial import judged_again
 
 __all__ = ["Refolded", "refold"]

@@ -31,7 +31,9 @@ from watchkeeper.domain.verdict import Verdict
 from watchkeeper.domain.watched import WatchedModel
 from watchkeeper.domain.window import Window
 from watchkeeper.errors import BadInput, NotFound
-from watchkeeper.loop.judging import AlertingPlan, AlertJudge, _BaselineWindows, alerting_plan
+from watchkeeper.loop.alerting_plan import AlertingPlan, alerting_plan
+from watchkeeper.loop.baseline_windows import BaselineWindows
+from watchkeeper.loop.judging import AlertJudge
 from watchkeeper.measures.catalogue import described_measures
 from watchkeeper.measures.drift.evaluation import drift_entries, measure_column_drift
 from watchkeeper.measures.performance.evaluation import measure_performance
@@ -138,7 +140,7 @@ class Replayer:
         self.rules = judge.rules_of(self.model, baseline)
         self.budget = plan.budget
         self.windows, self.within, self.seed = windows, within, seed
-        self.own = _BaselineWindows.of(baseline, self.model)
+        self.own = BaselineWindows.of(baseline, self.model)
         self.count = len(self.own.windows)
         if self.count < FEWEST_TO_REPLAY:
             raise BadInput(

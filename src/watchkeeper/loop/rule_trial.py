@@ -18,7 +18,8 @@ from watchkeeper.domain.series import PlacedMeasurement, WindowKey, WindowState
 from watchkeeper.domain.watched import WatchedModel
 from watchkeeper.domain.window import Window, floor_to
 from watchkeeper.errors import BadInput
-from watchkeeper.loop.judging import AlertingPlan, AlertJudge, Judged
+from watchkeeper.loop.alerting_plan import AlertingPlan
+from watchkeeper.loop.judging import AlertJudge, Judged
 from watchkeeper.loop.status import is_judged
 from watchkeeper.loop.window_profiles import judged_profiles, known_edges
 

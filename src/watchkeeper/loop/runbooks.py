@@ -26,8 +26,8 @@ from watchkeeper.domain.alert import Alert, fingerprint
 from watchkeeper.domain.fact import Document, Fact
 from watchkeeper.domain.rule import duration_of, moment_of
 from watchkeeper.errors import BadInput, BadTransition, Conflict, NotFound, WatchkeeperError, nearest
+from watchkeeper.loop.alert_actions import acknowledge_alert, add_silence, alert_document
 from watchkeeper.loop.incidents import Incidents
-from watchkeeper.loop.judging import acknowledge_alert, add_silence, alert_document
 from watchkeeper.loop.outbox import outbox_entry
 from watchkeeper.ports import FactStore
 

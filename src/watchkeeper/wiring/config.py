@@ -33,7 +33,7 @@ from watchkeeper.errors import BadConfig, BadInput, nearest
 
 if TYPE_CHECKING:
     from watchkeeper.decisions.incidents import IncidentPolicy
-    from watchkeeper.loop.judging import AlertingPlan
+    from watchkeeper.loop.alerting_plan import AlertingPlan
 
 __all__ = ["Config", "find_project", "json_schema", "load_config", "parse_config", "secret"]
 
@@ -389,7 +389,7 @@ class Config(_Table):
         BadInput
             one of them cannot be used.
         """
-        from watchkeeper.loop.judging import alerting_plan
+        from watchkeeper.loop.alerting_plan import alerting_plan
 
         known = None
         if any(m.rules for m in self.models.values()):
