@@ -113,13 +113,13 @@ def fill_profiles(watch: Any, size: Any) -> dict[str, float]:
         now = NOW.replace(minute=0)
         store.put([m for m in moved if m["end"] <= now], source="bench", sequence=size.days - back + 1)
     stored_s, begun = time.perf_counter() - begun, time.perf_counter()
-    spans, left = roll_up(watch, watch.model("churn"), most=None)
+    rolled = roll_up(watch, watch.model("churn"), most=None)
     merged_s = time.perf_counter() - begun
-    assert not left
+    assert not rolled.left
     return {
         "profiles_stored_s": round(stored_s, 1),
-        "spans_merged": spans,
-        "merged_s_each": round(merged_s / max(spans, 1), 2),
+        "spans_merged": rolled.merged,
+        "merged_s_each": round(merged_s / max(rolled.merged, 1), 2),
     }
 
 

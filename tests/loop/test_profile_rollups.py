@@ -14,7 +14,7 @@ from watchkeeper.domain.window import Window
 from watchkeeper.errors import BadInput
 from watchkeeper.loop import profile_rollups
 from watchkeeper.loop.forget import forget
-from watchkeeper.loop.profile_rollups import column_between, columns_by_time, roll_up
+from watchkeeper.loop.profile_rollups import column_between, columns_by_time
 from watchkeeper.loop.profiling import baseline, save_baseline
 from watchkeeper.loop.retention import maintain
 from watchkeeper.loop.window_profiles import StoredWindow
@@ -293,18 +293,44 @@ class TestUpkeep:
         newer = Window(datetime(2026, 2, 15, tzinfo=UTC), END)
         assert_alike(column_between(watch, "m", "x", newer).profile, of_windows(watch, "x", newer))
 
-    def test_one_upkeep_takes_on_so_much_and_the_next_call_goes_on_at_once(self, watch, monkeypatch):
-        monkeypatch.setattr(roll_up, "__kwdefaults__", {"most": 40})
+    def test_one_upkeep_takes_on_so_much_and_the_next_call_goes_on_at_once(self, watch):
         watch.clock.now += 2 * HOUR
-        maintain(watch, watch.model("m"))
+
+        def upkeep(most):
+            kept = maintain(watch, watch.model("m"), most_parts=most)
+            return kept.parts, watch.ledger.facts.document("upkeep", "m").body["profiles.to_merge"]
+
+        parts, left = upkeep(40)
+        assert parts >= 40
+        assert left > 0
         first = set(held(watch))
         assert {"2026-03-05"} <= first, "the newest first"
         assert 1 <= len(first) < len(DAYS)
-        assert watch.ledger.facts.document("upkeep", "m").body["profiles.to_merge"] > 0
-        for _ in range(10):
-            maintain(watch, watch.model("m"))
-        assert watch.ledger.facts.document("upkeep", "m").body["profiles.to_merge"] == 0
+        assert upkeep(0) == (0, left), "another model took all of this tick's"
+        while left:
+            parts, left = upkeep(40)
+            assert parts
         assert len(held(watch)) == len(DAYS) + 2
+        assert upkeep(40) == (0, 0)
+
+    def test_models_share_what_one_tick_takes_on(self, usual, tmp_path, monkeypatch):
+        text = (usual / "watchkeeper.toml").read_text()
+        folder = shutil.copytree(usual, tmp_path / "m")
+        (folder / "watchkeeper.toml").write_text(text.replace("models.m", "models.a") + text)
+        lake = folder / ".watchkeeper" / "lake"
+        shutil.copytree(lake / "m", lake / "a")
+        monkeypatch.setattr("watchkeeper.loop.tick.MOST_PARTS", 40)
+        with opened(folder) as watch:
+            states = watch.ledger.windows.windows("m", limit=1000)
+            watch.ledger.windows.done([replace(s, key=replace(s.key, model="a")) for s in states])
+            merged = []
+            for _ in range(20):
+                watch.clock.now += 2 * HOUR
+                assert watch.tick().problems == []
+                merged.append([len(watch.lake.profiles(n).rollups.spans()) for n in ("a", "m")])
+            assert merged[0][0] < len(DAYS) + 2
+            assert merged[0][1] == 0
+            assert merged[-1] == [len(DAYS) + 2] * 2
 
     def test_of_daily_windows_only_months_are_merged(self, tmp_path):
         with opened(made(tmp_path, cadence='"1d"')) as watch:

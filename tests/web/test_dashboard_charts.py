@@ -196,7 +196,8 @@ class TestColumns:
         before = column.get(asked).json()
         watch.ledger.windows.done(watch.ledger.windows.dirty(model="churn", limit=10_000))
         clock.pass_(2 * HOUR)
-        assert roll_up(watch, watch.model("churn")) == (6, 0)
+        rolled = roll_up(watch, watch.model("churn"))
+        assert (rolled.merged, rolled.left) == (6, 0)
         assert {"2026-03-10", "2026-03-11"} <= watch.lake.profiles("churn").rollups.spans().keys()
         again = connect(create_app(watch)).get(asked).json()  # a new server, which has kept nothing
         assert len(again) == len(before) > 10

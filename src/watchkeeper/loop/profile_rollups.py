@@ -35,13 +35,13 @@ from watchkeeper.stats.states.profile import ColumnProfile
 if TYPE_CHECKING:
     from watchkeeper.loop.project import Project
 
-__all__ = ["ColumnBetween", "column_between", "columns_by_time", "roll_up"]
+__all__ = ["MOST_PARTS", "ColumnBetween", "RolledUp", "column_between", "columns_by_time", "roll_up"]
 
 DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
 SETTLED = timedelta(hours=1)
 """A day that was measured more lately than this is likely to be measured again soon: late outcomes come in runs."""
 MOST_PARTS = 50_000
-"""Stored parts that one upkeep merges, some seconds' work; the next goes on."""
+"""Stored parts that one tick merges, of all models together: some seconds' work. The next tick goes on."""
 MOST_WINDOWS = 9_000
 """Stored windows that one answer merges beside roll-ups: a year of hours."""
 FULL = "all"
@@ -234,10 +234,19 @@ def _assembled(column: str, pieces: Sequence[_Piece], known: Mapping[str, Edges]
 # ---- the upkeep -------------------------------------------------------------------------------------
 
 
-def roll_up(project: Project, model: WatchedModel, *, most: int | None = MOST_PARTS) -> tuple[int, int]:
-    """Merge the days and months that are over, settled, and not merged yet; the newest first.
+@dataclass(frozen=True, slots=True)
+class RolledUp:
+    """How many days and months were merged and how many were left for the next time; the parts that were read."""
 
-    Returns how many spans were merged, and how many were left for the next time, since *most* parts had been read.
+    merged: int
+    left: int
+    parts: int
+
+
+def roll_up(project: Project, model: WatchedModel, *, most: int | None = MOST_PARTS) -> RolledUp:
+    """Merge the days and months that are over, settled, and not merged yet, the newest first.
+
+    Once *most* stored parts have been read (None: no matter how many) what is left is left.
     """
     now = project.clock()
     states = project.ledger.windows.by_day(model.name, length=model.cadence)
@@ -256,7 +265,7 @@ def roll_up(project: Project, model: WatchedModel, *, most: int | None = MOST_PA
         ):
             work.do(span, held)
     work.write()
-    return work.done, work.left
+    return RolledUp(merged=work.done, left=work.left, parts=work.read)
 
 
 def _is_settled(state: DayOfWindows, now: datetime) -> bool:
@@ -268,10 +277,10 @@ class _Work:
     """Merges spans until enough parts have been read; writes them some at a time."""
 
     def __init__(self, project: Project, model: WatchedModel, most: int | None) -> None:
-        self.done = self.left = 0
+        self.done = self.left = self.read = 0
         self._store = project.lake.profiles(model.name)
         self._known = known_edges(project.baseline(model.name))
-        self._cadence, self._most, self._read = model.cadence, most, 0
+        self._cadence, self._most = model.cadence, most
         keep = model.retention.full_profiles
         old = None if keep is None else (project.clock() - keep).astimezone(UTC).date().isoformat()
         self._old_before = old or ""
@@ -283,7 +292,7 @@ class _Work:
         stamp = f"{span.made_of}-{bins or FULL}"
         if held.get(span.name) == stamp:
             return
-        if self._most is not None and self._read >= self._most:
+        if self._most is not None and self.read >= self._most:
             self.left += 1
             return
         if not _is_day(span.name) and self._cadence < DAY:
@@ -317,7 +326,7 @@ class _Work:
         """Part -> the merge of it. None where that cannot be: then the windows have to be read."""
         states: dict[str, ColumnProfile | None] = {}
         for part, payload in self._parts(span, segment):
-            self._read += 1
+            self.read += 1
             try:
                 found = None if payload is None else decode(payload, known=self._known)
                 if part in states and found is not None:

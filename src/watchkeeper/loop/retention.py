@@ -15,7 +15,7 @@ from watchkeeper.domain.fact import Document, Lease
 from watchkeeper.domain.series import WindowKey
 from watchkeeper.domain.watched import WatchedModel
 from watchkeeper.errors import WatchkeeperError
-from watchkeeper.loop.profile_rollups import roll_up
+from watchkeeper.loop.profile_rollups import MOST_PARTS, roll_up
 from watchkeeper.loop.window_profiles import OLD_BINS, known_edges, parts_of, profiles_of
 
 if TYPE_CHECKING:
@@ -35,21 +35,28 @@ class Kept:
 
     done: dict[str, Any] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    parts: int = 0
+    """Stored parts of profiles that were merged."""
 
 
 def maintain(
-    project: Project, model: WatchedModel, lease: Lease | None = None, *, now_please: bool = False
+    project: Project,
+    model: WatchedModel,
+    lease: Lease | None = None,
+    *,
+    now_please: bool = False,
+    most_parts: int = MOST_PARTS,
 ) -> Kept:
     """Compact, coarsen, merge and drop what is due, at most every ten minutes unless *now_please*.
 
-    Where more has to be merged than one upkeep takes on, the next call goes on at once.
+    Of profiles about *most_parts* parts are merged; where that is not all, the next call goes on at once.
     """
     now, kept = project.clock(), Kept()
     known = project.ledger.facts.document("upkeep", model.name)
     is_due = now_please or known is None or known.updated_at is None or now - known.updated_at >= EVERY
     if known is not None and not is_due:
-        if known.body.get(LEFT):
-            _go_on_merging(project, model, known, kept, lease)
+        if known.body.get(LEFT) and most_parts > 0:
+            _go_on_merging(project, model, known, kept, lease, most_parts)
         return kept
     retention = model.retention
     until = None if known is None else known.body.get("coarse_until")
@@ -68,7 +75,7 @@ def maintain(
             gone = project.ledger.measurements.delete(model.name, before=now - retention.measurements)
             if gone:
                 kept.done["measurements.dropped"] = gone
-        left = _merge(project, model, kept, all_of_it=now_please)
+        left = _merge(project, model, kept, most_parts)
     except WatchkeeperError as problem:
         kept.problems.append(problem.what)
     document = Document(
@@ -83,20 +90,28 @@ def maintain(
     return kept
 
 
-def _merge(project: Project, model: WatchedModel, kept: Kept, *, all_of_it: bool) -> int:
+def _merge(project: Project, model: WatchedModel, kept: Kept, most_parts: int) -> int:
     """Merge profiles by day and month; how many days and months were left for the next time."""
-    merged, left = roll_up(project, model, **({"most": None} if all_of_it else {}))
-    if merged:
-        kept.done["profiles.merged"] = merged
-    return left
+    if most_parts <= 0:
+        return 1  # at least it has to be looked
+    rolled = roll_up(project, model, most=most_parts)
+    kept.parts = rolled.parts
+    if rolled.merged:
+        kept.done["profiles.merged"] = rolled.merged
+    return rolled.left
 
 
 def _go_on_merging(
-    project: Project, model: WatchedModel, known: Document, kept: Kept, lease: Lease | None
+    project: Project,
+    model: WatchedModel,
+    known: Document,
+    kept: Kept,
+    lease: Lease | None,
+    most_parts: int,
 ) -> None:
     """Merge some more; when the upkeep was done stays as it is."""
     try:
-        left = _merge(project, model, kept, all_of_it=False)
+        left = _merge(project, model, kept, most_parts)
     except WatchkeeperError as problem:
         kept.problems.append(problem.what)
         left = 0  # the next upkeep tries again

@@ -26,6 +26,7 @@ from watchkeeper.domain.window import Window
 from watchkeeper.errors import LeaseLost, WatchkeeperError
 from watchkeeper.loop.drain import Drained
 from watchkeeper.loop.estimating import RowSampler, arrived_before, record_of_estimates, samples_of
+from watchkeeper.loop.profile_rollups import MOST_PARTS
 from watchkeeper.loop.project import Project
 from watchkeeper.loop.retention import OLD_BINS, maintain
 from watchkeeper.loop.segment_names import Crowded, Entry, SegmentNames
@@ -115,6 +116,7 @@ def tick(
     if lease is None:
         done.held_by_another = True
         return done
+    to_merge = MOST_PARTS
     for model in wanted:
         name = model.name
         try:
@@ -123,8 +125,9 @@ def tick(
             else:
                 project.look_at_table(model, lease)
             lease = _Model(project, model, lease, done, judges, progress).run()
-            for said in maintain(project, model, lease).problems:
-                done.problems.append(f"{name}: {said}")
+            kept = maintain(project, model, lease, most_parts=to_merge)
+            to_merge -= kept.parts
+            done.problems += [f"{name}: {said}" for said in kept.problems]
         except LeaseLost as lost:
             done.problems.append(lost.what)
             return done
