@@ -71,6 +71,7 @@ class DeltaFiles:
 
     @staticmethod
     def columns(handle: DeltaTable) -> dict[str, pa.DataType]:
+        """The table's columns and their types."""
         return dict(fields_of(pa.schema(handle.schema().to_arrow())))
 
     def write(self, model: str, table: str, rows: pa.Table, *, source: str, sequence: int) -> int:

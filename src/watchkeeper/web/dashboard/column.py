@@ -191,7 +191,7 @@ def _left_out(before: Side, after: Side) -> str:
     told = [f"{s.left_out:,} of {s.title}" for s in (before, after) if s.left_out]
     if not told:
         return ""
-    return f"Left out, because their bins are those of an earlier baseline: {' and '.join(told)} (stored windows)."
+    return f"Left out, because they cannot be read with the baseline of today: {' and '.join(told)} (stored windows)."
 
 
 def _share(room: Room, model: str, column: str, query: Mapping[str, str]) -> dict[str, Any] | None:
