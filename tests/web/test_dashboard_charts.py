@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -219,6 +220,12 @@ class TestColumns:
         data = column.get(self.PAGE + "&segment=region%3Dnorth").json()
         assert "region=north" in data["segments"]
         assert next(m["value"] for m in data["measures"] if m["measure"] == "psi") == 0.77
+
+    @pytest.mark.parametrize("window", ["2026-03-01/9999-12-31", "0001-01-01T00:00+14:00/2026-03-01"])
+    def test_a_window_beyond_the_calendar_is_told_and_the_longest_there_is_is_read(self, column, window):
+        refused = column.get(f"{self.PAGE}&b={quote(window)}")
+        assert (refused.status_code, "calendar" in refused.text) == (400, True)
+        assert column.get(f"{self.PAGE}&b=0001-01-01/9999-12-30").json()["b"]["there"]
 
     def test_a_window_of_ones_own_needs_both_days(self, column):
         assert column.get(self.PAGE + "&b=own&b_from=2026-03-09").status_code == 400

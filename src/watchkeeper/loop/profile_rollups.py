@@ -180,7 +180,7 @@ def _pieces(
             chosen, rolled = {}, rolled.slice(0, 0)
     broken = set(rolled.filter(pc.is_null(rolled["payload"]))["span"].to_pylist())
     covered = {day for name, span in chosen.items() if name not in broken for day in span.day_names}
-    loose = [d for d in _day_names(window) if d not in covered]
+    loose = [d for d in _stored_days(project, name, window) if d not in covered]
     count = sum(s.windows for s in states if s.start.date().isoformat() in loose)
     if most is not None and count > most:
         raise BadInput(
@@ -204,15 +204,16 @@ def _chosen(spans: Iterable[_Span], window: Window, held: Mapping[str, str]) -> 
     chosen: dict[str, _Span] = {}
     covered: set[str] = set()
     for span in spans:
-        if covered.isdisjoint(span.day_names) and span.is_in(window) and span.is_held(held):
+        if covered.isdisjoint(span.day_names) and span.is_held(held) and span.is_in(window):
             chosen[span.name] = span
             covered.update(span.day_names)
     return chosen
 
 
-def _day_names(window: Window) -> list[str]:
+def _stored_days(project: Project, name: str, window: Window) -> list[str]:
+    """The days within *window* of which anything is stored: nobody's window is so long that they would be many."""
     first, last = window.start.date(), (window.end - timedelta(microseconds=1)).date()
-    return [(first + n * DAY).isoformat() for n in range((last - first).days + 1)]
+    return [d for d in project.lake.days(name, "profiles") if first.isoformat() <= d <= last.isoformat()]
 
 
 def _assembled(column: str, pieces: Sequence[_Piece], known: Mapping[str, Edges]) -> ColumnBetween:
@@ -270,7 +271,7 @@ def roll_up(project: Project, model: WatchedModel, *, most: int | None = MOST_PA
 
 def _is_settled(state: DayOfWindows, now: datetime) -> bool:
     at = state.measured_at
-    return state.start + DAY <= now and not state.dirty and at is not None and at <= now - SETTLED
+    return state.start <= now - DAY and not state.dirty and at is not None and at <= now - SETTLED
 
 
 class _Work:

@@ -234,6 +234,25 @@ class TestTypes:
         lake.append("m", "predictions", predictions(2, x=array), source="j", sequence=1)
         assert len(rows_of(lake)) == 2
 
+    def test_a_column_without_a_name_is_rescued_and_takes_no_other_down(self, lake):
+        rows = predictions(2, x=[1.0, 2.0]).append_column("", pa.array([7.0, None]))
+        lake.append("m", "predictions", rows, source="j", sequence=1)
+        assert "" not in lake.columns("m", "predictions")
+        found = rows_of(lake)
+        assert [r["x"] for r in found] == [1.0, 2.0]
+        assert [r["wk_rescued"] for r in found] == ['{"": 7.0}', None]
+
+    def test_a_column_without_a_name_of_an_earlier_version_is_passed_over(self, lake):
+        from deltalake import write_deltalake
+
+        lake.append("m", "predictions", predictions(1, x=[1.0]), source="j", sequence=1)
+        handle = lake.files.handle("m", "predictions")
+        old = handle.to_pyarrow_table().append_column("", pa.array([3.0]))
+        write_deltalake(handle, old, mode="append", schema_mode="merge")
+        assert [r["x"] for r in rows_of(lake)] == [1.0, 1.0]
+        lake.append("m", "predictions", predictions(1, start=1, x=[2.0]), source="j", sequence=2)
+        assert len(rows_of(lake)) == 3
+
 
 class TestPlaces:
     def test_the_hour_is_read_from_a_time_ordered_id(self, lake):

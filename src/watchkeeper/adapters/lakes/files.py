@@ -71,8 +71,8 @@ class DeltaFiles:
 
     @staticmethod
     def columns(handle: DeltaTable) -> dict[str, pa.DataType]:
-        """The table's columns and their types."""
-        return dict(fields_of(pa.schema(handle.schema().to_arrow())))
+        """The table's columns and their types; one without a name, which earlier versions took in, is passed over."""
+        return {n: kind for n, kind in fields_of(pa.schema(handle.schema().to_arrow())) if n}
 
     def write(self, model: str, table: str, rows: pa.Table, *, source: str, sequence: int) -> int:
         """Append rows that fit the table as they are, exactly once for (*source*, *sequence*)."""

@@ -50,6 +50,10 @@ def fit(rows: pa.Table, columns: Mapping[str, pa.DataType]) -> tuple[pa.Table, i
         if name == RESCUED:
             continue
         array = _flat(rows[name].combine_chunks() if rows.num_rows else rows[name])
+        if not name:  # no query can speak of it
+            for i in _places(pc.is_valid(array)):
+                rescued.setdefault(i, {})[name] = array[i].as_py()
+            continue
         target = columns.get(name)
         if target is None:
             if pa.types.is_null(array.type):

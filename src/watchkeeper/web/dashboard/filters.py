@@ -44,19 +44,28 @@ def period(query: Mapping[str, str], *, newest: datetime, usual: str = "30d") ->
         a date cannot be read, or the end is before the start.
     """
     if query.get("start") or query.get("end"):
-        end = _moment(query["end"], "end") if query.get("end") else newest
-        start = _moment(query["start"], "start") if query.get("start") else end - timedelta(days=30)
-        if "T" not in query.get("end", "T"):
-            end += timedelta(days=1)  # a day's name means all of it
-        if end <= start:
-            raise BadInput("The period ends before it starts.", "Give a start before the end.")
-        return Period(start, end)
+        try:
+            return _from_to(query, newest)
+        except OverflowError:
+            raise BadInput(
+                "The period leaves the calendar.", "Give a start and an end between the years 1 and 9999."
+            ) from None
     name = query.get("period", usual)
     if name not in PERIODS:
         raise BadInput(
             f"There is no period {name!r}.", f"Known: {', '.join(PERIODS)}, or give start and end."
         )
     return Period(newest - timedelta(days=PERIODS[name]), newest, name)
+
+
+def _from_to(query: Mapping[str, str], newest: datetime) -> Period:
+    end = _moment(query["end"], "end") if query.get("end") else newest
+    start = _moment(query["start"], "start") if query.get("start") else end - timedelta(days=30)
+    if "T" not in query.get("end", "T"):
+        end += timedelta(days=1)  # a day's name means all of it
+    if end <= start:
+        raise BadInput("The period ends before it starts.", "Give a start before the end.")
+    return Period(start, end)
 
 
 def _moment(text: str, what: str) -> datetime:
