@@ -7,7 +7,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-fast check bench docs clean lock servers
+.PHONY: help demo test test-fast test-long check bench docs clean lock servers
 
 export PYTHON
 WORKERS ?= 2
@@ -24,11 +24,14 @@ help: ## List the targets
 demo: $(demo) ## A real year of flights under watch, with a dashboard at the end
 	.venv/bin/python -m watchkeeper demo $(ARGS)
 
-test: check servers ## All checks and all tests, with the real servers and a browser
-	$(pytest) $(ARGS)
+test: check servers ## All checks and tests but the long ones, with the real servers and a browser
+	$(pytest) -m "not long" $(ARGS)
 
 test-fast: $(dev) ## The tests that need neither servers nor patience (under 4 minutes)
-	$(pytest) -m "not slow and not server and not browser" $(ARGS)
+	$(pytest) -m "not slow and not long and not server and not browser" $(ARGS)
+
+test-long: $(dev) servers ## The long tests alone: simulations, kill sweeps and replays in full size
+	$(pytest) -m long --timeout 3600 $(ARGS)
 
 check: $(dev) ## Format, lint, types, floors, docs up to date
 	$(run) ruff format --check .

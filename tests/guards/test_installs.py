@@ -124,7 +124,7 @@ def run_pytest(environment: Path, folder: Path, *arguments: str | Path) -> dict[
     for file in ("pyproject.toml", "README.md", "CHANGELOG.md", "ARCHITECTURE.md", "CONTRIBUTING.md"):
         shutil.copy(ROOT / file, folder)
     command = [python_of(environment), "-m", "pytest", "-p", "small_install", "-p", "no:cacheprovider"]
-    command += ["-q", "-n", "2", "-m", "not slow and not server and not browser", *arguments]
+    command += ["-q", "-n", "2", "-m", "not slow and not long and not server and not browser", *arguments]
     output = must_run(command, cwd=folder, PYTHONPATH=str(folder / "tests" / "plugins"))
     return {word: int(number) for number, word in re.findall(r"(\d+) (\w+)", output.splitlines()[-1])}
 
