@@ -13,6 +13,7 @@ from sklearn.metrics import accuracy_score, brier_score_loss, log_loss, roc_auc_
 from watchkeeper.capture.recorder import Recorder
 from watchkeeper.domain.window import Window
 from watchkeeper.loop.profiling import baseline, save_baseline
+from watchkeeper.loop.status import status
 from watchkeeper.stats.intervals import wilson
 from watchkeeper.testing.clock import FakeClock
 from watchkeeper.wiring import open_project
@@ -102,6 +103,18 @@ def test_a_day_is_measured_as_scikit_learn_measures_its_rows(project):
         assert found[0] == pytest.approx(brier_score_loss(part.outcome, part.score))
     assert values(watch, "psi", subject="x")[0] < 0.05
     assert len(values(watch, "brier", length=HOUR)) == 24
+
+
+def test_status_shows_the_measurements_of_the_window_that_it_names(project):
+    watch, clock = project
+    rows = frame(3000)
+    record(watch, rows)
+    tell(watch, rows)
+    clock.advance(DAY)
+    watch.tick()
+    (seen,) = status(watch)["models"]
+    assert seen["measurements"]["row_count"] == seen["freshest"]["rows"] == 3000
+    assert seen["measurements"]["accuracy"] == pytest.approx(accuracy_score(rows.outcome, rows.prediction))
 
 
 def test_ticking_again_changes_nothing(project):

@@ -149,7 +149,7 @@ def _shown(watch: Watch, name: str, window: Any) -> dict[str, float]:
     return {
         f"{row['measure']} {row['subject']}".strip(): row["value"]
         for row in table.to_pylist()
-        if row["end"] == window.end and row["value"] is not None
+        if (row["start"], row["end"]) == (window.start, window.end) and row["value"] is not None
     }
 
 

@@ -322,8 +322,10 @@ def quadratic_quantile(eigenvalues: Floats, *, level: float = 0.99) -> float:
     >>> round(quadratic_quantile(np.array([1.0, 1.0, 1.0]), level=0.95), 1)
     7.8
     """
-    if not eigenvalues.size:
+    scale = float(eigenvalues.max(initial=0.0))
+    if scale <= 0:
         return 0.0
+    eigenvalues = eigenvalues / scale  # squares of very large or small ones leave the range of floats
     # from the gamma variable of the same mean and variance, by secants of the logarithm, nearly straight there
     mean, variance = float(eigenvalues.sum()), 2 * float(np.sum(eigenvalues**2))
     wanted = math.log(1 - level)
@@ -335,7 +337,7 @@ def quadratic_quantile(eigenvalues: Floats, *, level: float = 0.99) -> float:
             break
         at, other, f = other, max(other - g * (other - at) / (g - f), at * 1e-3), g
         g = math.log(max(quadratic_tail(eigenvalues, other), 1e-300)) - wanted
-    return other
+    return other * scale
 
 
 def _null_of(

@@ -125,6 +125,23 @@ class TestManyDistinctValuesWithinTheBound:
         assert ks(*pair) == pytest.approx(1, abs=1e-3)
 
 
+@pytest.mark.parametrize("scale", [1e-300, 1e-160, 1e-150, 1e150, 1e160, 1e300])
+def test_distances_of_very_small_and_very_large_values_are_those_of_plain_ones(scale):
+    rng = np.random.default_rng(3)
+    x, y = rng.normal(size=2_000), rng.normal(0.3, 1, size=2_000)
+    sides = states(x * scale, y * scale)
+    assert wasserstein_sd(*sides) == pytest.approx(stats.wasserstein_distance(x, y) / x.std(), rel=1e-3)
+    assert energy(*sides) == pytest.approx(stats.energy_distance(x, y) * math.sqrt(scale), rel=1e-3)
+    plain = {f: f(*states(x, y)) for f in (measure_wasserstein_sd, measure_energy)}
+    for measure, one in plain.items():
+        found = measure(*sides)
+        unit = math.sqrt(scale) if measure is measure_energy else 1.0
+        assert found.value == pytest.approx(one.value * unit, rel=1e-9)
+        assert found.margin == pytest.approx(one.margin * unit, rel=1e-9)
+        assert found.details["expected"] == pytest.approx(one.details["expected"] * unit, rel=1e-9)
+        assert one.p_value is None or found.p_value == pytest.approx(one.p_value, rel=1e-6)
+
+
 class TestShares:
     @pytest.mark.known_answer("jensen_shannon", "hellinger", "chi_square", "g_test", source="scipy")
     def test_categories_against_scipy(self):

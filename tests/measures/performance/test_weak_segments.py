@@ -113,3 +113,15 @@ def test_what_cannot_be_searched_is_refused():
         weak_segments(columns, losses, depth=3)
     with pytest.raises(BadInput, match="100 rows"):
         weak_segments(columns, losses[:50])
+
+
+@pytest.mark.parametrize("share", [0.5, 0.8, 0.9, 0.99])
+@pytest.mark.parametrize("end", [0.0, 10.0, -np.inf, np.inf])
+def test_a_column_that_mostly_holds_one_value_is_cut_beside_it(share, end):
+    rng = np.random.default_rng(4)
+    values = np.where(rng.random(2_000) < share, end, rng.uniform(1, 9, 2_000))
+    cut = coded("spend", values)
+    assert len(cut.labels) >= 2
+    assert np.bincount(cut.codes).sum() == values.size
+    if np.isfinite(end) and share >= 0.9:
+        assert sorted(np.bincount(cut.codes)) == sorted([(values == end).sum(), (values != end).sum()])

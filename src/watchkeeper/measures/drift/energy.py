@@ -68,9 +68,12 @@ def _measured(bins: OrderedBins, n: float, m: float) -> dict[str, Any]:
     exact = bins.histograms[0].wasserstein_bound(bins.histograms[1]) == 0 and not bins.slack
     expected = 0.0
     if eigenvalues.size:  # the mean of the root of the gamma variable with the same mean and variance
-        mean, variance = float(eigenvalues.sum()), 2 * float((eigenvalues**2).sum())
+        scale = float(eigenvalues.max())  # squares of very large or small ones leave the range of floats
+        shares = eigenvalues / scale
+        mean, variance = float(shares.sum()), 2 * float((shares**2).sum())
         shape = mean * mean / variance
-        expected = math.sqrt(variance / mean) * math.exp(gammaln(shape + 0.5) - gammaln(shape))
+        expected = math.sqrt(scale) * math.sqrt(variance / mean)
+        expected *= math.exp(gammaln(shape + 0.5) - gammaln(shape))
     return {
         "value": value,
         "margin": math.sqrt(sampling_noise.quadratic_quantile(eigenvalues, level=MARGIN_LEVEL)),

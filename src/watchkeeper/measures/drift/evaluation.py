@@ -85,7 +85,7 @@ def measure_column_drift(
             said = (
                 failure.what
                 if isinstance(failure, WatchkeeperError)
-                else f"{type(failure).__name__}: {failure}"
+                else f"A fault of the program's own ({type(failure).__name__}: {failure})"
             )
             found = Measurement.missing(
                 entry.name,

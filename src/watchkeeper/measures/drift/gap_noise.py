@@ -57,13 +57,14 @@ def area_noise(bins: OrderedBins, n: float, m: float) -> AreaNoise:
     top = sampling_noise.bridge_quantile(
         lambda gap: np.abs(gap) @ steps, masses, n, m, level=MARGIN_LEVEL, draws=_DRAWS
     )
-    return AreaNoise(expected, expected * top / mean if mean else expected)
+    return AreaNoise(expected, expected * (top / mean) if mean else expected)
 
 
 def square_eigenvalues(bins: OrderedBins, n: float, m: float) -> Floats:
     r"""Eigenvalues ``(k,)`` of :math:`2\int (F-G)^2`, the squared energy distance, of *n* against *m* rows."""
     masses, steps = _few(bins)
-    found = sampling_noise.bridge_eigenvalues(masses, steps)
+    # Only the shape is taken from the few bins, so the steps may be in a unit that floats can square.
+    found = sampling_noise.bridge_eigenvalues(masses, steps / (steps.max(initial=0.0) or 1.0))
     if not found.size:
         return found
     total = 2 * (1 / n + 1 / m) * _integral(bins, lambda h: h * (1 - h))

@@ -76,10 +76,12 @@ def _measured(bins: OrderedBins, n: float, m: float) -> dict[str, Any]:
 def _unit(bins: OrderedBins) -> float:
     """The baseline's standard deviation (over n), rows spread evenly inside a bin."""
     x, f = knots(bins.histograms[0])
-    low, high, share = x[0::2], x[1::2], f[1::2] - f[0::2]
-    mean = float(np.dot((low + high) / 2, share))
+    low, high, share = x[0::2] / 2, x[1::2] / 2, f[1::2] - f[0::2]
+    mean = float(np.dot(low + high, share)) / 2
     low, high = low - mean, high - mean
-    sd = math.sqrt(float(np.dot((low * low + low * high + high * high) / 3, share)))
-    if not sd > 0:
+    reach = max(float(np.abs(low).max()), float(np.abs(high).max()))
+    if not reach > 0:
         raise BadInput("The baseline is constant, so its standard deviation is no unit.")
-    return sd
+    # In units of the reach, since squares of very large or very small values leave the range of floats.
+    low, high = low / reach, high / reach
+    return 2 * reach * math.sqrt(float(np.dot((low * low + low * high + high * high) / 3, share)))

@@ -327,8 +327,11 @@ def _binned(name: str, data: np.ndarray, bins: int) -> Coded:
         codes = np.searchsorted(distinct, data)
         labels = [f"{name} = {v:g}" for v in distinct.tolist()]
     else:
-        cuts = np.unique(np.quantile(shown, np.arange(1, bins) / bins))
+        finite = shown[np.isfinite(shown)]
+        cuts = np.unique(np.quantile(finite, np.arange(1, bins) / bins))
         cuts = cuts[cuts > distinct[0]]
+        if not cuts.size:  # nearly all rows hold the lowest value: it against all others
+            cuts = distinct[1:2]
         codes = np.searchsorted(cuts, data, side="right")
         ends = _told_apart(cuts.tolist())
         inner = [f"{low} <= {name} < {high}" for low, high in pairwise(ends)]
