@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 from watchkeeper.cli import cli
-from watchkeeper.errors import UnreadableSource
+from watchkeeper.errors import UnreadableSource, WatchkeeperError
 from watchkeeper.wiring import open_project
 from watchkeeper.wiring.config import load_config
 
@@ -140,6 +140,30 @@ def test_a_file_that_cannot_be_read_leaves_nothing_behind(tmp_path, content, sai
     )
     assert said in str(result.exception)
     assert not (tmp_path / "shop").exists()
+
+
+def test_a_refused_replacement_leaves_everything_as_it_was(tmp_path):
+    people().to_parquet(tmp_path / "a.parquet")
+    people(300, seed=4).to_parquet(tmp_path / "b.parquet")
+    init(tmp_path, "--model", "m", "--baseline", tmp_path / "a.parquet", "--json")
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir() if p.is_file()}
+    for wrong in (["--cadence", "7h"], ["--timezone", "Europe/Berln"], ["--segments", "nowhere"]):
+        result = CliRunner().invoke(
+            cli,
+            [
+                "init",
+                str(tmp_path),
+                "--model",
+                "m",
+                "--baseline",
+                str(tmp_path / "b.parquet"),
+                "--replace",
+                *wrong,
+            ],
+            standalone_mode=False,
+        )
+        assert isinstance(result.exception, WatchkeeperError), result.output
+        assert {p.name: p.read_bytes() for p in tmp_path.iterdir() if p.is_file()} == before
 
 
 def test_other_encodings_are_an_option(tmp_path):

@@ -252,6 +252,22 @@ def test_days_of_a_zone_are_merges_of_its_hours(tmp_path):
         assert rows == [sum(hours)]
 
 
+def test_a_daily_batch_has_days_of_its_own_zone(tmp_path):
+    """A batch of each day at half past midnight in Berlin lies in the day before by UTC."""
+    (tmp_path / "watchkeeper.toml").write_text('[models.m]\ncadence = "1d"\ntimezone = "Europe/Berlin"\n')
+    days = pd.date_range("2026-03-26", "2026-04-01", tz="Europe/Berlin")
+    clock = FakeClock(datetime(2026, 4, 2, 6, tzinfo=UTC))
+    with open_project(tmp_path, clock=clock) as watch:
+        at = (days + pd.Timedelta(minutes=30)).repeat(40)
+        with Recorder("m", "1", path=watch.data) as recorder:
+            recorder.record_batch(pd.DataFrame({"at": at, "x": np.arange(len(at)) % 7}))
+        watch.tick()
+        table = watch.measurements("m", measures=["row_count"]).to_pandas()
+        table = table[(table.segment == "") & (table.version == "") & (table.end - table.start > HOUR)]
+        counted = table.set_index(pd.DatetimeIndex(table.start).tz_convert("Europe/Berlin")).value
+        assert counted[days].to_dict() == dict.fromkeys(days, 40.0)
+
+
 def test_two_processes_do_not_tick_at_once(project):
     watch, clock = project
     record(watch, frame(100))

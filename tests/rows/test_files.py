@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 import datetime as dt
 import gzip
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -165,6 +167,20 @@ class TestParquet:
         assert list(source.batches()) == []
         assert source.row_count_hint == 0
         assert "no rows" in source.problems[0]
+
+    def test_times_as_int96_hold_every_year(self, tmp_path):
+        """Spark and Impala write INT96; 9999-12-31, the usual 'for ever', lies beyond nanoseconds of 64 bits."""
+        at = [
+            dt.datetime(2024, 1, 1, 12, 30, 15, 123456),
+            dt.datetime(9999, 12, 31),
+            None,
+            dt.datetime(1, 1, 1),
+        ]
+        table = pa.table({"at": pa.array(at, pa.timestamp("us"))})
+        path = tmp_path / "t.parquet"
+        pq.write_table(table, path, use_deprecated_int96_timestamps=True)
+        assert pq.ParquetFile(path).schema.column(0).physical_type == "INT96"
+        assert [row["at"] for row in rows_of(open_source(path))] == at
 
 
 class TestFolders:
@@ -530,6 +546,30 @@ class TestJson:
         assert any(
             "2 lines are no JSON object" in problem and "line 3" in problem for problem in source.problems
         )
+
+    @pytest.mark.parametrize("name", ["a.jsonl", "mixed.jsonl", "a.json"])
+    def test_what_pythons_json_writes_for_numbers_that_are_none(self, tmp_path, name):
+        rows = [{"x": x, "c": c} for x, c in [(math.nan, "a"), (math.inf, "b"), (-math.inf, "c"), (1.5, "d")]]
+        if name.startswith("mixed"):
+            rows[3]["c"] = 7
+        path = tmp_path / name
+        path.write_text(json.dumps(rows) if name == "a.json" else "\n".join(map(json.dumps, rows)))
+        source = open_source(path)
+        np.testing.assert_array_equal(
+            [row["x"] for row in rows_of(source)], [r["x"] for r in json.loads(json.dumps(rows))]
+        )
+        assert not any("passed over" in line for line in source.problems)
+
+    @pytest.mark.parametrize("name", ["a.jsonl", "a.json"])
+    def test_integers_beyond_63_bits_lose_no_digit(self, tmp_path, name):
+        rows = [{"id": 2**63 + 1}, {"id": 2**64 - 1}, {"id": 5}]
+        path = tmp_path / name
+        path.write_text(json.dumps(rows) if name == "a.json" else "\n".join(map(json.dumps, rows)))
+        assert rows_of(open_source(path)) == rows
+
+    def test_a_mark_at_the_start_of_mixed_lines(self, tmp_path):
+        (tmp_path / "a.jsonl").write_bytes(codecs.BOM_UTF8 + b'{"a": 1}\n{"a": "x"}\n')
+        assert rows_of(open_source(tmp_path / "a.jsonl")) == [{"a": "1"}, {"a": "x"}]
 
     def test_nested_objects_and_lists_come_as_they_are(self, tmp_path):
         path = tmp_path / "t.jsonl"

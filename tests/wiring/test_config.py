@@ -21,7 +21,7 @@ FAULTS = {
     '[models.a]\ncadence = "7h"': "a whole number of windows must make a day",
     '[models.a]\ntimezone = "Asia/Kolkata"': 'days of Asia/Kolkata are merges of windows of UTC, so its windows must be shorter: cadence = "30m"',
     '[models.a]\ntimezone = "Asia/Kathmandu"\ncadence = "30m"': 'cadence = "15m"',
-    '[models.a]\ntimezone = "Europe/Berlin"\ncadence = "1d"': 'cadence = "1h"',
+    '[models.a]\ntimezone = "Europe/Berlin"\ncadence = "6h"': 'cadence = "1h"',
     "[models.a\n": "is not valid TOML",
 }
 

@@ -73,7 +73,7 @@ def init(
 ) -> None:
     """Make a project in FOLDER (here): watchkeeper.toml, its schema for editors, a baseline, a first check."""
     from watchkeeper.errors import Conflict
-    from watchkeeper.wiring.config import FILE_NAME
+    from watchkeeper.wiring.config import FILE_NAME, parse_config
     from watchkeeper.wiring.new_project import SCHEMA_NAME, config_text, make_project
 
     if (folder / FILE_NAME).exists() and not replace:
@@ -108,6 +108,9 @@ def init(
         timezone=timezone,
         segments=by,
     )
+    parse_config(text, where=str(folder / FILE_NAME))  # nothing is written before everything is checked
+    if first:
+        first.save()
     target = make_project(folder, text, replace=replace)
     checked = _first_check(folder)
     following = _following(folder, model, target)
@@ -295,13 +298,11 @@ class _Baseline:
             baseline,
             is_baseline_file,
             load_baseline,
-            save_baseline,
         )
 
         path = folder / f"{model}{BASELINE_SUFFIX}"
         if is_baseline_file(rows.source):
-            made = load_baseline(rows.source)
-            return cls(save_baseline(made, path), made, rows, None)
+            return cls(path, load_baseline(rows.source), rows, None)
         with progress_bar() as progress:
             made = baseline(
                 rows.source,
@@ -314,8 +315,13 @@ class _Baseline:
                 progress=progress,
             )
             report = compare(made, rows.source, encoding=rows.encoding, progress=progress)
-        save_baseline(made, path)
         return cls(path, made, rows, report)
+
+    def save(self) -> None:
+        """Write the baseline beside the project file."""
+        from watchkeeper.loop.profiling import save_baseline
+
+        save_baseline(self.made, self.path)
 
     @property
     def task(self) -> str | None:

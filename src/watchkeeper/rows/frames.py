@@ -145,11 +145,14 @@ def _converts_lazily(dtype: Any) -> bool:
     """Whether any slice of a pandas column of this dtype converts to the same Arrow type."""
     if isinstance(dtype, np.dtype):
         return dtype.kind in "biufM" and dtype.itemsize <= 8
+    if type(dtype).__name__ == "CategoricalDtype":
+        words = dtype.categories
+        return _converts_lazily(words.dtype) if words.dtype != object else words.inferred_type == "string"
     return type(dtype).__name__ in _LAZY_PANDAS_DTYPES
 
 
 _LAZY_PANDAS_DTYPES = frozenset(
-    "StringDtype CategoricalDtype DatetimeTZDtype BooleanDtype ArrowDtype "  # noqa: SIM905
+    "StringDtype DatetimeTZDtype BooleanDtype ArrowDtype "  # noqa: SIM905
     "Int8Dtype Int16Dtype Int32Dtype Int64Dtype UInt8Dtype UInt16Dtype UInt32Dtype UInt64Dtype "
     "Float32Dtype Float64Dtype".split()
 )
@@ -221,7 +224,11 @@ def _plain_series(series: Any) -> Any:
     if kind == "SparseDtype":
         return series.sparse.to_dense()
     if kind == "IntervalDtype":
-        return series.astype("str")
+        return pa.array([None if _is_missing(x) else str(x) for x in series], pa.large_string())
+    if kind == "CategoricalDtype" and not _converts_lazily(series.dtype):
+        words = series.dtype.categories.astype("str")  # of pandas.cut: intervals
+        categorical = series.cat if hasattr(series, "cat") else series
+        return categorical.rename_categories(words)
     return series
 
 
@@ -243,6 +250,8 @@ def _mixed(values: Any, name: str, notes: Notes) -> pa.Array:
     present = [value for value in items if value is not None]
     if present and all(isinstance(value, Real | Decimal | np.bool_) for value in present):
         if any(isinstance(value, int) and abs(value) >= 2**63 for value in present):
+            if all(type(value) is int and 0 <= value < 2**64 for value in present):
+                return pa.array(items, pa.uint64())
             notes.add(name, f"Column {name!r} holds integers beyond 64 bits; it is read as float64.")
         return pa.array([None if value is None else _as_float(value) for value in items], pa.float64())
     types = Counter(type(value).__name__ for value in present)

@@ -6,6 +6,9 @@ is decoded by itself: a broken one is passed over and counted, a column of mixed
 
 from __future__ import annotations
 
+import codecs
+import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -26,6 +29,9 @@ __all__ = ["JsonLinesPart", "open_json_lines"]
 _BLOCK_BYTES = 8 * 2**20
 _EXAMPLES = 5
 _GATHER_ROWS = 65_536
+_STRICT = msgspec.json.Decoder().decode
+_BEYOND_INT64 = re.compile(r"[:\[,]\s*(9[2-9]\d{17}|[1-9]\d{19,})\s*[,}\]\n]")
+_NOT_FINITE = re.compile(rb"[:\[,\s](NaN|-?Infinity)\b")
 
 
 @dataclass(slots=True)
@@ -88,18 +94,17 @@ class _Lines:
         self.late: set[str] = set()
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        decode = msgspec.json.Decoder().decode
         with _utf8(self.path, self.encoding) as stream:
             number, rest = 0, b""
+            chunk = stream.read(_BLOCK_BYTES).removeprefix(codecs.BOM_UTF8)
             while True:
-                chunk = stream.read(_BLOCK_BYTES)
                 whole, _, rest = (rest + chunk).rpartition(b"\n") if chunk else (rest, b"", b"")
                 for line in whole.split(b"\n") if whole else ():
                     number += 1
                     if not line.strip():
                         continue
                     try:
-                        found = decode(line)
+                        found = _decoded(line)
                         if not isinstance(found, dict):
                             raise ValueError(f"it is a {type(found).__name__}, not an object")
                     except ValueError as cause:
@@ -112,6 +117,7 @@ class _Lines:
                     yield found
                 if not chunk:
                     return
+                chunk = stream.read(_BLOCK_BYTES)
 
     def tell(self, notes: Notes) -> None:
         if self.broken:
@@ -149,6 +155,8 @@ def open_json_lines(
         if schema is not None:
             return JsonLinesPart(label, path, schema, None, encoding)
     try:
+        if _BEYOND_INT64.search(head):
+            raise pa.ArrowInvalid("Arrow would round these integers")
         table = pa_json.read_json(
             _utf8(path, encoding), read_options=pa_json.ReadOptions(block_size=_BLOCK_BYTES)
         )
@@ -173,6 +181,8 @@ def _sampled_schema(path: Path, label: str, head: str, notes: Notes) -> pa.Schem
     """The fields and types of the first lines; None where they do not agree among themselves."""
     body = head[: head.rfind("\n") + 1].encode("utf-8", errors="replace")
     try:
+        if _BEYOND_INT64.search(head):
+            raise pa.ArrowInvalid("Arrow would round these integers")
         table = pa_json.read_json(
             pa.BufferReader(body), read_options=pa_json.ReadOptions(block_size=_BLOCK_BYTES)
         )
@@ -180,7 +190,7 @@ def _sampled_schema(path: Path, label: str, head: str, notes: Notes) -> pa.Schem
         rows = []
         for line in body.split(b"\n"):
             try:
-                rows.append(msgspec.json.decode(line))
+                rows.append(_decoded(line))
             except ValueError:
                 continue
         rows = [row for row in rows if isinstance(row, dict)]
@@ -194,7 +204,7 @@ def _open_array(path: Path, label: str, encoding: str | None, notes: Notes) -> P
     with _utf8(path, encoding) as stream:
         raw = stream.read()
     try:
-        rows = msgspec.json.decode(raw, type=list[dict[str, Any]])
+        rows = msgspec.convert(_decoded(raw.removeprefix(codecs.BOM_UTF8)), list[dict[str, Any]])
     except (ValueError, UnicodeError) as cause:
         if encoding is None:
             refuse_bad_text(path, label)
@@ -203,6 +213,27 @@ def _open_array(path: Path, label: str, encoding: str | None, notes: Notes) -> P
             "Write an array of objects, or better one object a line (.jsonl).",
         ) from cause
     return open_rows(rows, label, notes)
+
+
+def _decoded(text: bytes) -> Any:
+    """Decode JSON, also with the bare NaN and Infinity that Python's ``json`` and JavaScript-like writers put in.
+
+    Raises
+    ------
+    ValueError
+        it is no JSON either way; of the strict decoder, which names the place.
+    """
+    try:
+        return _STRICT(text)
+    except RecursionError as cause:
+        raise ValueError("it is nested too deeply") from cause
+    except ValueError as strict:
+        if _NOT_FINITE.search(text) is None:
+            raise
+        try:
+            return json.loads(text)
+        except (ValueError, RecursionError):
+            raise strict from None
 
 
 def _utf8(path: Path, encoding: str | None) -> Any:

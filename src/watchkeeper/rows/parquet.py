@@ -20,6 +20,8 @@ from watchkeeper.rows.parts import Notes, cut, unique_names
 __all__ = ["ParquetPart", "open_parquet"]
 
 _BUFFER_BYTES = 65_536
+_INT96_UNIT = "us"
+"""INT96 times (Spark, Impala) hold years that 64 bits of nanoseconds do not: 9999 would become 1816."""
 _DICTIONARY_BYTES_A_VALUE = 4.0
 
 
@@ -46,6 +48,7 @@ class ParquetPart:
                 self.path,
                 pre_buffer=False,
                 buffer_size=_BUFFER_BYTES,
+                coerce_int96_timestamp_unit=_INT96_UNIT,
                 read_dictionary=[name for name in self.repeated_words if name in wanted],
             ) as file:
                 columns = None if wanted.issuperset(self.stored) else sorted(wanted)
@@ -79,7 +82,7 @@ def open_parquet(path: Path, label: str, notes: Notes) -> ParquetPart:
         it is not a Parquet file, or is cut off.
     """
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, coerce_int96_timestamp_unit=_INT96_UNIT) as file:
             schema, metadata = file.schema_arrow, file.metadata
     except (pa.ArrowException, OSError) as cause:
         raise _broken(label, cause) from cause

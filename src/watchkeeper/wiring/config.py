@@ -214,13 +214,18 @@ class ModelTable(_Table):
         if self.judge_every % self.cadence:
             raise PydanticCustomError("cadence", "judge_every must be a whole number of cadence windows")
         step = day_step(self.timezone)
-        if self.judge_every == timedelta(days=1) and step % self.cadence:
+        if self.judge_every == timedelta(days=1) and step % self._stored():
             raise PydanticCustomError(
                 "cadence",
                 'days of {zone} are merges of windows of UTC, so its windows must be shorter: cadence = "{step}"',
                 {"zone": self.timezone, "step": duration_text(step)},
             )
         return self
+
+    def _stored(self) -> timedelta:
+        """How long stored windows are: of a model by the day, what the days of its zone are merges of."""
+        by_day = self.cadence == self.judge_every == timedelta(days=1)
+        return day_step(self.timezone) if by_day else self.cadence
 
     def watched(self, name: str) -> WatchedModel:
         """The domain's word for it."""
@@ -244,7 +249,7 @@ class ModelTable(_Table):
             task=self.task,
             positive=self.positive,
             baseline=self.baseline,
-            cadence=self.cadence,
+            cadence=self._stored(),
             judge_every=self.judge_every,
             rows_per_window=self.rows_per_window,
             timezone=self.timezone,
