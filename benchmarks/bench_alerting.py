@@ -21,8 +21,8 @@ from watchkeeper.domain.measurement import Interval, Measurement
 from watchkeeper.domain.series import PlacedMeasurement, WindowKey
 from watchkeeper.domain.watched import WatchedModel
 from watchkeeper.domain.window import Window
-from watchkeeper.loop.alerting_plan import alerting_plan
-from watchkeeper.loop.judging import AlertJudge
+from watchkeeper.loop.alerting.judging import AlertJudge
+from watchkeeper.loop.alerting.plan import alerting_plan
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -135,7 +135,7 @@ def measured(world: str, streams: int, adwin_streams: int) -> list[dict[str, Any
 
 def picture(points: list[dict[str, Any]]) -> dict[str, Any]:
     """Two panels, false alarms across and delay upwards; lower left is best."""
-    from watchkeeper.documents.charts import SCHEMA
+    from watchkeeper.documents.drawing.charts import SCHEMA
 
     least = 1e-3
     rows = [
@@ -234,7 +234,7 @@ def main() -> int:
         ]
         show(world, ["method", "tuned to", "false alarms", "found in 60", "median delay"], rows)
     if not options.quick:
-        from watchkeeper.documents.charts import render_svg
+        from watchkeeper.documents.drawing.charts import render_svg
 
         PICTURE.parent.mkdir(parents=True, exist_ok=True)
         PICTURE.write_text(render_svg(picture(points)), encoding="utf-8")

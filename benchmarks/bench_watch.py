@@ -75,7 +75,7 @@ def project(folder: Path, total: int) -> Any:
     """A project with one day of *total* joined predictions in its lake, and a baseline."""
     from watchkeeper.domain.series import WindowKey
     from watchkeeper.domain.window import Window
-    from watchkeeper.loop.profiling import baseline, save_baseline
+    from watchkeeper.loop.batch.profiling import baseline, save_baseline
     from watchkeeper.testing.clock import FakeClock
     from watchkeeper.wiring import open_project
 

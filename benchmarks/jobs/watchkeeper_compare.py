@@ -42,7 +42,7 @@ def main() -> None:
         return found
 
     if verb == "make":
-        from watchkeeper.loop.profiling import save_baseline
+        from watchkeeper.loop.batch.profiling import save_baseline
 
         report(lambda: save_baseline(wk.baseline(rows, roles=_roles(rows)), baseline))
     elif verb == "compare":

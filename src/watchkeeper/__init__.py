@@ -18,11 +18,11 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from watchkeeper.capture.recorder import Recorder
     from watchkeeper.capture.wrapping import wrap
-    from watchkeeper.documents.batch_report import Report
+    from watchkeeper.documents.batch.report import Report
     from watchkeeper.domain.schema import Schema
     from watchkeeper.errors import WatchkeeperError
-    from watchkeeper.loop.compare import compare
-    from watchkeeper.loop.profiling import baseline, profile
+    from watchkeeper.loop.batch.compare import compare
+    from watchkeeper.loop.batch.profiling import baseline, profile
     from watchkeeper.stats.states.baseline import Baseline
     from watchkeeper.web.app import dashboard_app
 
@@ -44,14 +44,14 @@ __all__ = [
 _DOORS = {
     "Baseline": "watchkeeper.stats.states.baseline",
     "Recorder": "watchkeeper.capture.recorder",
-    "Report": "watchkeeper.documents.batch_report",
+    "Report": "watchkeeper.documents.batch.report",
     "Schema": "watchkeeper.domain.schema",
     "WatchkeeperError": "watchkeeper.errors",
-    "baseline": "watchkeeper.loop.profiling",
-    "compare": "watchkeeper.loop.compare",
+    "baseline": "watchkeeper.loop.batch.profiling",
+    "compare": "watchkeeper.loop.batch.compare",
     "dashboard_app": "watchkeeper.web.app",
     "open": "watchkeeper.wiring",
-    "profile": "watchkeeper.loop.profiling",
+    "profile": "watchkeeper.loop.batch.profiling",
     "wrap": "watchkeeper.capture.wrapping",
 }
 

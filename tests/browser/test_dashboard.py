@@ -68,8 +68,8 @@ def _columns(watch: Any) -> None:
 
     from watchkeeper.domain.series import WindowKey
     from watchkeeper.domain.window import Window
-    from watchkeeper.loop.profiling import baseline, profile
-    from watchkeeper.loop.window_profiles import StoredWindow, parts_of
+    from watchkeeper.loop.batch.profiling import baseline, profile
+    from watchkeeper.profiles.window_fold import StoredWindow, parts_of
     from watchkeeper.stats.states.by_rate import ByRate
     from watchkeeper.stats.states.service import ServiceState
 
@@ -154,7 +154,7 @@ def pages(chromium: Any, base: str) -> Iterator[Pages]:
 def places(watch: Any) -> dict[str, str]:
     """Every page by name."""
     from watchkeeper.domain.rule import Severity
-    from watchkeeper.loop.incidents import Incidents
+    from watchkeeper.loop.incidents.incidents import Incidents
 
     store = Incidents(watch.ledger.facts, watch.ledger.measurements, models=watch.models, clock=watch.clock)
     made = store.open(

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from watchkeeper.capture.recorder import Recorder
 from watchkeeper.cli.calibrate import calibrate
 from watchkeeper.cli.label import label_next
-from watchkeeper.loop.profiling import baseline, save_baseline
+from watchkeeper.loop.batch.profiling import baseline, save_baseline
 from watchkeeper.wiring import open_project
 
 
@@ -53,7 +53,7 @@ def test_a_baseline_file_alone_is_enough(stored, tmp_path):
 
 
 def test_interrupted_it_says_how_to_go_on_and_does(stored, tmp_path, monkeypatch):
-    from watchkeeper.loop import replaying
+    from watchkeeper.loop.backtest import calibration_replay as replaying
 
     words = ("--baseline", stored, *QUICK, "--state", tmp_path / "state")
     whole = run(calibrate, *words, "--json")

@@ -13,8 +13,9 @@ from watchkeeper.decisions.rules.composite import Composite
 from watchkeeper.decisions.rules.preset import Budget, default_rules, watched_columns
 from watchkeeper.decisions.rules.series import Point, Series
 from watchkeeper.decisions.rules.series_evidence import SeriesEvidence
+from watchkeeper.domain.duration import duration_of, duration_words
 from watchkeeper.domain.measurement import Direction, Family, Measure
-from watchkeeper.domain.rule import NO_GUARANTEE, Evaluation, Severity, duration_of, duration_words
+from watchkeeper.domain.rule import NO_GUARANTEE, Evaluation, Severity
 from watchkeeper.domain.schema import Column, Kind, Role, Schema, Task
 from watchkeeper.domain.verdict import Verdict
 from watchkeeper.domain.window import Window

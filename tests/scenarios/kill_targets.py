@@ -24,7 +24,7 @@ def drain(project: str) -> None:
     """Drain and tick without a pause."""
     from datetime import timedelta
 
-    from watchkeeper.loop import tick as ticking
+    from watchkeeper.loop.watch import tick as ticking
     from watchkeeper.wiring import open_project
 
     ticking.LEASE_FOR = timedelta(milliseconds=1)  # the one that was killed does not give its lease back

@@ -12,7 +12,7 @@ from watchkeeper.cli import main
 from watchkeeper.domain.measurement import Measurement
 from watchkeeper.domain.series import PlacedMeasurement, WindowKey, WindowState
 from watchkeeper.domain.window import Window, floor_to
-from watchkeeper.loop.judging import AlertJudge
+from watchkeeper.loop.alerting.judging import AlertJudge
 from watchkeeper.wiring.config import load_config
 
 DAY = timedelta(days=1)

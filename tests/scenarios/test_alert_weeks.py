@@ -14,11 +14,16 @@ from watchkeeper.domain.series import PlacedMeasurement, WindowKey, WindowState
 from watchkeeper.domain.watched import WatchedModel
 from watchkeeper.domain.window import Window
 from watchkeeper.errors import BadInput, BadTransition
-from watchkeeper.loop.alert_actions import acknowledge_alert, add_silence, expire_silence, silences_of
-from watchkeeper.loop.alerting_plan import alerting_plan
-from watchkeeper.loop.incidents import Incidents
-from watchkeeper.loop.judging import AlertJudge
-from watchkeeper.loop.outbox import Outbox
+from watchkeeper.loop.alerting.alert_actions import (
+    acknowledge_alert,
+    add_silence,
+    expire_silence,
+    silences_of,
+)
+from watchkeeper.loop.alerting.judging import AlertJudge
+from watchkeeper.loop.alerting.plan import alerting_plan
+from watchkeeper.loop.effects.notifications import Outbox
+from watchkeeper.loop.incidents.incidents import Incidents
 from watchkeeper.testing.clock import FakeClock
 
 START = datetime(2026, 3, 2, tzinfo=UTC)  # a Monday

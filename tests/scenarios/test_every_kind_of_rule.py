@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from watchkeeper.capture.recorder import Recorder
 from watchkeeper.cli import cli
 from watchkeeper.domain.window import floor_to
-from watchkeeper.loop.profiling import baseline, save_baseline
+from watchkeeper.loop.batch.profiling import baseline, save_baseline
 from watchkeeper.testing.clock import FakeClock
 from watchkeeper.wiring import open_project
 

@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, brier_score_loss, log_loss, roc_auc_score
 
 from watchkeeper.capture.recorder import Recorder
-from watchkeeper.loop import project as project_module
+from watchkeeper.loop.watch import project as project_module
 from watchkeeper.testing.clock import FakeClock
 from watchkeeper.web.api.app import guarded_api
 from watchkeeper.web.api.bodies import ARROW
@@ -134,7 +134,7 @@ def test_every_day_and_month_is_measured_as_scikit_learn_does(tmp_path, monkeypa
 def merged_month(watch, rows):
     """The month as the merge of its stored days: what a page shows of it."""
     from watchkeeper.domain.window import Window
-    from watchkeeper.loop.tick import measure_stored
+    from watchkeeper.loop.watch.tick import measure_stored
 
     start = rows["at"].min().floor("D").to_pydatetime().replace(day=1)
     end = (start + 32 * DAY).replace(day=1)

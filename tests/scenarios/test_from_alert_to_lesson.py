@@ -11,15 +11,15 @@ from receivers import Reply
 from watchkeeper.adapters.notifiers.webhook import WebhookNotifier
 from watchkeeper.decisions.alerting.grouping import assign
 from watchkeeper.decisions.alerting.routing import Route
-from watchkeeper.decisions.incidents import with_lesson
+from watchkeeper.decisions.incidents.incidents import with_lesson
 from watchkeeper.domain.alert import Alert, AlertState, fingerprint
 from watchkeeper.domain.fact import Document, Fact
 from watchkeeper.domain.incident import Phase
 from watchkeeper.domain.rule import Severity
-from watchkeeper.loop.alerting_plan import AlertingPlan
-from watchkeeper.loop.judging import AlertJudge
-from watchkeeper.loop.outbox import Outbox
-from watchkeeper.loop.telling import IncidentFollower, enrichment, incidents_of
+from watchkeeper.loop.alerting.judging import AlertJudge
+from watchkeeper.loop.alerting.plan import AlertingPlan
+from watchkeeper.loop.effects.notifications import Outbox
+from watchkeeper.loop.incidents.follow import IncidentFollower, enrichment, incidents_of
 from watchkeeper.testing.clock import FakeClock
 
 pytest.importorskip("sqlalchemy", reason="the server extra is not installed")

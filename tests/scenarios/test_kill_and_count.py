@@ -172,9 +172,10 @@ import os, sys, time
 from pathlib import Path
 from datetime import timedelta
 import duckdb, deltalake, sqlalchemy, pyarrow.dataset  # what every drain needs, loaded once
-from watchkeeper.loop import tick as ticking
+from watchkeeper.loop.watch import tick as ticking
 from watchkeeper.wiring import open_project
-from watchkeeper.loop import judging, profiling
+from watchkeeper.loop.alerting import judging
+from watchkeeper.loop.batch import profiling
 ticking.LEASE_FOR = timedelta(milliseconds=1)
 for line in sys.stdin:
     reader, writer = os.pipe()

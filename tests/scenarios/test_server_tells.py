@@ -224,7 +224,7 @@ group_wait = "10m"
         assert "dead man's switch was not pinged" in capsys.readouterr().err
 
     def test_while_another_ticks_nothing_is_told_twice(self, project):
-        from watchkeeper.loop.tick import LEASE, LEASE_FOR
+        from watchkeeper.loop.watch.tick import LEASE, LEASE_FOR
         from watchkeeper.wiring import open_project
 
         with open_project(project) as watch:
@@ -295,7 +295,7 @@ group_wait = "0s"
 """
 
     def test_is_told_with_its_reason_by_the_others_and_one_that_is_off_is_left_out(self, tmp_path, receiver):
-        from watchkeeper.loop.status import status
+        from watchkeeper.loop.reports.status import status
         from watchkeeper.wiring import open_project, outbox_of
         from watchkeeper.wiring.telling import check_channels, tell
 

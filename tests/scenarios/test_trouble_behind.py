@@ -21,7 +21,7 @@ import pytest
 from watchkeeper.capture.recorder import Recorder
 from watchkeeper.domain.window import Window
 from watchkeeper.errors import StoreUnavailable
-from watchkeeper.loop.status import status
+from watchkeeper.loop.reports.status import status
 from watchkeeper.testing.clock import FakeClock
 from watchkeeper.wiring import open_project
 

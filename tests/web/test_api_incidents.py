@@ -296,7 +296,7 @@ def test_page_api_and_shell_change_one_incident_at_once_and_nothing_is_lost(watc
             text = f"{door} {n}"
             try:
                 if door == "shell":
-                    from watchkeeper.decisions.incidents import noted
+                    from watchkeeper.decisions.incidents.incidents import noted
 
                     with open_project(tmp_path, clock=FakeClock(T0)) as other:
                         incidents_of(other).change(

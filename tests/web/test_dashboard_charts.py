@@ -158,8 +158,8 @@ class TestColumns:
     @pytest.fixture
     def column(self, watch, connect):
         """Real rows of one column, whose values rise by 6 in the newest hours; old hours are kept coarse."""
-        from watchkeeper.loop.profiling import baseline, profile
-        from watchkeeper.loop.window_profiles import OLD_BINS, StoredWindow, parts_of
+        from watchkeeper.loop.batch.profiling import baseline, profile
+        from watchkeeper.profiles.window_fold import OLD_BINS, StoredWindow, parts_of
         from watchkeeper.stats.states.by_rate import ByRate
         from watchkeeper.stats.states.service import ServiceState
 
@@ -191,7 +191,7 @@ class TestColumns:
         assert column.get(f"/models/churn/charts/distribution.json?{data['chart_query']}").status_code == 200
 
     def test_days_that_are_merged_give_the_same_picture(self, column, watch, clock, connect):
-        from watchkeeper.loop.profile_rollups import roll_up
+        from watchkeeper.loop.watch.profile_rollups import roll_up
 
         asked = "/models/churn/charts/distribution.json?column=age&a=2026-03-09/2026-03-11&b=2026-03-10/2026-03-12T06:00Z"
         before = column.get(asked).json()
@@ -205,7 +205,7 @@ class TestColumns:
         assert all(one == pytest.approx(other) for one, other in zip(again, before))
 
     def test_windows_with_the_bins_of_an_earlier_baseline_are_left_out_and_told(self, column, watch, connect):
-        from watchkeeper.loop.profiling import baseline
+        from watchkeeper.loop.batch.profiling import baseline
 
         watch.set_baseline("churn", baseline({"age": np.arange(900.0).tolist()}), actor="ann")
         client = connect(create_app(watch))

@@ -14,8 +14,6 @@ from watchkeeper.capture.exchange import HEADER, Exchange, Extract, is_json
 from watchkeeper.capture.recorder import Recorder
 from watchkeeper.capture.wrapping import describe_error
 
-__all__ = ["WatchASGI"]
-
 Message = MutableMapping[str, Any]
 
 _SHUTDOWN_PATIENCE_S = 5.0

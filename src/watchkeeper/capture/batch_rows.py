@@ -11,8 +11,6 @@ from watchkeeper.capture.events import Batch
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["packed", "table_in", "without_ids"]
-
 
 def packed(table: pa.Table) -> bytes:
     """Return *table* as the payload of a batch."""

@@ -15,7 +15,6 @@ from watchkeeper.errors import BadInput, MissingExtra, NotFound, nearest
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["BatchEncoding", "encode_batches", "table_of"]
 
 _CHUNK_ROWS = 65_536
 _CHUNK_BYTES = 4 << 20

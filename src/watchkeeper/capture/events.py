@@ -19,19 +19,6 @@ from typing import Any
 
 import msgspec
 
-__all__ = [
-    "Batch",
-    "Counters",
-    "Encoder",
-    "Event",
-    "Outcome",
-    "Prediction",
-    "Unreadable",
-    "decode_events",
-    "join_events",
-    "plain_features",
-]
-
 REPR_CHARACTERS = 200
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 

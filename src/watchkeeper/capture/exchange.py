@@ -20,8 +20,6 @@ import msgspec
 
 from watchkeeper.capture.recorder import Recorder
 
-__all__ = ["HEADER", "Exchange", "Extract"]
-
 HEADER = "x-prediction-id"
 _MOST_IDS_IN_HEADER = 50
 

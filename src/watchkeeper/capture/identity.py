@@ -21,8 +21,6 @@ import weakref
 from collections.abc import Callable, Iterator
 from itertools import count, islice
 
-__all__ = ["IdSource", "millisecond_of"]
-
 _BACKWARDS_US = 10_000_000
 """A clock that steps back by less than this is a small correction, and ids wait for it; more is a new time."""
 

@@ -33,19 +33,6 @@ import msgspec
 from watchkeeper.capture.events import Batch, Event, Outcome, Prediction, decode_events, join_events
 from watchkeeper.errors import Incompatible, StoreUnavailable
 
-__all__ = [
-    "Flush",
-    "Journal",
-    "delete_through",
-    "forget",
-    "journal_folder",
-    "journal_identity",
-    "journals",
-    "model_of",
-    "read_after",
-    "read_flushes",
-]
-
 FORMAT = 1
 _ROW_BYTES = 4 << 20
 _ROW_EVENTS = 20_000

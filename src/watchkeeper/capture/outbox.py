@@ -23,8 +23,6 @@ import msgspec
 from watchkeeper.capture.journal import Journal, journal_folder
 from watchkeeper.capture.slots import Slot
 
-__all__ = ["Outbox"]
-
 _log = logging.getLogger("watchkeeper.capture")
 _encode = msgspec.msgpack.encode
 

@@ -16,8 +16,6 @@ from watchkeeper.capture.outbox import Outbox
 from watchkeeper.capture.redaction import Redaction, sampler
 from watchkeeper.errors import BadInput
 
-__all__ = ["Receipt", "Recorder", "RecorderStats", "confidence"]
-
 
 class Receipt(str):
     """The id of a prediction recorded with ``durability="strict"``.

@@ -19,8 +19,6 @@ import msgspec
 
 from watchkeeper.errors import BadInput
 
-__all__ = ["Redaction", "sampler"]
-
 
 class Redaction:
     """Drops and hashes columns of a row.

@@ -14,8 +14,6 @@ from pathlib import Path
 
 from watchkeeper.errors import StoreUnavailable
 
-__all__ = ["Slot"]
-
 _MOST_SLOTS = 1000
 
 

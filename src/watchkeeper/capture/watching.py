@@ -12,8 +12,6 @@ from watchkeeper.capture.recorder import Recorder
 from watchkeeper.capture.wrapping import describe_error
 from watchkeeper.errors import BadInput
 
-__all__ = ["watch"]
-
 F = TypeVar("F", bound=Callable[..., Any])
 
 

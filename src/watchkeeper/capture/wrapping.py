@@ -9,8 +9,6 @@ from typing import Any
 
 from watchkeeper.capture.recorder import Recorder
 
-__all__ = ["WatchedModel", "describe_error", "wrap"]
-
 _FEW_ROWS = 16
 """Up to here rows are recorded one by one: building an Arrow table costs more than they do."""
 

@@ -15,8 +15,6 @@ from watchkeeper.capture.exchange import HEADER, Exchange, Extract, is_json
 from watchkeeper.capture.recorder import Recorder
 from watchkeeper.capture.wrapping import describe_error
 
-__all__ = ["WatchWSGI"]
-
 
 class WatchWSGI:
     """Records each prediction that *app* answers over HTTP, and adds its id to the response.

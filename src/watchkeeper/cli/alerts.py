@@ -12,12 +12,10 @@ import click
 from watchkeeper.cli.project import opened, project_option
 from watchkeeper.cli.terminal import json_option, print_json, print_table, print_wrapped
 
-__all__ = ["alerts", "moment"]
-
 
 def moment(text: str, *, ahead: bool = False) -> datetime:
     """Read a time: ISO 8601 (UTC unless it says otherwise), or how long ago (*ahead*: from now), such as ``30d``."""
-    from watchkeeper.domain.rule import moment_of
+    from watchkeeper.domain.duration import moment_of
 
     return moment_of(text, datetime.now(UTC), ahead=ahead)
 
@@ -81,7 +79,7 @@ def show_alert(alert: str, project: Path, as_json: bool) -> None:
     """Tell the whole story of ALERT (its fingerprint, or how it begins)."""
     from watchkeeper.decisions.alerting.story import alert_story
     from watchkeeper.domain.alert import Alert
-    from watchkeeper.loop.alert_actions import alert_document
+    from watchkeeper.loop.alerting.alert_actions import alert_document
 
     with opened(project) as watch:
         document = alert_document(watch.ledger.facts, alert)
@@ -128,7 +126,7 @@ def show_alert(alert: str, project: Path, as_json: bool) -> None:
 @json_option
 def ack(alert: str, note: str, actor: str, undo: bool, project: Path, as_json: bool) -> None:
     """Say that you have seen ALERT: repeats stop until it resolves."""
-    from watchkeeper.loop.alert_actions import acknowledge_alert
+    from watchkeeper.loop.alerting.alert_actions import acknowledge_alert
 
     with opened(project) as watch:
         after = acknowledge_alert(
@@ -233,8 +231,8 @@ def check(files: tuple[Path, ...], project: Path, as_json: bool) -> int:
     """
     from watchkeeper.decisions.alerting.unit_tests import check_file
     from watchkeeper.errors import BadConfig, BadInput
-    from watchkeeper.loop.alerting_plan import alerting_plan
-    from watchkeeper.loop.judging import AlertJudge
+    from watchkeeper.loop.alerting.judging import AlertJudge
+    from watchkeeper.loop.alerting.plan import alerting_plan
     from watchkeeper.measures.catalogue import described_measures
     from watchkeeper.wiring.config import find_project, load_config
 
@@ -313,8 +311,8 @@ def _only_model(watch: Any) -> str:
 def _rule_of(watch: Any, rule: str, model: str) -> Any:
     from watchkeeper.decisions.rules.catalogue import parse_rule
     from watchkeeper.errors import BadInput, NotFound, nearest
-    from watchkeeper.loop.alerting_plan import alerting_plan
-    from watchkeeper.loop.judging import AlertJudge
+    from watchkeeper.loop.alerting.judging import AlertJudge
+    from watchkeeper.loop.alerting.plan import alerting_plan
     from watchkeeper.measures.catalogue import described_measures
 
     file = Path(rule)

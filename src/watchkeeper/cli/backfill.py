@@ -10,8 +10,6 @@ from watchkeeper.cli.project import opened, project_option, window_progress
 from watchkeeper.cli.terminal import json_option
 from watchkeeper.cli.tick import told
 
-__all__ = ["backfill"]
-
 
 @click.command(
     epilog="""\b
@@ -29,7 +27,7 @@ Days are days of the model's time zone. Stopped half-way (Ctrl-C, a crash), the 
 def backfill(model: str, start: str, end: str, project: Path, as_json: bool) -> int:
     """Measure all windows of MODEL in a stretch of time again: after a new baseline, segment or check."""
     from watchkeeper.errors import BadInput
-    from watchkeeper.loop.explain import instant
+    from watchkeeper.loop.reports.explain import instant
 
     with opened(project) as watch, window_progress() as progress:
         zone = watch.model(model).timezone

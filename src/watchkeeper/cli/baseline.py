@@ -17,8 +17,6 @@ from watchkeeper.cli.terminal import (
     source_options,
 )
 
-__all__ = ["baseline"]
-
 
 @click.command(
     epilog="""\b
@@ -68,8 +66,8 @@ def baseline(
     as_json: bool,
 ) -> None:
     """Take a baseline of SOURCE: schema, histograms' edges, profile, and a sample of rows."""
-    from watchkeeper.loop.profiling import BASELINE_SUFFIX, save_baseline
-    from watchkeeper.loop.profiling import baseline as take
+    from watchkeeper.loop.batch.profiling import BASELINE_SUFFIX, save_baseline
+    from watchkeeper.loop.batch.profiling import baseline as take
 
     with progress_bar() as progress:
         made = take(
@@ -87,7 +85,7 @@ def baseline(
         )
     target = save_baseline(made, output or Path(Path(source).name or "baseline").with_suffix(BASELINE_SUFFIX))
     if suggestions is not None:
-        from watchkeeper.loop.expectations import save_expectations, suggested
+        from watchkeeper.loop.batch.expectations import save_expectations, suggested
 
         save_expectations(suggested(made), suggestions)
     if as_json:

@@ -13,8 +13,6 @@ import click
 from watchkeeper.cli.project import opened, project_option
 from watchkeeper.cli.terminal import json_option, print_json, print_table
 
-__all__ = ["calibrate"]
-
 
 @click.command(
     epilog="""\b
@@ -83,7 +81,7 @@ def calibrate(
     Prints how often the rules would have alarmed falsely, what they find and how soon, with intervals, beside
     what is usual; and recommends cadence, sample size and baseline length.
     """
-    from watchkeeper.loop.calibration import SHIFTS
+    from watchkeeper.loop.backtest.calibration import SHIFTS
 
     if (model is None) == (baseline_file is None):
         raise click.UsageError("Name a model of the project, or give --baseline FILE.")
@@ -106,7 +104,7 @@ def calibrate(
         made.to_html(html)
     if picture is not None:
         from watchkeeper.documents.calibration_report import calibration_picture
-        from watchkeeper.documents.charts import render_png, render_svg
+        from watchkeeper.documents.drawing.charts import render_png, render_svg
 
         spec = calibration_picture(made)
         if picture.suffix == ".svg":
@@ -122,8 +120,8 @@ def calibrate(
 def _made(
     model: str | None, baseline_file: Path | None, project: Path, state: Path | None, wanted: dict[str, Any]
 ) -> Any:
-    from watchkeeper.loop.calibration import calibrate as run
-    from watchkeeper.loop.profiling import load_baseline
+    from watchkeeper.loop.backtest.calibration import calibrate as run
+    from watchkeeper.loop.batch.profiling import load_baseline
 
     with _progress() as progress:
         if baseline_file is None:
@@ -144,8 +142,8 @@ def _of_project(
     wanted: dict[str, Any],
 ) -> Any:
     from watchkeeper.errors import NotFound
-    from watchkeeper.loop.calibration import calibrate as run
-    from watchkeeper.loop.calibration import keep_calibration
+    from watchkeeper.loop.backtest.calibration import calibrate as run
+    from watchkeeper.loop.backtest.calibration import keep_calibration
 
     with opened(project) as watch:
         model = watch.model(name)

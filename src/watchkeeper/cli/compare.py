@@ -20,10 +20,9 @@ from watchkeeper.cli.terminal import (
 )
 
 if TYPE_CHECKING:
-    from watchkeeper.documents.batch_answer import PeerAnswer
-    from watchkeeper.documents.batch_report import Report
+    from watchkeeper.documents.batch.answer import PeerAnswer
+    from watchkeeper.documents.batch.report import Report
 
-__all__ = ["compare"]
 
 FAMILIES = ("drift", "quality", "performance")
 
@@ -126,12 +125,12 @@ def compare(
     quiet: bool,
 ) -> int:
     """Compare CURRENT with REFERENCE (rows, or a saved baseline): what changed, and does it matter?"""
-    from watchkeeper.loop.compare import compare as run
+    from watchkeeper.loop.batch.compare import compare as run
 
     failing = _fail_on(fail_on)
     expected: list[Any] = list(expect)
     if expectations_file is not None:
-        from watchkeeper.loop.expectations import load_expectations
+        from watchkeeper.loop.batch.expectations import load_expectations
 
         expected = [*load_expectations(expectations_file), *expected]
     with progress_bar(quiet) as progress:
@@ -204,7 +203,7 @@ def _has_findings(report: Report, failing: set[str]) -> bool:
 def _print(report: Report, html: Path | None) -> None:
     from rich.text import Text
 
-    from watchkeeper.documents.batch_answer import verdict_word
+    from watchkeeper.documents.batch.answer import verdict_word
 
     style = {"fail": "bold red", "pass": "green", "inconclusive": "yellow", "error": "yellow"}
     click.echo(f"\n{report.headline}.")

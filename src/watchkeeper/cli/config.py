@@ -10,8 +10,6 @@ import click
 from watchkeeper.cli.project import project_option
 from watchkeeper.cli.terminal import json_option, print_json
 
-__all__ = ["config"]
-
 
 @click.group()
 def config() -> None:

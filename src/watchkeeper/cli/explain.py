@@ -10,8 +10,6 @@ import click
 from watchkeeper.cli.project import opened, project_option
 from watchkeeper.cli.terminal import json_option, print_json, print_table, screen_width, strict
 
-__all__ = ["explain"]
-
 
 @click.command(
     epilog="""\b
@@ -33,7 +31,7 @@ def explain(
     model: str, window: str, column: str | None, everything: bool, project: Path, as_json: bool
 ) -> None:
     """Explain the numbers of one WINDOW of MODEL: its rows, outcomes, baseline, parts, and what moved."""
-    from watchkeeper.loop.explain import explain as look
+    from watchkeeper.loop.reports.explain import explain as look
 
     with opened(project) as watch:
         found = look(watch, model, window, subject=column)

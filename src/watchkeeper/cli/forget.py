@@ -9,8 +9,6 @@ import click
 from watchkeeper.cli.project import opened, project_option
 from watchkeeper.cli.terminal import json_option, print_json
 
-__all__ = ["forget"]
-
 
 @click.command(
     epilog="""\b
@@ -42,8 +40,8 @@ def forget(
 ) -> int:
     """Remove predictions and outcomes of MODEL for good, and make the profiles they were in anew."""
     from watchkeeper.errors import BadInput
-    from watchkeeper.loop.forget import forget as remove
-    from watchkeeper.loop.forget import rows_to_forget
+    from watchkeeper.loop.labels.forget import forget as remove
+    from watchkeeper.loop.labels.forget import rows_to_forget
 
     wanted = list(ids)
     if ids_from is not None:

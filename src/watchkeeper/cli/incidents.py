@@ -16,8 +16,6 @@ from watchkeeper.cli.terminal import json_option, print_json, print_table, print
 if TYPE_CHECKING:
     from watchkeeper.domain.incident import Incident, Phase
 
-__all__ = ["incidents"]
-
 
 def actor_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """``--as``: who does it."""
@@ -56,8 +54,8 @@ def list_incidents(
     as_json: bool,
 ) -> int:
     """List incidents, what is open and grave first. Exit status 1: at least one is open."""
-    from watchkeeper.documents.incident_page import duration_said, incident_view
-    from watchkeeper.loop.incidents import OPEN
+    from watchkeeper.documents.incident.incident_page import duration_said, incident_view
+    from watchkeeper.loop.incidents.incidents import OPEN
     from watchkeeper.wiring.telling import incidents_of
 
     with opened(project) as watch:
@@ -138,7 +136,7 @@ def list_incidents(
 @json_option
 def show(number: str, pinned: bool, project: Path, as_json: bool) -> None:
     """Show one incident: where it stands, its timeline, tasks, and similar ones of the past."""
-    from watchkeeper.documents.incident_page import incident_view
+    from watchkeeper.documents.incident.incident_page import incident_view
     from watchkeeper.wiring.telling import incidents_of
 
     with opened(project) as watch:
@@ -231,7 +229,7 @@ def _phase_command(name: str, phase: str, sentence: str) -> click.Command:
     @project_option
     @json_option
     def command(number: str, text: str, at: str | None, actor: str, project: Path, as_json: bool) -> None:
-        from watchkeeper.decisions.incidents import phase_of
+        from watchkeeper.decisions.incidents.incidents import phase_of
         from watchkeeper.wiring.telling import incidents_of
 
         to: Phase = phase_of(phase)
@@ -277,7 +275,7 @@ def note(
     as_json: bool,
 ) -> None:
     """Add a line to the timeline of incident NUMBER, a lesson, or its cause."""
-    from watchkeeper.decisions.incidents import assigned, noted, with_lesson
+    from watchkeeper.decisions.incidents.incidents import assigned, noted, with_lesson
     from watchkeeper.wiring.telling import incidents_of
 
     who = _actor(actor)
@@ -321,7 +319,7 @@ def assign(
     as_json: bool,
 ) -> None:
     """Say who does what in incident NUMBER, how grave it is, what it is called."""
-    from watchkeeper.decisions.incidents import assigned, pinned
+    from watchkeeper.decisions.incidents.incidents import assigned, pinned
     from watchkeeper.domain.rule import Severity
     from watchkeeper.wiring.telling import incidents_of
 
@@ -370,7 +368,7 @@ def task(
     as_json: bool,
 ) -> None:
     """Add a task TEXT to incident NUMBER, or say that one is done."""
-    from watchkeeper.decisions.incidents import task_added
+    from watchkeeper.decisions.incidents.incidents import task_added
     from watchkeeper.wiring.telling import incidents_of
 
     who = _actor(actor)
@@ -422,7 +420,7 @@ def postmortem(
     number: str, html: Path | None, md: Path | None, begin: bool, actor: str, project: Path, as_json: bool
 ) -> None:
     """Write the post-mortem of incident NUMBER from its timeline: Markdown on stdout, or files."""
-    from watchkeeper.documents.postmortem import postmortem_html, postmortem_markdown
+    from watchkeeper.documents.incident.postmortem import postmortem_html, postmortem_markdown
     from watchkeeper.domain.incident import Phase
     from watchkeeper.wiring.telling import incidents_of
 
@@ -437,7 +435,7 @@ def postmortem(
     if md is not None:
         md.write_text(postmortem_markdown(incident, project=name, similar=similar), encoding="utf-8")
     if as_json:
-        from watchkeeper.documents.incident_page import incident_view
+        from watchkeeper.documents.incident.incident_page import incident_view
 
         print_json(incident_view(incident, similar))
     elif html is None and md is None:
@@ -450,7 +448,7 @@ def _actor(given: str) -> str:
 
 def _said(incident: Incident, as_json: bool, sentence: str) -> None:
     if as_json:
-        from watchkeeper.documents.incident_page import incident_view
+        from watchkeeper.documents.incident.incident_page import incident_view
 
         print_json(incident_view(incident))
     else:

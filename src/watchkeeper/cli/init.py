@@ -14,10 +14,9 @@ import click
 from watchkeeper.cli.terminal import json_option, pairs, print_json, progress_bar, segments_of
 
 if TYPE_CHECKING:
-    from watchkeeper.documents.batch_report import Report
+    from watchkeeper.documents.batch.report import Report
     from watchkeeper.stats.states.baseline import Baseline
 
-__all__ = ["init"]
 
 ASKED = {
     "outcome": "What really happened",
@@ -192,7 +191,7 @@ class _Rows:
             as `open_source` and `infer` do.
         """
         from watchkeeper.domain.schema import Role
-        from watchkeeper.loop.profiling import is_baseline_file
+        from watchkeeper.loop.batch.profiling import is_baseline_file
         from watchkeeper.rows.infer import infer
         from watchkeeper.rows.likely_roles import likely_roles, two_valued
         from watchkeeper.rows.sources import open_source
@@ -292,8 +291,8 @@ class _Baseline:
 
     @classmethod
     def of(cls, folder: Path, model: str, rows: _Rows, segments: list[tuple[str, ...]]) -> _Baseline:
-        from watchkeeper.loop.compare import compare
-        from watchkeeper.loop.profiling import (
+        from watchkeeper.loop.batch.compare import compare
+        from watchkeeper.loop.batch.profiling import (
             BASELINE_SUFFIX,
             baseline,
             is_baseline_file,

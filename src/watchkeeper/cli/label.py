@@ -10,8 +10,6 @@ import click
 from watchkeeper.cli.project import opened, project_option
 from watchkeeper.cli.terminal import json_option, print_json, print_table
 
-__all__ = ["label_next"]
-
 
 @click.command(
     "label-next",
@@ -76,7 +74,7 @@ def label_next(
     Rows are drawn by what is not known of them, spread over all kinds of rows, each with a known chance: so the
     labels say how the model does on all rows, with an interval.
     """
-    from watchkeeper.loop import labelling
+    from watchkeeper.loop.labels import labelling
 
     if sum((budget is not None, labelled is not None, estimate)) != 1:
         raise click.UsageError("Give one of --budget N, --read FILE and --estimate.")

@@ -9,8 +9,6 @@ import click
 
 from watchkeeper.cli.terminal import json_option, print_json, print_table
 
-__all__ = ["measures"]
-
 
 @click.command()
 @click.argument("name", required=False)

@@ -12,8 +12,6 @@ import click
 from watchkeeper.cli.project import opened, project_option
 from watchkeeper.cli.terminal import json_option, print_json, print_table
 
-__all__ = ["outbox"]
-
 
 @click.group()
 def outbox() -> None:

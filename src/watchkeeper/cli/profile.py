@@ -22,8 +22,6 @@ from watchkeeper.cli.terminal import (
 if TYPE_CHECKING:
     from watchkeeper.stats.states.profile import ColumnProfile, Profile
 
-__all__ = ["described", "print_profile", "profile"]
-
 
 @click.command(
     epilog="""\b
@@ -58,7 +56,7 @@ def profile(
 ) -> None:
     """Profile SOURCE: a file, folder, glob or query."""
     from watchkeeper.errors import BadInput
-    from watchkeeper.loop.profiling import profile as run
+    from watchkeeper.loop.batch.profiling import profile as run
     from watchkeeper.stats.states.codec import encode
 
     with progress_bar() as progress:

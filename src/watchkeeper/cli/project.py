@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from watchkeeper.loop.watch import Watch
-
-__all__ = ["opened", "project_option", "window_progress"]
+    from watchkeeper.loop.watch.watch import Watch
 
 
 def project_option(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -10,8 +10,6 @@ import click
 from watchkeeper.cli.project import opened, project_option
 from watchkeeper.cli.terminal import json_option, pairs, print_json, progress_bar
 
-__all__ = ["outcomes", "record"]
-
 
 @click.command(
     epilog="""\b

@@ -10,8 +10,6 @@ import click
 from watchkeeper.cli.project import opened, project_option
 from watchkeeper.cli.terminal import json_option, print_json
 
-__all__ = ["refold"]
-
 
 @click.command(
     epilog="""\b
@@ -32,7 +30,7 @@ def refold(model: str, reason: str, by: str | None, project: Path, as_json: bool
 
     Exit status 1: some differs, because windows were measured again, and was left as it was.
     """
-    from watchkeeper.loop.refolding import refold as run
+    from watchkeeper.loop.backtest.refold import refold as run
     from watchkeeper.wiring.scratch import scratch_ledger
 
     reason = reason.strip()

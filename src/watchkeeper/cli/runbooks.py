@@ -14,10 +14,8 @@ from watchkeeper.cli.project import opened, project_option
 from watchkeeper.cli.terminal import json_option, pairs, print_json, print_table
 
 if TYPE_CHECKING:
-    from watchkeeper.documents.runbook import RunbookCommand
+    from watchkeeper.documents.incident.runbook import RunbookCommand
     from watchkeeper.domain.fact import Document
-
-__all__ = ["runbooks"]
 
 
 @click.group()

@@ -9,8 +9,6 @@ import click
 
 from watchkeeper.cli.project import opened, project_option
 
-__all__ = ["serve"]
-
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 

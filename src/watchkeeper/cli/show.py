@@ -10,8 +10,6 @@ import click
 from watchkeeper.cli.profile import described, print_profile
 from watchkeeper.cli.terminal import json_option, print_json
 
-__all__ = ["show"]
-
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
@@ -19,7 +17,7 @@ __all__ = ["show"]
 def show(file: Path, as_json: bool) -> None:
     """Show what FILE (a saved baseline, profile or JSON report) holds."""
     from watchkeeper.errors import BadInput
-    from watchkeeper.loop.profiling import is_baseline_file, load_baseline
+    from watchkeeper.loop.batch.profiling import is_baseline_file, load_baseline
 
     if not is_baseline_file(file):
         try:

@@ -15,9 +15,7 @@ from watchkeeper.cli.terminal import json_option, print_json, print_table
 
 if TYPE_CHECKING:
     from watchkeeper.decisions.alerting.silences import Preview
-    from watchkeeper.loop.watch import Watch
-
-__all__ = ["silences"]
+    from watchkeeper.loop.watch.watch import Watch
 
 
 @click.group()
@@ -31,7 +29,7 @@ def silences() -> None:
 @json_option
 def list_silences(everything: bool, project: Path, as_json: bool) -> None:
     """List silences, those that end first on top."""
-    from watchkeeper.loop.alert_actions import silences_of
+    from watchkeeper.loop.alerting.alert_actions import silences_of
 
     with opened(project) as watch:
         now = watch.clock()
@@ -78,8 +76,8 @@ def add(
 
     A matcher is label=value, label!=value, label=~regex or label!~regex.
     """
-    from watchkeeper.domain.rule import duration_of
-    from watchkeeper.loop.alert_actions import add_silence
+    from watchkeeper.domain.duration import duration_of
+    from watchkeeper.loop.alerting.alert_actions import add_silence
 
     with opened(project) as watch:
         silence = add_silence(
@@ -107,7 +105,7 @@ def add(
 @json_option
 def expire(silence: str, actor: str, project: Path, as_json: bool) -> None:
     """End SILENCE now: alerts that it muted and that still fire are told."""
-    from watchkeeper.loop.alert_actions import expire_silence
+    from watchkeeper.loop.alerting.alert_actions import expire_silence
 
     with opened(project) as watch:
         ended = expire_silence(

@@ -10,8 +10,6 @@ import click
 from watchkeeper.cli.project import opened, project_option
 from watchkeeper.cli.terminal import json_option, print_json, print_table, screen_width, strict
 
-__all__ = ["status"]
-
 WIDE = 110
 """Characters from which the freshest window's numbers have room."""
 
@@ -28,7 +26,7 @@ Exit status: 0 all is well, 1 something is wrong."""
 @json_option
 def status(project: Path, as_json: bool) -> int:
     """Show what is watched, the freshest window of each model, and what is wrong."""
-    from watchkeeper.loop.status import status as look
+    from watchkeeper.loop.reports.status import status as look
 
     with opened(project) as watch:
         found = look(watch)

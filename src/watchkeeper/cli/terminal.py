@@ -13,20 +13,6 @@ from typing import Any
 
 import click
 
-__all__ = [
-    "json_option",
-    "names",
-    "pairs",
-    "print_json",
-    "print_table",
-    "print_wrapped",
-    "progress_bar",
-    "schema_of",
-    "segments_of",
-    "source_options",
-    "strict",
-]
-
 
 @contextmanager
 def progress_bar(quiet: bool = False) -> Iterator[Callable[[str, int, int | None], None] | None]:

@@ -11,9 +11,7 @@ from watchkeeper.cli.project import opened, project_option, window_progress
 from watchkeeper.cli.terminal import json_option, print_json
 
 if TYPE_CHECKING:
-    from watchkeeper.loop.tick import Ticked
-
-__all__ = ["tick"]
+    from watchkeeper.loop.watch.tick import Ticked
 
 
 @click.command(

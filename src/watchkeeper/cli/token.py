@@ -10,8 +10,6 @@ import click
 from watchkeeper.cli.project import opened, project_option
 from watchkeeper.cli.terminal import json_option, print_json, print_table
 
-__all__ = ["token"]
-
 ROLES = ("viewer", "labeller", "operator", "admin")
 
 
@@ -40,7 +38,7 @@ Examples:
 @json_option
 def create(name: str, role: str, lasts: str | None, once: bool, project: Path, as_json: bool) -> None:
     """Make a token for NAME, a person or a program, and print it: this once, since only its digest is kept."""
-    from watchkeeper.domain.rule import duration_of
+    from watchkeeper.domain.duration import duration_of
     from watchkeeper.web.security import create_token
 
     with opened(project) as watch:

@@ -8,22 +8,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from watchkeeper.documents.charts import _STYLE as STYLE
-from watchkeeper.documents.charts import FAIL, INK, SCHEMA, render_svg
+from watchkeeper.documents.drawing.charts import _STYLE as STYLE
+from watchkeeper.documents.drawing.charts import FAIL, INK, SCHEMA, render_svg
 from watchkeeper.domain.measurement import Interval
-
-__all__ = [
-    "OURS",
-    "RIVALS",
-    "Calibration",
-    "FalseAlarms",
-    "Found",
-    "Option",
-    "calibration_picture",
-    "name_of",
-    "percent",
-    "time_words",
-]
 
 OURS = {"paging": "your rules that page", "notices": "your rules that only note"}
 RIVALS = {
@@ -164,7 +151,7 @@ class Calibration:
 
     def to_html(self, path: str | Path | None = None) -> str:
         """A page that stands alone, also written to *path*."""
-        from watchkeeper.documents.batch_page import template_environment
+        from watchkeeper.documents.batch.page import template_environment
 
         text = (
             template_environment()

@@ -22,7 +22,6 @@ from watchkeeper.errors import BadConfig
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-__all__ = ["CHART_NAME", "TEMPLATES", "Message", "check_templates", "compose", "shortened", "without_chart"]
 
 TEMPLATES = {
     "title": "message_title.txt.j2",

@@ -20,8 +20,6 @@ from watchkeeper.domain.schema import Role, Schema, Task
 from watchkeeper.domain.watched import WatchedModel
 from watchkeeper.domain.window import Window
 
-__all__ = ["CardFacts", "model_card"]
-
 _HUB_TASK = {
     Task.BINARY: "tabular-classification",
     Task.MULTICLASS: "tabular-classification",

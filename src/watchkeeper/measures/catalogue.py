@@ -9,8 +9,6 @@ from watchkeeper.domain.measurement import Measure
 from watchkeeper.errors import NotFound, nearest
 from watchkeeper.measures.entry import Entry
 
-__all__ = ["ROOMS", "described_measures", "entries", "entry"]
-
 ROOMS = ("drift", "quality", "performance", "estimate", "service")
 
 

@@ -9,8 +9,6 @@ from typing import Any
 from watchkeeper.domain.measurement import Measure
 from watchkeeper.domain.schema import Kind
 
-__all__ = ["Entry"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:

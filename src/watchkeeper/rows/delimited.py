@@ -24,8 +24,6 @@ from watchkeeper.errors import BadInput, UnreadableSource
 from watchkeeper.rows.parts import Notes, cut, unique_names
 from watchkeeper.rows.values import NULL_WORDS
 
-__all__ = ["DelimitedPart", "open_delimited", "open_text", "refuse_bad_text", "text_head"]
-
 _HEAD_BYTES = 4 * 2**20
 _PROBE_BYTES = 512 * 1024
 _PROBES = 15

@@ -19,8 +19,6 @@ from watchkeeper.errors import MissingExtra, UnreadableSource
 from watchkeeper.rows.parquet import open_parquet
 from watchkeeper.rows.parts import Notes, Part
 
-__all__ = ["DeltaFiles", "is_delta", "open_delta"]
-
 _HARMLESS_FEATURES = frozenset(("timestampNtz", "v2Checkpoint", "vacuumProtocolCheck", "typeWidening"))
 
 

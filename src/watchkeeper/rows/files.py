@@ -22,8 +22,6 @@ import pyarrow as pa
 from watchkeeper.errors import BadInput, UnreadableSource, nearest
 from watchkeeper.rows.parts import Notes, Part
 
-__all__ = ["FileSet", "files_of", "open_file", "partitions_of"]
-
 KNOWN_ENDINGS = {
     ".parquet": "parquet",
     ".pq": "parquet",

@@ -19,18 +19,6 @@ import pyarrow as pa
 from watchkeeper.errors import BadInput
 from watchkeeper.rows.parts import Notes, StreamPart, unique_names
 
-__all__ = [
-    "column_of",
-    "open_arrow",
-    "open_columns",
-    "open_dataset",
-    "open_iterator",
-    "open_pandas",
-    "open_polars",
-    "open_rows",
-    "open_stream",
-]
-
 
 def open_arrow(table: pa.Table | pa.RecordBatch, label: str, notes: Notes) -> StreamPart:
     """An Arrow table or record batch."""

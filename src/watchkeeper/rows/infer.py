@@ -28,7 +28,6 @@ from watchkeeper.rows.values import is_number_like, plain_type, values_of
 if TYPE_CHECKING:
     from watchkeeper.rows.sources import Source
 
-__all__ = ["Inference", "infer", "infer_schema", "kind_of_type"]
 
 _NAMES: dict[Role, frozenset[str]] = {
     Role.OUTCOME: frozenset({

@@ -10,8 +10,6 @@ import pyarrow as pa
 from watchkeeper.errors import UnreadableSource
 from watchkeeper.rows.parts import Notes, StreamPart, unique_names
 
-__all__ = ["open_ipc"]
-
 _FILE_MAGIC = b"ARROW1"
 _FEATHER_1_MAGIC = b"FEA1"
 

@@ -24,8 +24,6 @@ from watchkeeper.rows.delimited import open_text, refuse_bad_text, text_head
 from watchkeeper.rows.frames import column_of, open_rows
 from watchkeeper.rows.parts import Notes, Part, cut
 
-__all__ = ["JsonLinesPart", "open_json_lines"]
-
 _BLOCK_BYTES = 8 * 2**20
 _EXAMPLES = 5
 _GATHER_ROWS = 65_536

@@ -22,8 +22,6 @@ import pyarrow.compute as pc
 
 from watchkeeper.domain.schema import Column, Kind, Role, Schema
 
-__all__ = ["likely_roles", "two_valued", "words_of"]
-
 _WORDS: dict[Role, frozenset[str]] = {
     Role.SCORE: frozenset({"p", "prob", "proba", "probability", "score", "likelihood", "confidence"}),
     Role.PREDICTION: frozenset(

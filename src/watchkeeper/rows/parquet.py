@@ -17,8 +17,6 @@ import pyarrow.parquet as pq
 from watchkeeper.errors import UnreadableSource
 from watchkeeper.rows.parts import Notes, cut, unique_names
 
-__all__ = ["ParquetPart", "open_parquet"]
-
 _BUFFER_BYTES = 65_536
 _INT96_UNIT = "us"
 """INT96 times (Spark, Impala) hold years that 64 bits of nanoseconds do not: 9999 would become 1816."""

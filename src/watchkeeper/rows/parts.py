@@ -16,8 +16,6 @@ import pyarrow as pa
 
 from watchkeeper.rows.values import plain_type
 
-__all__ = ["Notes", "Part", "StreamPart", "read_ahead", "rows_in_a_batch", "unique_names"]
-
 _BATCH_BYTES = 96 * 2**20
 _FEWEST_ROWS = 4_096
 

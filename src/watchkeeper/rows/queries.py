@@ -20,8 +20,6 @@ from watchkeeper.rows.parts import Notes, StreamPart, unique_names
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["is_relation", "open_query", "open_relation"]
-
 
 def is_relation(source: Any) -> bool:
     """Whether *source* is a DuckDB relation; does not import DuckDB."""

@@ -21,8 +21,6 @@ from typing import Any
 from watchkeeper.domain.schema import Kind, Role, Schema, Task
 from watchkeeper.errors import BadInput, Incompatible, UnreadableSource, WatchkeeperError, nearest
 
-__all__ = ["load_schema", "save_schema"]
-
 _VERSION = 1
 _MARK = "watchkeeper_schema"
 _KEYS = (_MARK, "columns", "task", "positive")

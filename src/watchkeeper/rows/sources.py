@@ -24,8 +24,6 @@ from watchkeeper.rows.files import FileSet, files_of, open_file, partitions_of
 from watchkeeper.rows.parts import Notes, Part, StreamPart, read_ahead, rows_in_a_batch
 from watchkeeper.rows.values import as_text, plain_type
 
-__all__ = ["Source", "open_source"]
-
 BATCH_ROWS = 262_144
 _REREADABLE_MODULES = frozenset(
     ("polars", "pandas", "cudf", "ibis", "modin", "narwhals", "pyarrow", "datafusion", "daft", "fireducks")

@@ -34,8 +34,6 @@ import pyarrow.compute as pc
 from watchkeeper.domain.schema import Column, Kind
 from watchkeeper.domain.values import Values
 
-__all__ = ["NULL_WORDS", "as_text", "is_number_like", "plain_type", "values_of"]
-
 NULL_WORDS = frozenset(
     [
         "",

@@ -17,17 +17,6 @@ from scipy.special import kolmogorov
 
 from watchkeeper.stats.distances import Floats, aligned_counts
 
-__all__ = [
-    "anderson_darling",
-    "anderson_darling_sd",
-    "cramer_von_mises",
-    "cramer_von_mises_bound",
-    "integral_of_gap",
-    "ks",
-    "ks_bound",
-    "ks_p_value",
-]
-
 _EXACT_STEPS = 600
 """Up to this many rows on both sides together the Kolmogorov-Smirnov p-value is counted, not approximated."""
 

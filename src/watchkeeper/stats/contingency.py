@@ -13,8 +13,6 @@ from scipy.special import chdtrc
 
 from watchkeeper.stats.distances import Floats, aligned_counts
 
-__all__ = ["TableTest", "chi_square", "cramers_v", "g_test", "merge_small_bins"]
-
 
 class TableTest(NamedTuple):
     """A statistic of a table, its p-value, its degrees of freedom."""

@@ -18,18 +18,6 @@ from numpy.typing import NDArray
 
 from watchkeeper.errors import BadInput, Incompatible
 
-__all__ = [
-    "aligned_counts",
-    "hellinger",
-    "jensen_shannon_distance",
-    "jensen_shannon_divergence",
-    "kl",
-    "l_infinity",
-    "psi",
-    "shares",
-    "total_variation",
-]
-
 Floats = NDArray[np.float64]
 
 

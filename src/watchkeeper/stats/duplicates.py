@@ -19,8 +19,6 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["DuplicateCounter", "Duplicates"]
-
 SLICES = 64
 """The range of hashes is cut into this many slices to join spilled runs: each slice of all runs is in memory."""
 

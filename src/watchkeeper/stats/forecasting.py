@@ -38,8 +38,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from watchkeeper.errors import BadInput, nearest
 
-__all__ = ["METHODS", "Forecast", "forecast", "holt", "rolling_errors", "theil_sen", "time_to_breach"]
-
 Floats = NDArray[np.float64]
 
 _FEWEST = 8

@@ -35,18 +35,6 @@ from watchkeeper.errors import BadInput
 if TYPE_CHECKING:
     from watchkeeper.domain.values import Values
 
-__all__ = [
-    "NULL",
-    "combine",
-    "hash_codes",
-    "hash_floats",
-    "hash_ints",
-    "hash_strings",
-    "hash_text_array",
-    "hash_texts",
-    "hash_values",
-    "mix",
-]
 
 Hashes = NDArray[np.uint64]
 

@@ -23,20 +23,6 @@ import numpy as np
 from watchkeeper.domain.measurement import Interval
 from watchkeeper.errors import BadInput
 
-__all__ = [
-    "auc_interval",
-    "bootstrap_interval",
-    "clopper_pearson",
-    "delong_variance",
-    "delta_interval",
-    "hanley_mcneil_variance",
-    "mean_interval",
-    "normal_quantile",
-    "sum_of_independent",
-    "variance_of_counts",
-    "wilson",
-]
-
 
 def normal_quantile(level: float) -> float:
     """How many standard errors to each side hold probability *level*.

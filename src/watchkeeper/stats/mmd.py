@@ -34,8 +34,6 @@ from numpy.typing import NDArray
 
 from watchkeeper.errors import BadInput, Incompatible
 
-__all__ = ["Discrepancy", "median_bandwidth", "mmd", "two_matrices"]
-
 _BLOCK = 512
 """Rows of the kernel that are held at once: 512 x 10,000 single numbers are 20 MB."""
 _SINGLE_FROM = 2_000

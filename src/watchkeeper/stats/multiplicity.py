@@ -18,8 +18,6 @@ from numpy.typing import NDArray
 
 from watchkeeper.errors import BadInput
 
-__all__ = ["ELond", "benjamini_hochberg", "benjamini_yekutieli", "e_bh", "e_lond", "holm"]
-
 Floats = NDArray[np.float64]
 
 

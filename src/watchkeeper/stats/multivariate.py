@@ -17,15 +17,6 @@ from scipy.special import chdtrc, chdtri, ndtr, ndtri
 from watchkeeper.errors import BadInput
 from watchkeeper.stats.mmd import two_matrices
 
-__all__ = [
-    "MeanDistance",
-    "Reconstruction",
-    "Separability",
-    "domain_classifier_auc",
-    "mean_distance",
-    "pca_reconstruction",
-]
-
 Floats = NDArray[np.float64]
 
 _PAIRS_UP_TO = 20

@@ -34,19 +34,6 @@ from watchkeeper.errors import BadInput
 from watchkeeper.stats import distances
 from watchkeeper.stats.distances import Floats, aligned_counts
 
-__all__ = [
-    "anderson_darling_eigenvalues",
-    "bridge_eigenvalues",
-    "bridge_quantile",
-    "cramer_von_mises_eigenvalues",
-    "expected",
-    "joined_groups",
-    "p_value",
-    "quadratic_quantile",
-    "quadratic_tail",
-    "quantile",
-]
-
 _ENOUGH = 50.0
 """Rows that a bin must expect on the smaller side before the chi-square approximation is taken."""
 _DRAWS = 400

@@ -16,16 +16,6 @@ from watchkeeper.errors import BadInput
 from watchkeeper.stats import cdf_distances, sampling_noise
 from watchkeeper.stats.distances import Floats
 
-__all__ = [
-    "TwoSampleTest",
-    "anderson_darling",
-    "cramer_von_mises",
-    "energy_distance",
-    "ks",
-    "mann_whitney",
-    "wasserstein_distance",
-]
-
 
 class TwoSampleTest(NamedTuple):
     """A statistic, and the probability of one at least as large when both samples are from one distribution."""

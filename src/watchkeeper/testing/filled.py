@@ -18,7 +18,7 @@ from watchkeeper.domain.measurement import Interval, Measurement
 from watchkeeper.domain.rule import Severity
 from watchkeeper.domain.series import PlacedMeasurement, WindowKey, WindowState
 from watchkeeper.domain.window import Window
-from watchkeeper.ports import Ledger
+from watchkeeper.ports.ledger import Ledger
 
 __all__ = ["Size", "column_names", "fill", "model_names"]
 

@@ -12,9 +12,7 @@ from watchkeeper.web.security import Authenticate, Guard, Keys
 if TYPE_CHECKING:
     from starlette.applications import Starlette
 
-    from watchkeeper.loop.watch import Watch
-
-__all__ = ["create_app", "dashboard_app"]
+    from watchkeeper.loop.watch.watch import Watch
 
 
 def create_app(watch: Watch, *, authenticate: Authenticate | None = None) -> Starlette:
@@ -29,7 +27,7 @@ def create_app(watch: Watch, *, authenticate: Authenticate | None = None) -> Sta
         from starlette.middleware.gzip import GZipMiddleware
     except ImportError as cause:
         raise MissingExtra(adapter="dashboard", library="fastapi", extra="server") from cause
-    from watchkeeper.web.dashboard.frame import no_such_page
+    from watchkeeper.web.dashboard.kit.frame import no_such_page
     from watchkeeper.web.dashboard.site import site_of
 
     keys = Keys(watch.ledger.facts, watch.clock)

@@ -13,17 +13,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = [
-    "ALIKE",
-    "BUCKETS",
-    "QUANTILES",
-    "Grid",
-    "downsample",
-    "fold_spreads",
-    "grid",
-    "sparks",
-    "table_as",
-]
 
 BUCKETS = 400
 """Buckets of a time axis: two pixels each on a wide page."""

@@ -32,22 +32,7 @@ from urllib.parse import urlsplit
 
 from watchkeeper.domain.fact import Document, Fact
 from watchkeeper.errors import BadInput, Conflict, NotFound, NotPermitted, nearest
-from watchkeeper.ports import FactStore
-
-__all__ = [
-    "CONTENT_POLICY",
-    "Guard",
-    "Identity",
-    "Keys",
-    "LoginLimit",
-    "Role",
-    "create_token",
-    "csrf_token",
-    "from_elsewhere",
-    "require",
-    "revoke_token",
-    "tokens",
-]
+from watchkeeper.ports.ledger import FactStore
 
 PREFIX = "wk_"
 SESSION_COOKIE = "wk_session"

@@ -10,15 +10,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from watchkeeper.errors import WatchkeeperError
-from watchkeeper.loop.serve import Ticker
+from watchkeeper.loop.watch.serve import Ticker
 from watchkeeper.web.api.app import PATHS, guarded_api
 from watchkeeper.web.api.intake import Intake
 from watchkeeper.web.api.metrics import OwnMetrics
 
 if TYPE_CHECKING:
-    from watchkeeper.loop.watch import Watch
+    from watchkeeper.loop.watch.watch import Watch
 
-__all__ = ["Server"]
 
 _log = logging.getLogger("watchkeeper.server")
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from watchkeeper.loop.outbox import Outbox
-    from watchkeeper.loop.watch import Watch
+    from watchkeeper.loop.effects.notifications import Outbox
+    from watchkeeper.loop.watch.watch import Watch
 
 __all__ = ["open_project", "outbox_of"]
 
@@ -36,9 +36,9 @@ def open_project(path: str | Path = ".", *, clock: Callable[[], datetime] | None
     from watchkeeper.adapters.lakes.delta import open_lake
     from watchkeeper.adapters.ledgers.sql import open_ledger
     from watchkeeper.adapters.sources.table import open_table
-    from watchkeeper.loop.judging import AlertJudge
-    from watchkeeper.loop.telling import IncidentFollower
-    from watchkeeper.loop.watch import Watch
+    from watchkeeper.loop.alerting.judging import AlertJudge
+    from watchkeeper.loop.incidents.follow import IncidentFollower
+    from watchkeeper.loop.watch.watch import Watch
     from watchkeeper.wiring.config import find_project, load_config, secret
 
     folder = find_project(path)

@@ -25,17 +25,16 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from watchkeeper.domain.rule import duration_text
+from watchkeeper.domain.duration import duration_text
 from watchkeeper.domain.schema import Kind, Role, Task
 from watchkeeper.domain.watched import Maturity, Retention, TableColumns, TableSource, WatchedModel
 from watchkeeper.domain.window import day_step
 from watchkeeper.errors import BadConfig, BadInput, nearest
 
 if TYPE_CHECKING:
-    from watchkeeper.decisions.incidents import IncidentPolicy
-    from watchkeeper.loop.alerting_plan import AlertingPlan
+    from watchkeeper.decisions.incidents.incidents import IncidentPolicy
+    from watchkeeper.loop.alerting.plan import AlertingPlan
 
-__all__ = ["Config", "find_project", "json_schema", "load_config", "parse_config", "secret"]
 
 FILE_NAME = "watchkeeper.toml"
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -306,7 +305,7 @@ class IncidentsTable(_Table):
 
     def policy(self) -> IncidentPolicy:
         """The decisions' word for it."""
-        from watchkeeper.decisions.incidents import IncidentPolicy
+        from watchkeeper.decisions.incidents.incidents import IncidentPolicy
         from watchkeeper.domain.rule import Severity
 
         return IncidentPolicy(
@@ -394,7 +393,7 @@ class Config(_Table):
         BadInput
             one of them cannot be used.
         """
-        from watchkeeper.loop.alerting_plan import alerting_plan
+        from watchkeeper.loop.alerting.plan import alerting_plan
 
         known = None
         if any(m.rules for m in self.models.values()):

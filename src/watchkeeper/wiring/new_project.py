@@ -7,12 +7,10 @@ from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
-from watchkeeper.domain.rule import duration_text
+from watchkeeper.domain.duration import duration_text
 from watchkeeper.domain.window import day_step
 from watchkeeper.errors import Conflict
 from watchkeeper.wiring.config import FILE_NAME, json_schema, parse_config
-
-__all__ = ["SCHEMA_NAME", "config_text", "make_project"]
 
 SCHEMA_NAME = "watchkeeper.schema.json"
 

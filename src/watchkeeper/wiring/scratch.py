@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["scratch_ledger"]
-
 
 @contextmanager
 def scratch_ledger() -> Iterator[Any]:

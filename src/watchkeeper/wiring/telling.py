@@ -11,37 +11,26 @@ from watchkeeper.errors import BadConfig, NotFound, nearest
 
 if TYPE_CHECKING:
     from watchkeeper.adapters.notifiers.dead_man import DeadMansSwitch
-    from watchkeeper.loop.alertmanager_sync import AlertmanagerSync
-    from watchkeeper.loop.incidents import Incidents
-    from watchkeeper.loop.outbox import Outbox
-    from watchkeeper.loop.runbooks import Runbooks
-    from watchkeeper.loop.watch import Watch
+    from watchkeeper.loop.alerting.alertmanager_sync import AlertmanagerSync
+    from watchkeeper.loop.effects.notifications import Outbox
+    from watchkeeper.loop.incidents.incidents import Incidents
+    from watchkeeper.loop.incidents.runbooks import Runbooks
+    from watchkeeper.loop.watch.watch import Watch
 
-__all__ = [
-    "check_channels",
-    "dead_mans_switch_of",
-    "incidents_of",
-    "outbox_of",
-    "runbooks_of",
-    "syncs_of",
-    "tell",
-    "try_channel",
-    "watching_outbox",
-]
 
 _log = logging.getLogger("watchkeeper.wiring")
 
 
 def incidents_of(watch: Watch) -> Incidents:
     """The project's incidents."""
-    from watchkeeper.loop.telling import incidents_of as made
+    from watchkeeper.loop.incidents.follow import incidents_of as made
 
     return made(watch)
 
 
 def runbooks_of(watch: Watch) -> Runbooks:
     """The project's runbooks: those in its folder ``runbooks``, and ours."""
-    from watchkeeper.loop.runbooks import Runbooks
+    from watchkeeper.loop.incidents.runbooks import Runbooks
 
     return Runbooks(
         watch.ledger.facts,
@@ -60,8 +49,8 @@ def watching_outbox(
     unusable: Mapping[str, str] | None = None,
 ) -> Outbox:
     """The outbox with charts and lessons, also where no channel is configured (to look at what waits)."""
-    from watchkeeper.loop.outbox import Outbox
-    from watchkeeper.loop.telling import enrichment
+    from watchkeeper.loop.effects.notifications import Outbox
+    from watchkeeper.loop.incidents.follow import enrichment
 
     project = watch.config.project
     templates = watch.path / "templates"
@@ -147,7 +136,7 @@ def tell(watch: Watch, *, timeout_s: float = 60.0) -> list[str]:
     Groups that would still gather (``group_wait``) are sent at once: nobody comes back so soon.
     """
     from watchkeeper.errors import WatchkeeperError
-    from watchkeeper.loop.notifying import notify
+    from watchkeeper.loop.alerting.notifying import notify
 
     plan = watch.config.alerting()
     problems: list[str] = []
@@ -222,7 +211,7 @@ def try_channel(watch: Watch, name: str, *, actor: str) -> None:
 def syncs_of(watch: Watch) -> list[AlertmanagerSync]:
     """One for each configured Alertmanager: call each after a tick."""
     from watchkeeper.adapters.notifiers.alertmanager import AlertmanagerNotifier
-    from watchkeeper.loop.alertmanager_sync import AlertmanagerSync
+    from watchkeeper.loop.alerting.alertmanager_sync import AlertmanagerSync
 
     return [
         AlertmanagerSync(watch.ledger.facts, target, clock=watch.clock)

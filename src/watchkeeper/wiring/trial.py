@@ -9,9 +9,7 @@ if TYPE_CHECKING:
     from watchkeeper.decisions.alerting.replay import Replayed
     from watchkeeper.domain.rule import Rule
     from watchkeeper.domain.watched import WatchedModel
-    from watchkeeper.loop.watch import Watch
-
-__all__ = ["try_rule"]
+    from watchkeeper.loop.watch.watch import Watch
 
 
 def try_rule(watch: Watch, model: WatchedModel, rule: Rule, *, start: datetime, end: datetime) -> Replayed:
@@ -24,8 +22,8 @@ def try_rule(watch: Watch, model: WatchedModel, rule: Rule, *, start: datetime, 
         it cannot be replayed.
     """
     from watchkeeper.decisions.alerting.replay import needs_profiles
-    from watchkeeper.loop.rule_replay import replay_rule
-    from watchkeeper.loop.rule_trial import replay_absence, replay_by_judging
+    from watchkeeper.loop.backtest.rule_replay import replay_rule
+    from watchkeeper.loop.backtest.rule_trial import replay_absence, replay_by_judging
     from watchkeeper.wiring.scratch import scratch_ledger
 
     if rule.kind == "absence":

@@ -14,7 +14,7 @@ from watchkeeper.adapters.lakes.fitting import fit
 from watchkeeper.capture.recorder import Recorder
 from watchkeeper.domain.window import Window
 from watchkeeper.errors import BadInput, StoreUnavailable
-from watchkeeper.loop.forget import forget
+from watchkeeper.loop.labels.forget import forget
 from watchkeeper.stats.hashing import hash_texts
 from watchkeeper.testing.clock import FakeClock
 from watchkeeper.wiring import open_project

@@ -14,10 +14,10 @@ from watchkeeper.adapters.notifiers.exchange import Refused, TryAgain
 from watchkeeper.domain.fact import Document
 from watchkeeper.domain.silence import Silence, parse_matchers
 from watchkeeper.errors import BadInput
-from watchkeeper.loop import incoming
-from watchkeeper.loop.alert_actions import add_silence, expire_silence, silences_of
-from watchkeeper.loop.alertmanager_sync import AlertmanagerSync
-from watchkeeper.loop.incidents import Incidents
+from watchkeeper.loop.alerting.alert_actions import add_silence, expire_silence, silences_of
+from watchkeeper.loop.alerting.alertmanager_sync import AlertmanagerSync
+from watchkeeper.loop.incidents import webhooks as incoming
+from watchkeeper.loop.incidents.incidents import Incidents
 
 pytest.importorskip("sqlalchemy", reason="the server extra is not installed")
 

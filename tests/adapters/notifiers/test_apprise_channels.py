@@ -11,7 +11,7 @@ import pytest
 from receivers import Reply
 from watchkeeper.adapters.notifiers.apprise import AppriseNotifier, split_targets
 from watchkeeper.adapters.notifiers.exchange import Refused, TryAgain
-from watchkeeper.documents.charts import series_line
+from watchkeeper.documents.drawing.charts import series_line
 from watchkeeper.documents.message import compose
 from watchkeeper.errors import BadConfig
 

@@ -9,7 +9,7 @@ import pytest
 from sklearn.metrics import accuracy_score, brier_score_loss
 
 from watchkeeper.errors import BadConfig, BadInput
-from watchkeeper.loop.forget import forget
+from watchkeeper.loop.labels.forget import forget
 from watchkeeper.testing.clock import FakeClock
 from watchkeeper.wiring import open_project
 

@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 from watchkeeper.errors import BadInput, MissingExtra, nearest
 from watchkeeper.stats.detectors.detector import finite
 
-__all__ = ["KINDS", "RiverDetector"]
-
 KINDS: dict[str, tuple[str, bool]] = {
     "adwin": ("ADWIN", False),
     "kswin": ("KSWIN", False),

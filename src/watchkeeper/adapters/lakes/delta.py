@@ -33,8 +33,6 @@ from watchkeeper.adapters.lakes.tables import (
 from watchkeeper.domain.window import Window
 from watchkeeper.errors import BadInput, MissingExtra
 
-__all__ = ["DeltaLake", "open_lake"]
-
 
 def open_lake(path: str | Path, *, options: Mapping[str, str] | None = None) -> DeltaLake:
     """Open the lake under *path*: a folder, or ``s3://bucket/prefix`` with *options* for the object store.
@@ -52,7 +50,7 @@ def open_lake(path: str | Path, *, options: Mapping[str, str] | None = None) -> 
 
 
 class DeltaLake:
-    """See `watchkeeper.ports.Lake`."""
+    """See `watchkeeper.ports.lake.Lake`."""
 
     def __init__(self, path: str | Path, *, options: dict[str, str]) -> None:
         self.files = DeltaFiles(path, options=options)
@@ -61,7 +59,7 @@ class DeltaLake:
     # ---- writing -------------------------------------------------------------------------------------
 
     def append(self, model: str, table: str, rows: pa.Table, *, source: str, sequence: int) -> int:
-        """See `watchkeeper.ports.Lake`. Returns 0 when (*source*, *sequence*) is there already.
+        """See `watchkeeper.ports.lake.Lake`. Returns 0 when (*source*, *sequence*) is there already.
 
         Raises
         ------
@@ -87,7 +85,7 @@ class DeltaLake:
     def joined(
         self, model: str, window: Window, *, version: str | None = None, columns: Sequence[str] | None = None
     ) -> Iterator[pa.RecordBatch]:
-        """See `watchkeeper.ports.Lake`. Memory is bounded: batches stream, and the join spills to disk."""
+        """See `watchkeeper.ports.lake.Lake`. Memory is bounded: batches stream, and the join spills to disk."""
         with told(f"the predictions of {model}"):
             predictions = self.files.scan(model, "predictions", days_of(window))
             if predictions is None:
@@ -127,7 +125,7 @@ class DeltaLake:
                 )
 
     def windows_of(self, model: str, ids: pa.Array) -> list[tuple[datetime, int]]:
-        """See `watchkeeper.ports.Lake`."""
+        """See `watchkeeper.ports.lake.Lake`."""
         placed = self.place(model, ids)
         hours = pc.floor_temporal(pc.drop_null(placed), unit="hour")
         return [(v["values"].as_py(), v["counts"].as_py()) for v in pc.value_counts(hours)]
@@ -240,7 +238,7 @@ class DeltaLake:
     # ---- profiles ------------------------------------------------------------------------------------
 
     def profiles(self, model: str) -> DeltaProfiles:
-        """See `watchkeeper.ports.Lake`."""
+        """See `watchkeeper.ports.lake.Lake`."""
         with self.files.lock:
             if model not in self._profiles:
                 self._profiles[model] = DeltaProfiles(self.files, model)
@@ -249,7 +247,7 @@ class DeltaLake:
     # ---- upkeep --------------------------------------------------------------------------------------
 
     def maintain(self, model: str, now: datetime, *, keep: timedelta | None = None) -> Mapping[str, Any]:
-        """See `watchkeeper.ports.Lake`. Rows older than *keep* are removed by whole days."""
+        """See `watchkeeper.ports.lake.Lake`. Rows older than *keep* are removed by whole days."""
         done: dict[str, Any] = {}
         for table in TABLES:
             with self.files.lock, told(f"the {table} of {model}"):
@@ -276,7 +274,7 @@ class DeltaLake:
         return done
 
     def forget(self, model: str, *, ids: Sequence[str] = (), where: str | None = None) -> Mapping[str, Any]:
-        """See `watchkeeper.ports.Lake`. *where* is a SQL condition on the columns of the predictions table.
+        """See `watchkeeper.ports.lake.Lake`. *where* is a SQL condition on the columns of the predictions table.
 
         Raises
         ------

@@ -27,8 +27,6 @@ from watchkeeper.adapters.lakes.tables import (
 if TYPE_CHECKING:
     from deltalake import DeltaTable
 
-__all__ = ["DeltaFiles"]
-
 
 class DeltaFiles:
     """One handle a table is kept open; a lock serialises writes of this process."""

@@ -13,8 +13,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-__all__ = ["RESCUED", "fit", "stored_type"]
-
 RESCUED = "wk_rescued"
 EXACT = 2**53
 """Integers up to this size are the same number as float64."""

@@ -13,8 +13,6 @@ from watchkeeper.adapters.lakes.reading import days_of, fetched, no_hooks, quote
 from watchkeeper.adapters.lakes.tables import CHECKPOINT_EVERY, TABLES
 from watchkeeper.domain.window import Window
 
-__all__ = ["DeltaProfileRollups", "DeltaProfiles"]
-
 ROWS_TOGETHER = 128
 """Rows of a row group: who reads one column of many decodes little else."""
 

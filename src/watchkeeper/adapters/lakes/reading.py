@@ -16,8 +16,6 @@ from watchkeeper.domain.window import Window
 from watchkeeper.errors import StoreUnavailable
 from watchkeeper.rows.interrupts import interruptible
 
-__all__ = ["Scan", "days_of", "duckdb_cursor", "fetched", "no_hooks", "quoted", "text_of", "told"]
-
 _CUTS = {"wk_day", *(name for names in PARTITIONS.values() for name in names)}
 """Columns whose values stand in the files' names."""
 

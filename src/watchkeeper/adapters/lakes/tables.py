@@ -6,21 +6,6 @@ import pyarrow as pa
 
 from watchkeeper.adapters.lakes.fitting import RESCUED
 
-__all__ = [
-    "BUCKETS",
-    "CHECKPOINT_EVERY",
-    "COMPACT_AT",
-    "HASH",
-    "INSTANT",
-    "OURS",
-    "PARTITIONS",
-    "SETTINGS",
-    "TABLES",
-    "UNPLACED",
-    "fields_of",
-    "partitions_of",
-]
-
 INSTANT = pa.timestamp("us", tz="UTC")
 HASH = "wk_hash"
 """The id's 64-bit hash, written beside it. Rows are joined by it, which takes half the time that texts take; that

@@ -12,8 +12,6 @@ from watchkeeper.errors import LeaseLost, StoreUnavailable
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
-__all__ = ["Connections"]
-
 
 class Connections:
     """Readings and writings over one engine; what cannot be reached is told without its password."""

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from watchkeeper.adapters.ledgers.connections import Connections
 
-__all__ = ["SqlFacts"]
-
 
 class SqlFacts:
     """Facts and documents."""
@@ -29,7 +27,7 @@ class SqlFacts:
     def append(
         self, facts: Sequence[Fact], documents: Sequence[Document] = (), *, lease: Lease | None = None
     ) -> list[int]:
-        """See `watchkeeper.ports.FactStore`."""
+        """See `watchkeeper.ports.ledger.FactStore`."""
         now = max((f.at for f in facts), default=None)
         sequences: list[int] = []
         with self._connections.writing(lease) as connection:
@@ -118,7 +116,7 @@ class SqlFacts:
         newest_first: bool = False,
         limit: int = 1000,
     ) -> list[Fact]:
-        """See `watchkeeper.ports.FactStore`."""
+        """See `watchkeeper.ports.ledger.FactStore`."""
         from sqlalchemy import or_, select
 
         from watchkeeper.adapters.ledgers.tables import facts
@@ -149,7 +147,7 @@ class SqlFacts:
             ]
 
     def document(self, kind: str, key: str) -> Document | None:
-        """See `watchkeeper.ports.FactStore`."""
+        """See `watchkeeper.ports.ledger.FactStore`."""
         from sqlalchemy import select
 
         from watchkeeper.adapters.ledgers.tables import documents
@@ -170,7 +168,7 @@ class SqlFacts:
         offset: int = 0,
         order: str = "-updated_at",
     ) -> list[Document]:
-        """See `watchkeeper.ports.FactStore`."""
+        """See `watchkeeper.ports.ledger.FactStore`."""
         from watchkeeper.adapters.ledgers.tables import documents
 
         columns = {
@@ -189,7 +187,7 @@ class SqlFacts:
             return [_document(row) for row in connection.execute(query)]
 
     def count(self, kind: str, *, states: Sequence[str] = (), model: str | None = None) -> int:
-        """See `watchkeeper.ports.FactStore`."""
+        """See `watchkeeper.ports.ledger.FactStore`."""
         from sqlalchemy import func, select
 
         inner = self._where(kind, states, model, None).subquery()
@@ -197,7 +195,7 @@ class SqlFacts:
             return int(connection.execute(select(func.count()).select_from(inner)).scalar_one())
 
     def forget(self, keys: Iterable[tuple[str, str]], *, lease: Lease | None = None) -> int:
-        """See `watchkeeper.ports.FactStore`."""
+        """See `watchkeeper.ports.ledger.FactStore`."""
         from sqlalchemy import delete
 
         from watchkeeper.adapters.ledgers.tables import documents

@@ -11,8 +11,6 @@ from watchkeeper.domain.fact import Lease
 if TYPE_CHECKING:
     from watchkeeper.adapters.ledgers.connections import Connections
 
-__all__ = ["SqlLeases"]
-
 
 class SqlLeases:
     """Who may do what only one may do."""
@@ -21,7 +19,7 @@ class SqlLeases:
         self._connections = connections
 
     def acquire(self, name: str, holder: str, ttl: timedelta, now: datetime) -> Lease | None:
-        """See `watchkeeper.ports.LeaseStore`."""
+        """See `watchkeeper.ports.ledger.LeaseStore`."""
         from sqlalchemy import case, or_
 
         from watchkeeper.adapters.ledgers.tables import leases
@@ -45,7 +43,7 @@ class SqlLeases:
         return None if token is None else Lease(name=name, holder=holder, token=token, expires_at=expires)
 
     def holder(self, name: str) -> Lease | None:
-        """See `watchkeeper.ports.LeaseStore`."""
+        """See `watchkeeper.ports.ledger.LeaseStore`."""
         from sqlalchemy import select
 
         from watchkeeper.adapters.ledgers.tables import leases
@@ -57,7 +55,7 @@ class SqlLeases:
         return Lease(name=name, holder=row.holder, token=row.token, expires_at=moment(row.expires_us))
 
     def release(self, lease: Lease) -> None:
-        """See `watchkeeper.ports.LeaseStore`."""
+        """See `watchkeeper.ports.ledger.LeaseStore`."""
         from sqlalchemy import update
 
         from watchkeeper.adapters.ledgers.tables import leases

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from watchkeeper.adapters.ledgers.connections import Connections
 
-__all__ = ["SqlMeasurements"]
-
 
 class SqlMeasurements:
     """Series, latest values and daily roll-ups."""
@@ -29,7 +27,7 @@ class SqlMeasurements:
         self._token: int | None = None
 
     def write(self, rows: Sequence[PlacedMeasurement], *, at: datetime, lease: Lease | None = None) -> int:
-        """See `watchkeeper.ports.MeasurementStore`."""
+        """See `watchkeeper.ports.ledger.MeasurementStore`."""
         if not rows:
             return 0
         if lease is not None and lease.token != self._token:
@@ -161,7 +159,7 @@ class SqlMeasurements:
         length: timedelta | None = None,
         buckets: int | None = None,
     ) -> pa.Table:
-        """See `watchkeeper.ports.MeasurementStore`."""
+        """See `watchkeeper.ports.ledger.MeasurementStore`."""
         from sqlalchemy import func, select
 
         from watchkeeper.adapters.ledgers.tables import measurements as m
@@ -232,7 +230,7 @@ class SqlMeasurements:
     def latest(
         self, *, model: str | None = None, measures: Sequence[str] = (), segment: str | None = None
     ) -> pa.Table:
-        """See `watchkeeper.ports.MeasurementStore`."""
+        """See `watchkeeper.ports.ledger.MeasurementStore`."""
         from watchkeeper.adapters.ledgers.tables import latest, series
 
         where = []
@@ -255,7 +253,7 @@ class SqlMeasurements:
         segments: Sequence[str] = (),
         versions: Sequence[str] = (),
     ) -> pa.Table:
-        """See `watchkeeper.ports.MeasurementStore`."""
+        """See `watchkeeper.ports.ledger.MeasurementStore`."""
         from watchkeeper.adapters.ledgers.tables import measurements, series
 
         where = [series.c.model == model]
@@ -308,7 +306,7 @@ class SqlMeasurements:
         )
 
     def delete(self, model: str, *, before: datetime) -> int:
-        """See `watchkeeper.ports.MeasurementStore`."""
+        """See `watchkeeper.ports.ledger.MeasurementStore`."""
         from sqlalchemy import delete, select
 
         from watchkeeper.adapters.ledgers.tables import measurements, series
@@ -322,7 +320,7 @@ class SqlMeasurements:
             ).rowcount
 
     def drop_stale(self, model: str, windows: Sequence[Window], *, before: datetime) -> int:
-        """See `watchkeeper.ports.MeasurementStore`."""
+        """See `watchkeeper.ports.ledger.MeasurementStore`."""
         from sqlalchemy import delete, exists, select
 
         from watchkeeper.adapters.ledgers.tables import latest, measurements, rollups, series

@@ -20,8 +20,6 @@ from watchkeeper.errors import BadInput, MissingExtra, StoreUnavailable
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-__all__ = ["SqlLedger", "open_ledger"]
-
 
 class SqlLedger(Connections):
     """All narrow stores over one database; each is an attribute: facts, measurements, windows, leases."""
@@ -34,7 +32,7 @@ class SqlLedger(Connections):
         self.leases = SqlLeases(self)
 
     def scrub(self) -> None:
-        """See `watchkeeper.ports.Ledger`."""
+        """See `watchkeeper.ports.ledger.Ledger`."""
         with self.told():
             if self.is_sqlite:
                 # Pages are wiped when they become free (secure_delete); the log still has them as they were.

@@ -4,18 +4,6 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, Float, Index, Integer, MetaData, String, Table, Text
 
-__all__ = [
-    "documents",
-    "facts",
-    "latest",
-    "leases",
-    "measurements",
-    "metadata",
-    "rollups",
-    "series",
-    "windows",
-]
-
 metadata = MetaData()
 
 # SQLite numbers rows by itself only in a column of exactly this type.

@@ -14,7 +14,6 @@ from watchkeeper.domain.window import Window
 if TYPE_CHECKING:
     from watchkeeper.adapters.ledgers.connections import Connections
 
-__all__ = ["SqlWindows"]
 
 EARLY_US = 719_162 * DAY_US
 """From the first day of the year 1 to 1970."""
@@ -28,7 +27,7 @@ class SqlWindows:
         self._connections = connections
 
     def mark_dirty(self, keys: Iterable[WindowKey], *, reason: str, lease: Lease | None = None) -> int:
-        """See `watchkeeper.ports.WindowStore`."""
+        """See `watchkeeper.ports.ledger.WindowStore`."""
         from watchkeeper.adapters.ledgers.tables import windows
 
         records = [
@@ -59,7 +58,7 @@ class SqlWindows:
     def dirty(
         self, *, model: str | None = None, before: datetime | None = None, limit: int = 1000
     ) -> list[WindowState]:
-        """See `watchkeeper.ports.WindowStore`."""
+        """See `watchkeeper.ports.ledger.WindowStore`."""
         from sqlalchemy import select
 
         from watchkeeper.adapters.ledgers.tables import windows
@@ -76,7 +75,7 @@ class SqlWindows:
             return [_window_state(row) for row in connection.execute(query)]
 
     def done(self, states: Sequence[WindowState], *, lease: Lease | None = None) -> None:
-        """See `watchkeeper.ports.WindowStore`."""
+        """See `watchkeeper.ports.ledger.WindowStore`."""
         from watchkeeper.adapters.ledgers.tables import windows
 
         records = [
@@ -111,7 +110,7 @@ class SqlWindows:
         immature_at: datetime | None = None,
         limit: int = 10_000,
     ) -> list[WindowState]:
-        """See `watchkeeper.ports.WindowStore`."""
+        """See `watchkeeper.ports.ledger.WindowStore`."""
         from sqlalchemy import select
 
         from watchkeeper.adapters.ledgers.tables import windows
@@ -132,7 +131,7 @@ class SqlWindows:
     def by_day(
         self, model: str, *, length: timedelta, start: datetime | None = None, end: datetime | None = None
     ) -> list[DayOfWindows]:
-        """See `watchkeeper.ports.WindowStore`."""
+        """See `watchkeeper.ports.ledger.WindowStore`."""
         from sqlalchemy import Integer, cast, func, select
 
         from watchkeeper.adapters.ledgers.tables import windows

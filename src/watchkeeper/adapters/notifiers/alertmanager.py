@@ -16,8 +16,6 @@ from urllib.parse import quote
 from watchkeeper.adapters.notifiers.exchange import TIMEOUT_S, Refused, request_json
 from watchkeeper.domain.silence import Matcher, Silence
 
-__all__ = ["AlertmanagerNotifier", "alert_payload"]
-
 LABEL = re.compile(r"[^A-Za-z0-9_]")
 MOST_AT_ONCE = 500
 
@@ -45,7 +43,7 @@ class AlertmanagerNotifier:
         self._link, self._timeout_s = link.rstrip("/"), timeout_s
 
     def send(self, message: Mapping[str, Any], *, key: str) -> None:
-        """See `watchkeeper.ports.Notifier`: the alerts of one message, now."""
+        """See `watchkeeper.ports.notifier.Notifier`: the alerts of one message, now."""
         alerts = [a for a in message.get("alerts", ()) if a.get("labels")]
         if not alerts:
             severity = str(message.get("severity") or "notice")

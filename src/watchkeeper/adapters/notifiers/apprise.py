@@ -21,8 +21,6 @@ from watchkeeper.adapters.notifiers.exchange import LATER, Refused, TryAgain, ju
 from watchkeeper.documents.message import CHART_NAME, shortened, without_chart
 from watchkeeper.errors import BadConfig, MissingExtra
 
-__all__ = ["AppriseNotifier", "split_targets"]
-
 PAGERS = frozenset({"NotifyPagerDuty", "NotifyOpsgenie", "NotifyPagerTree", "NotifySplunk", "NotifySIGNL4"})
 READ_AS_MARKDOWN = {"NotifyDiscord": (2_000, "\n"), "NotifyWorkflows": (24_000, "\n\n")}
 """Chats that take plain text for Markdown; how long a message of theirs may be, and how their lines end. (Apprise's own
@@ -59,7 +57,7 @@ class AppriseNotifier:
         self.wakes = _is_pager(plugin) or _is_telephone(plugin) if wakes is None else wakes
 
     def send(self, message: Mapping[str, Any], *, key: str) -> None:
-        """See `watchkeeper.ports.Notifier`."""
+        """See `watchkeeper.ports.notifier.Notifier`."""
         apprise = _library()
         plugin = self._plugin()
         kinds = apprise.NotifyType
@@ -116,7 +114,7 @@ class AppriseNotifier:
         if type(plugin).__name__ == "NotifySlack" and "webhook" in str(getattr(plugin, "mode", "")):
             return None
         try:
-            from watchkeeper.documents.charts import render_png
+            from watchkeeper.documents.drawing.charts import render_png
 
             picture = render_png(message["chart"])
         except Exception:

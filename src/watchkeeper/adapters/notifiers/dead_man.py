@@ -12,8 +12,6 @@ from datetime import UTC, datetime, timedelta
 from watchkeeper.adapters.notifiers.exchange import request_json
 from watchkeeper.errors import WatchkeeperError
 
-__all__ = ["DeadMansSwitch"]
-
 
 class DeadMansSwitch:
     """Pings *url* at most every *every*, and only while *is_well* says that work is being done.

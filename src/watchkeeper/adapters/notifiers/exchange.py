@@ -18,8 +18,6 @@ from typing import Any
 
 from watchkeeper.errors import BadConfig, StoreUnavailable
 
-__all__ = ["Refused", "TryAgain", "judge", "request_json", "retry_after_s"]
-
 TIMEOUT_S = 10.0
 MOST_BYTES = 64 * 1024 * 1024
 LATER = frozenset({408, 423, 425, 429})

@@ -12,8 +12,6 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from watchkeeper.adapters.notifiers.exchange import TIMEOUT_S, request_json
 
-__all__ = ["WebhookNotifier"]
-
 
 class WebhookNotifier:
     """Posts JSON to one address; ``user:password@`` in it becomes basic authentication.
@@ -27,7 +25,7 @@ class WebhookNotifier:
         self._timeout_s = timeout_s
 
     def send(self, message: Mapping[str, Any], *, key: str) -> None:
-        """See `watchkeeper.ports.Notifier`."""
+        """See `watchkeeper.ports.notifier.Notifier`."""
         payload = {
             "version": "1",
             "key": key,

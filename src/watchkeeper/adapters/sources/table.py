@@ -24,9 +24,8 @@ from watchkeeper.errors import BadConfig, BadInput, MissingExtra, StoreUnavailab
 from watchkeeper.rows.interrupts import interruptible
 
 if TYPE_CHECKING:
-    from watchkeeper.ports import Ledger
+    from watchkeeper.ports.ledger import Ledger
 
-__all__ = ["TableReader", "open_table"]
 
 BATCH = 262_144
 LOOK_BACK = timedelta(days=3)

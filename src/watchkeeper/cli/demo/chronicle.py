@@ -23,8 +23,6 @@ from watchkeeper.cli.demo.replay import MODEL, OUTCOME_DELAY, Episode
 from watchkeeper.cli.demo.teller import Teller
 from watchkeeper.cli.demo.truth import Truth
 
-__all__ = ["Chronicle", "Clock", "moved_by"]
-
 DAY = timedelta(days=1)
 PERFORMANCE = ("brier rose", "accuracy fell", "roc_auc fell")
 BROKEN = ("column broke", "carrier missing")
@@ -51,8 +49,8 @@ class Chronicle:
     def __init__(
         self, watch: Any, clock: Clock, tell: Teller, truth: Truth, receivers: Receivers, episode: Episode
     ) -> None:
-        from watchkeeper.loop.incidents import Incidents
-        from watchkeeper.loop.runbooks import Runbooks
+        from watchkeeper.loop.incidents.incidents import Incidents
+        from watchkeeper.loop.incidents.runbooks import Runbooks
         from watchkeeper.wiring import outbox_of
 
         self.watch, self.clock, self.tell, self.truth = watch, clock, tell, truth
@@ -324,7 +322,7 @@ class Chronicle:
         self.tell.happened(day, "runbook", f"'{book}' for incident {number}: {run.state}.", *details)
 
     def _finish(self, incident: Any, why: str, day: datetime) -> None:
-        from watchkeeper.decisions.incidents import with_lesson
+        from watchkeeper.decisions.incidents.incidents import with_lesson
         from watchkeeper.domain.incident import Phase
 
         self.incidents.enter(incident.number, Phase.RESOLUTION, actor="operator", text=why)

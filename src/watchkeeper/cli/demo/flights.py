@@ -19,8 +19,6 @@ from numpy.typing import NDArray
 
 from watchkeeper.errors import MissingExtra, UnreadableSource
 
-__all__ = ["FEATURES", "LATE_MINUTES", "Flights", "load_flights"]
-
 LATE_MINUTES = 15
 """A flight is late when it arrives more than so many minutes after its time."""
 

@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 from watchkeeper.cli.demo.flights import FEATURES, Flights
 from watchkeeper.errors import MissingExtra
 
-__all__ = ["LateModel", "matrix", "one_thread", "out_of_fold_scores", "train"]
-
 WORDS = ("carrier", "origin")
 
 

@@ -12,8 +12,6 @@ from typing import Any
 
 from watchkeeper.errors import MissingExtra
 
-__all__ = ["Received", "Receivers", "free_port"]
-
 
 @dataclass(frozen=True, slots=True)
 class Received:

@@ -25,8 +25,6 @@ from watchkeeper.cli.demo.model import LateModel
 from watchkeeper.cli.demo.service import DATA, MODEL_FILE
 from watchkeeper.errors import WatchkeeperError
 
-__all__ = ["MODEL", "Episode", "Replay", "baseline_rows", "day_start", "next_day", "serving"]
-
 MODEL = "late-flights"
 VERSION = "2013-02"
 OUTCOME_DELAY = timedelta(hours=20)

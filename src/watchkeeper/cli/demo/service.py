@@ -17,8 +17,6 @@ from typing import Any
 from watchkeeper.capture.asgi import WatchASGI
 from watchkeeper.capture.recorder import Recorder
 
-__all__ = ["VirtualClock", "create"]
-
 MODEL_FILE = "WATCHKEEPER_DEMO_MODEL"
 DATA = "WATCHKEEPER_DEMO_DATA"
 

@@ -21,8 +21,6 @@ from watchkeeper.cli.demo.teller import Teller
 from watchkeeper.cli.demo.truth import Truth
 from watchkeeper.errors import BadInput
 
-__all__ = ["EPISODE", "finished_demo", "run_demo"]
-
 MARK = ".watchkeeper-demo"
 """The file by which we know that a folder is ours to empty; it is locked while a demo runs there."""
 EPISODE = Episode(start=day_start(10, 14), end=day_start(10, 21))
@@ -251,7 +249,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _prepare(folder: Path) -> _Prepared:
-    from watchkeeper.loop.profiling import baseline, save_baseline
+    from watchkeeper.loop.batch.profiling import baseline, save_baseline
 
     flights = load_flights()
     past = flights.between(day_start(1), day_start(3))
@@ -335,10 +333,10 @@ def _quiet(chronicle: Chronicle, start: datetime, end: datetime) -> list[dict[st
 
 def write_documents(chronicle: Chronicle, folder: Path) -> dict[str, str]:
     """The drift report, the model card and the post-mortems."""
-    from watchkeeper.documents.postmortem import postmortem_html
-    from watchkeeper.loop.card import write_card
-    from watchkeeper.loop.compare import compare
-    from watchkeeper.loop.window_profiles import renamed_rows
+    from watchkeeper.documents.incident.postmortem import postmortem_html
+    from watchkeeper.loop.batch.compare import compare
+    from watchkeeper.loop.reports.card import write_card
+    from watchkeeper.profiles.window_fold import renamed_rows
 
     watch, last = chronicle.watch, chronicle.clock.now.replace(hour=0, minute=0) - DAY
     reports = folder / "reports"

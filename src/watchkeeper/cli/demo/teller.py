@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-__all__ = ["Teller"]
-
 STYLES = {
     "ALARM": "bold red",
     "notice": "yellow",

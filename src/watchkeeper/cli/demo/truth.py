@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 
 from watchkeeper.cli.demo.flights import Flights
 
-__all__ = ["Truth"]
-
 DAY = timedelta(days=1)
 
 

@@ -19,8 +19,6 @@ from typing import Any
 
 from watchkeeper.decisions.rules.series import number
 
-__all__ = ["Cause", "cause_of"]
-
 CLEAR = 2.0
 """One part must be so many times the other to be named."""
 

@@ -11,8 +11,6 @@ E. Galstad, *Nagios Core: detection and handling of state flapping*.
 
 from __future__ import annotations
 
-__all__ = ["CALM", "FLAPPING", "WINDOWS", "flap_score", "is_flapping"]
-
 WINDOWS = 21
 FLAPPING = 0.3
 CALM = 0.15

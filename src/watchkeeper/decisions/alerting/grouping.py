@@ -18,8 +18,6 @@ from watchkeeper.decisions.alerting.story import alert_story, failed_sentence
 from watchkeeper.domain.alert import Alert, fingerprint
 from watchkeeper.domain.rule import Severity
 
-__all__ = ["Group", "Message", "assign", "compose"]
-
 _LISTED = 20
 """Alerts told in full in one message; the rest are counted."""
 

@@ -15,8 +15,6 @@ from watchkeeper.domain.alert import Alert
 from watchkeeper.domain.silence import Matcher, all_match, parse_matchers
 from watchkeeper.errors import BadInput, nearest
 
-__all__ = ["BUILT_IN", "Inhibition", "Inhibitors", "check_inhibitions", "parse_inhibition"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inhibition:

@@ -8,11 +8,9 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from watchkeeper.domain.rule import duration_of
+from watchkeeper.domain.duration import duration_of
 from watchkeeper.domain.silence import Matcher, parse_matchers
 from watchkeeper.errors import BadInput, nearest
-
-__all__ = ["DAYS", "Maintenance", "parse_maintenance"]
 
 DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 

@@ -18,8 +18,6 @@ from watchkeeper.domain.measurement import Measure
 from watchkeeper.domain.rule import Evaluation, Rule
 from watchkeeper.errors import BadInput
 
-__all__ = ["Episode", "Replayed", "Step", "history_before", "needs_profiles", "replay", "summed_up", "walk"]
-
 SeriesName = tuple[str, str, str, str]
 """Measure, subject, segment, version."""
 

@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from watchkeeper.domain.rule import duration_of
+from watchkeeper.domain.duration import duration_of
 from watchkeeper.domain.silence import Matcher, all_match, parse_matchers
 from watchkeeper.errors import BadInput, nearest
-
-__all__ = ["LABELS", "Route", "check_routes", "parse_route", "routes_of"]
 
 LABELS = (
     "rule",

@@ -13,8 +13,6 @@ from watchkeeper.domain.alert import Alert, AlertState
 from watchkeeper.domain.silence import Matcher, Silence, all_match
 from watchkeeper.errors import nearest
 
-__all__ = ["Mute", "Muting", "Preview", "preview"]
-
 
 @dataclass(frozen=True, slots=True)
 class Mute:

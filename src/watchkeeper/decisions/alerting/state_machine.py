@@ -30,8 +30,6 @@ from watchkeeper.domain.rule import Evaluation, Rule
 from watchkeeper.domain.verdict import Verdict
 from watchkeeper.errors import BadTransition
 
-__all__ = ["acknowledge", "alert_labels", "retrospective_labels", "step", "unacknowledge", "with_log"]
-
 _LOG = 50
 _QUIET = (AlertState.INACTIVE, AlertState.RESOLVED)
 

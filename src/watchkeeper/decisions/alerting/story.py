@@ -8,8 +8,6 @@ from datetime import datetime
 from watchkeeper.decisions.rules.series import number
 from watchkeeper.domain.alert import Alert, AlertState, Story
 
-__all__ = ["alert_story", "failed_sentence"]
-
 
 def alert_story(alert: Alert) -> Story:
     """Return the four answers, in order, and a headline.

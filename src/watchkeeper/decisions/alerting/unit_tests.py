@@ -31,12 +31,11 @@ from watchkeeper.decisions.alerting.replay import Step, walk
 from watchkeeper.decisions.rules.catalogue import check_rules, parse_rule
 from watchkeeper.decisions.rules.series import Point
 from watchkeeper.domain.alert import AlertState
+from watchkeeper.domain.duration import duration_of
 from watchkeeper.domain.measurement import Measure
-from watchkeeper.domain.rule import Rule, duration_of
+from watchkeeper.domain.rule import Rule
 from watchkeeper.domain.window import Window
 from watchkeeper.errors import BadInput, nearest
-
-__all__ = ["Checked", "check_file", "expand"]
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _TERM = re.compile(rf"({_NUMBER})(?:([-+](?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?))?(?:x(\d+))?")

@@ -9,8 +9,6 @@ from watchkeeper.decisions.rules.series import Point
 from watchkeeper.domain.measurement import Direction, Family, Measure
 from watchkeeper.domain.rule import Evaluation
 
-__all__ = ["SeriesName", "whom_of"]
-
 SeriesName = tuple[str, str, str, str]
 """Measure, subject, segment, version."""
 OF_OUTCOMES = (Family.PERFORMANCE, Family.FAIRNESS, Family.COST, Family.ESTIMATE)

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
-from watchkeeper.domain.rule import Category, Evaluation, Rule, duration_words
+from watchkeeper.domain.duration import duration_words
+from watchkeeper.domain.rule import Category, Evaluation, Rule
 from watchkeeper.domain.verdict import Verdict
 from watchkeeper.errors import BadInput, nearest
-
-__all__ = ["Absence", "Arrivals"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,8 +24,6 @@ from watchkeeper.domain.verdict import Verdict
 from watchkeeper.errors import BadInput, nearest
 from watchkeeper.stats.evidence.seasons import SEASONS, season_codes
 
-__all__ = ["Anomaly"]
-
 _FEWEST_IN_SEASON = 4
 
 

@@ -7,8 +7,6 @@ from typing import ClassVar
 
 from watchkeeper.errors import BadInput
 
-__all__ = ["Break"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Break:

@@ -14,10 +14,9 @@ from watchkeeper.decisions.rules.composite import Composite
 from watchkeeper.decisions.rules.effect_and_evidence import EffectAndEvidence
 from watchkeeper.decisions.rules.predictive import Predictive
 from watchkeeper.decisions.rules.threshold import Threshold
-from watchkeeper.domain.rule import Rule, Selector, Severity, duration_of
+from watchkeeper.domain.duration import duration_of
+from watchkeeper.domain.rule import Rule, Selector, Severity
 from watchkeeper.errors import BadInput, nearest
-
-__all__ = ["KINDS", "check_rules", "parse_rule"]
 
 KINDS: dict[str, Any] = {
     condition.kind: condition

@@ -15,8 +15,6 @@ from watchkeeper.domain.rule import NO_GUARANTEE, Evaluation, Rule
 from watchkeeper.domain.verdict import Verdict
 from watchkeeper.errors import BadInput
 
-__all__ = ["Composite"]
-
 _TOKEN = re.compile(r"\s*(\(|\)|[A-Za-z0-9_.-]+)\s*")
 
 

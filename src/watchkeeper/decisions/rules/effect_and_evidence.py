@@ -20,8 +20,6 @@ from watchkeeper.errors import BadInput, nearest
 from watchkeeper.stats.evidence.column_evidence import Reading
 from watchkeeper.stats.evidence.seasons import SEASONS
 
-__all__ = ["EffectAndEvidence", "column_evaluation", "series_evaluation"]
-
 _SCORES = {
     "location": "the typical value (mean rank)",
     "spread": "the spread (mean rank distance)",

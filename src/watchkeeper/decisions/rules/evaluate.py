@@ -18,8 +18,6 @@ from watchkeeper.domain.verdict import Verdict
 from watchkeeper.stats.evidence.column_evidence import FEWEST_WINDOWS
 from watchkeeper.stats.evidence.seasons import season_codes
 
-__all__ = ["Folded", "Shares", "evaluate", "folds", "sign_of"]
-
 _KEPT = 1_000
 
 

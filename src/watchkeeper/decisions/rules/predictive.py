@@ -15,13 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from watchkeeper.decisions.rules.series import Series, number, verdict_of
+from watchkeeper.domain.duration import duration_words
 from watchkeeper.domain.measurement import Interval
-from watchkeeper.domain.rule import Evaluation, Rule, Severity, duration_words
+from watchkeeper.domain.rule import Evaluation, Rule, Severity
 from watchkeeper.domain.verdict import Verdict
 from watchkeeper.errors import BadInput
 from watchkeeper.stats.forecasting import forecast, time_to_breach
-
-__all__ = ["Predictive"]
 
 _MOST_STEPS = 400
 

@@ -37,8 +37,6 @@ from watchkeeper.domain.schema import Kind, Role, Schema, Task
 from watchkeeper.errors import BadInput
 from watchkeeper.stats.evidence.column_evidence import revision_share
 
-__all__ = ["Budget", "default_rules", "watched_columns"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:

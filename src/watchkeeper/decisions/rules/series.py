@@ -15,8 +15,6 @@ from watchkeeper.domain.rule import Evaluation, Rule
 from watchkeeper.domain.verdict import Verdict
 from watchkeeper.domain.window import Window
 
-__all__ = ["Point", "Series", "number", "verdict_of"]
-
 
 @dataclass(frozen=True, slots=True)
 class Point:

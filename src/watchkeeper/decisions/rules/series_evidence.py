@@ -37,8 +37,6 @@ from watchkeeper.stats.evidence.rise import rise_of
 from watchkeeper.stats.evidence.window_scores import jitter
 from watchkeeper.stats.intervals import normal_quantile
 
-__all__ = ["SeriesEvidence", "SeriesReading"]
-
 _MEMORY = 1000
 
 

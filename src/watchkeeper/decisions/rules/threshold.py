@@ -18,8 +18,6 @@ from watchkeeper.domain.rule import NO_GUARANTEE, Evaluation, Rule
 from watchkeeper.domain.verdict import Verdict
 from watchkeeper.errors import BadInput
 
-__all__ = ["Threshold"]
-
 CHANCE = 1e-6
 """What is counted and likelier than this by chance alone proves nothing."""
 

@@ -15,8 +15,6 @@ from watchkeeper.stats.states.frequencies import Frequencies
 from watchkeeper.stats.states.histogram import Histogram
 from watchkeeper.stats.states.profile import ColumnProfile
 
-__all__ = ["Binning"]
-
 _CATEGORIES = 19
 _COARSEST = 64
 """Bins that stored windows keep at least: the baseline's own windows and old ones are kept that coarse."""

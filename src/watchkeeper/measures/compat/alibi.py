@@ -39,8 +39,6 @@ from watchkeeper.errors import BadInput, nearest
 from watchkeeper.measures.compat.result import CompatResult
 from watchkeeper.measures.compat.samples import aligned_counts, array_of, treated_as
 
-__all__ = ["METHODS", "column_drift", "mmd_drift"]
-
 PEER = "alibi"
 
 

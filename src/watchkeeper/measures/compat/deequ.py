@@ -41,8 +41,6 @@ from watchkeeper.errors import BadInput, nearest
 from watchkeeper.measures.compat.result import CompatResult
 from watchkeeper.measures.compat.samples import array_of, counts_of, present_only, treated_as
 
-__all__ = ["METHODS", "categorical_distance", "chi_square", "column_drift", "numeric_distance", "robust"]
-
 PEER = "deequ"
 METHODS = ("linf_robust", "linf_simple", "chi_square")
 _SKETCH_HOLDS = 2050

@@ -55,8 +55,6 @@ from watchkeeper.measures.compat.samples import (
     treated_as,
 )
 
-__all__ = ["METHODS", "TableDrift", "column_drift", "default_method", "table_drift"]
-
 PEER = "evidently"
 _SMALL = 1000
 _BOTH = frozenset({"numeric", "categorical"})

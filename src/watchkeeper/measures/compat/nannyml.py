@@ -41,8 +41,6 @@ from watchkeeper.errors import BadInput, nearest
 from watchkeeper.measures.compat.result import CompatResult
 from watchkeeper.measures.compat.samples import array_of, counts_of, is_number, present_only, treated_as
 
-__all__ = ["CATEGORICAL", "CONTINUOUS", "chunk_drift", "column_drift"]
-
 PEER = "nannyml"
 _BINNED_FROM = 10_000
 _BINS = 10_000

@@ -38,8 +38,6 @@ from numpy.typing import NDArray
 
 from watchkeeper.errors import BadInput, nearest
 
-__all__ = ["METRICS", "ChunkEstimate", "chunk_estimates", "needs_calibration"]
-
 Floats = NDArray[np.float64]
 
 _CHUNKS = 10

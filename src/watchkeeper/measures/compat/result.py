@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any
 
-__all__ = ["CompatResult"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompatResult:

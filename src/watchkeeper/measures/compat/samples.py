@@ -15,17 +15,6 @@ import numpy as np
 from watchkeeper.domain.schema import Kind
 from watchkeeper.errors import BadInput
 
-__all__ = [
-    "aligned_counts",
-    "array_of",
-    "counts_of",
-    "distinct_values",
-    "finite_only",
-    "is_number",
-    "present_only",
-    "treated_as",
-]
-
 
 def array_of(values: Any) -> np.ndarray:
     """Return *values* as a 1-D array of numbers, booleans or objects (None for null).

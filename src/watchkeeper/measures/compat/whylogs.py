@@ -40,8 +40,6 @@ from watchkeeper.errors import BadInput, nearest
 from watchkeeper.measures.compat.result import CompatResult
 from watchkeeper.measures.compat.samples import array_of, counts_of, present_only, treated_as
 
-__all__ = ["METHODS", "column_drift"]
-
 PEER = "whylogs"
 _SKETCH_K = 1024
 _EXACT_DISTINCT = 300

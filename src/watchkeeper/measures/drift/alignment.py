@@ -25,8 +25,6 @@ from watchkeeper.errors import BadInput, Incompatible
 from watchkeeper.stats.states.frequencies import Frequencies
 from watchkeeper.stats.states.histogram import Histogram, common_coarsening
 
-__all__ = ["Distribution", "OrderedBins", "SharedBins", "ordered_bins", "shared_bins"]
-
 Distribution = Histogram | Frequencies
 """What a column's distribution is kept as."""
 

@@ -31,8 +31,6 @@ from watchkeeper.measures.drift.share_measurement import MARGIN_LEVEL
 from watchkeeper.stats import cdf_distances, sampling_noise
 from watchkeeper.stats.states.histogram import Histogram
 
-__all__ = ["anderson_darling", "measure_anderson_darling"]
-
 
 def anderson_darling(baseline: Histogram, window: Histogram) -> float:
     """Return the criterion; about 1 when nothing moved.

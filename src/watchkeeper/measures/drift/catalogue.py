@@ -36,8 +36,6 @@ from watchkeeper.measures.drift.wasserstein import measure_wasserstein
 from watchkeeper.measures.drift.wasserstein_sd import measure_wasserstein_sd
 from watchkeeper.measures.entry import Entry
 
-__all__ = ["CATALOGUE"]
-
 NUMBERS = frozenset({Kind.NUMERIC, Kind.INTEGER})
 CATEGORIES = frozenset({Kind.CATEGORICAL, Kind.BOOLEAN})
 

@@ -29,8 +29,6 @@ from watchkeeper.measures.drift.share_measurement import MARGIN_LEVEL
 from watchkeeper.stats import cdf_distances, sampling_noise
 from watchkeeper.stats.states.histogram import Histogram
 
-__all__ = ["cramer_von_mises", "measure_cramer_von_mises"]
-
 
 def cramer_von_mises(baseline: Histogram, window: Histogram) -> float:
     """Return the criterion; about 1/6 when nothing moved.

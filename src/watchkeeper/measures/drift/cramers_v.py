@@ -35,8 +35,6 @@ from watchkeeper.measures.drift.table_measurement import table
 from watchkeeper.stats import contingency
 from watchkeeper.stats.distances import aligned_counts
 
-__all__ = ["cramers_v", "measure_cramers_v"]
-
 
 def cramers_v(baseline: Distribution, window: Distribution) -> float:
     """Return V, between 0 and 1.

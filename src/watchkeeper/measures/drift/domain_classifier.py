@@ -28,8 +28,6 @@ from watchkeeper.measures.drift.sample_matrix import joint_rows
 from watchkeeper.stats import multivariate
 from watchkeeper.stats.states.sample import Sample
 
-__all__ = ["domain_classifier", "measure_domain_classifier"]
-
 
 def domain_classifier(baseline: Sample, window: Sample, schema: Schema) -> float:
     """Return the held-out AUC; 0.5 when nothing moved, 1 when every row tells its side.

@@ -36,8 +36,6 @@ from watchkeeper.measures.drift.share_measurement import MARGIN_LEVEL
 from watchkeeper.stats import cdf_distances, sampling_noise
 from watchkeeper.stats.states.histogram import Histogram
 
-__all__ = ["energy", "measure_energy"]
-
 
 def energy(baseline: Histogram, window: Histogram) -> float:
     """Return the distance, in the root of the column's unit.

@@ -12,9 +12,6 @@ from watchkeeper.measures.drift.catalogue import CATALOGUE
 from watchkeeper.measures.entry import Entry
 from watchkeeper.stats.states.profile import ColumnProfile, Profile
 
-__all__ = ["drift_entries", "measure_column_drift", "measure_drift"]
-
-
 _OF_ONE_COLUMN = ("distribution", "histogram", "state", "vector")
 
 

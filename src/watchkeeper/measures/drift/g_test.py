@@ -28,8 +28,6 @@ from watchkeeper.measures.drift.alignment import Distribution, shared_bins
 from watchkeeper.measures.drift.table_measurement import measured_table
 from watchkeeper.stats import contingency
 
-__all__ = ["g_test", "measure_g_test"]
-
 
 def g_test(baseline: Distribution, window: Distribution) -> float:
     """Return the statistic; with one degree of freedom less than bins when nothing moved.

@@ -23,8 +23,6 @@ from watchkeeper.measures.drift.share_measurement import MARGIN_LEVEL
 from watchkeeper.stats import sampling_noise
 from watchkeeper.stats.states.histogram import Histogram
 
-__all__ = ["AreaNoise", "area_noise", "knots", "square_eigenvalues"]
-
 Floats = NDArray[np.float64]
 
 _JOINED = 32

@@ -27,8 +27,6 @@ from watchkeeper.measures.drift.alignment import Distribution, shared_bins
 from watchkeeper.measures.drift.share_measurement import measured_shares
 from watchkeeper.stats import distances
 
-__all__ = ["jensen_shannon", "measure_jensen_shannon"]
-
 
 def jensen_shannon(baseline: Distribution, window: Distribution) -> float:
     """Return the distance; between 0 and 1.

@@ -26,8 +26,6 @@ from watchkeeper.measures.drift.alignment import Distribution, shared_bins
 from watchkeeper.measures.drift.share_measurement import measured_shares
 from watchkeeper.stats import distances
 
-__all__ = ["js_divergence", "measure_js_divergence"]
-
 
 def js_divergence(baseline: Distribution, window: Distribution, *, base: float = 2.0) -> float:
     """Return the divergence; between 0 and 1 in base 2, ln 2 in nats.

@@ -34,8 +34,6 @@ from watchkeeper.measures.drift.share_measurement import MARGIN_LEVEL
 from watchkeeper.stats import cdf_distances, sampling_noise
 from watchkeeper.stats.states.histogram import Histogram
 
-__all__ = ["ks", "measure_ks"]
-
 
 def ks(baseline: Histogram, window: Histogram) -> float:
     """Return the statistic, between 0 and 1.

@@ -26,8 +26,6 @@ from watchkeeper.measures.drift.alignment import Distribution, shared_bins
 from watchkeeper.measures.drift.share_measurement import measured_shares
 from watchkeeper.stats import distances
 
-__all__ = ["l_infinity", "measure_l_infinity"]
-
 
 def l_infinity(baseline: Distribution, window: Distribution) -> float:
     """Return the distance; between 0 and 1.

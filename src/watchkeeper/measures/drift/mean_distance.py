@@ -29,8 +29,6 @@ from watchkeeper.measures.drift.share_measurement import MARGIN_LEVEL
 from watchkeeper.stats import multivariate
 from watchkeeper.stats.states.vector import VectorState
 
-__all__ = ["mean_distance", "measure_mean_distance"]
-
 
 def mean_distance(baseline: VectorState, window: VectorState) -> float:
     """Return the distance, in units of the baseline's spread.

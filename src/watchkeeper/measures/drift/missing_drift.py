@@ -31,8 +31,6 @@ from watchkeeper.domain.measurement import Measurement
 from watchkeeper.measures.drift.share_measurement import MARGIN_LEVEL
 from watchkeeper.stats.states.text import TextLengths
 
-__all__ = ["measure_missing_drift", "missing_drift"]
-
 
 def missing_drift(baseline: Any, window: Any) -> float:
     """Return the absolute change of the share of missing values.

@@ -29,8 +29,6 @@ from watchkeeper.measures.drift.sample_matrix import JointRows, joint_rows, vect
 from watchkeeper.stats import mmd as kernel
 from watchkeeper.stats.states.sample import Sample
 
-__all__ = ["measure_mmd", "measure_vector_mmd", "mmd"]
-
 
 def mmd(baseline: Sample, window: Sample, schema: Schema) -> float:
     """Return the unbiased squared discrepancy of the features; about 0 when nothing moved.

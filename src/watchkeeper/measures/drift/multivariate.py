@@ -13,8 +13,6 @@ from watchkeeper.measures.drift.mmd import measure_mmd, measure_vector_mmd
 from watchkeeper.measures.drift.pca_reconstruction import measure_pca_reconstruction
 from watchkeeper.stats.states.sample import Sample
 
-__all__ = ["measure_joint_drift"]
-
 _OF_FEATURES = {
     "mmd": measure_mmd,
     "domain_classifier": measure_domain_classifier,

@@ -10,8 +10,6 @@ from watchkeeper.errors import BadInput, Incompatible
 from watchkeeper.measures.drift.alignment import OrderedBins, ordered_bins
 from watchkeeper.stats.states.histogram import Histogram
 
-__all__ = ["measured_order"]
-
 
 def measured_order(
     name: str,

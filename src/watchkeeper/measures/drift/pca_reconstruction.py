@@ -31,8 +31,6 @@ from watchkeeper.measures.drift.sample_matrix import joint_rows
 from watchkeeper.stats import multivariate
 from watchkeeper.stats.states.sample import Sample
 
-__all__ = ["measure_pca_reconstruction", "pca_reconstruction"]
-
 
 def pca_reconstruction(baseline: Sample, window: Sample, schema: Schema) -> float:
     """Return the relative change of the mean error; 0 when nothing moved.

@@ -27,8 +27,6 @@ from watchkeeper.measures.drift.alignment import Distribution, shared_bins
 from watchkeeper.measures.drift.share_measurement import measured_shares
 from watchkeeper.stats import distances
 
-__all__ = ["measure_psi", "psi"]
-
 
 def psi(baseline: Distribution, window: Distribution, *, pseudo_count: float = 0.5) -> float:
     """Return the index; 0 means identical shares.

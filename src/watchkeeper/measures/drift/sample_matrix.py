@@ -23,8 +23,6 @@ from watchkeeper.domain.schema import Column, Kind, Role, Schema
 from watchkeeper.errors import BadInput
 from watchkeeper.stats.states.sample import Sample
 
-__all__ = ["JointRows", "joint_rows", "vector_rows"]
-
 Floats = NDArray[np.float64]
 
 _KINDS = (Kind.NUMERIC, Kind.INTEGER, Kind.BOOLEAN, Kind.CATEGORICAL)

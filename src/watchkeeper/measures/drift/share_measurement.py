@@ -9,8 +9,6 @@ from watchkeeper.errors import BadInput, Incompatible
 from watchkeeper.measures.drift.alignment import Distribution, shared_bins
 from watchkeeper.stats import sampling_noise
 
-__all__ = ["MARGIN_LEVEL", "measured_shares"]
-
 MARGIN_LEVEL = 0.99
 """A margin is exceeded by one pair in a hundred in which nothing moved."""
 

@@ -12,8 +12,6 @@ from watchkeeper.measures.drift.alignment import Distribution, SharedBins, share
 from watchkeeper.measures.drift.share_measurement import MARGIN_LEVEL
 from watchkeeper.stats.contingency import TableTest
 
-__all__ = ["measured_table", "table"]
-
 
 def table(
     baseline: Distribution, window: Distribution, rows: tuple[float, float] | None

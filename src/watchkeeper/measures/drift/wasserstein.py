@@ -32,8 +32,6 @@ from watchkeeper.measures.drift.gap_noise import area_noise
 from watchkeeper.measures.drift.order_measurement import measured_order
 from watchkeeper.stats.states.histogram import Histogram
 
-__all__ = ["measure_wasserstein", "wasserstein"]
-
 
 def wasserstein(baseline: Histogram, window: Histogram) -> float:
     """Return the distance, in the column's unit.

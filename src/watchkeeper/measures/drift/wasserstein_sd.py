@@ -33,8 +33,6 @@ from watchkeeper.measures.drift.gap_noise import area_noise, knots
 from watchkeeper.measures.drift.order_measurement import measured_order
 from watchkeeper.stats.states.histogram import Histogram
 
-__all__ = ["measure_wasserstein_sd", "wasserstein_sd"]
-
 
 def wasserstein_sd(baseline: Histogram, window: Histogram) -> float:
     """Return the distance over the baseline's standard deviation.

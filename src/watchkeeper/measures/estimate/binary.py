@@ -36,8 +36,6 @@ from watchkeeper.measures.estimate.told import told
 from watchkeeper.stats.estimation.cbpe import estimate
 from watchkeeper.stats.states.score_table import ScoreTable
 
-__all__ = ["estimated_binary"]
-
 
 def estimated_binary(
     metric: str,

@@ -21,8 +21,6 @@ from watchkeeper.stats.estimation.dle import REGRESSION
 from watchkeeper.stats.estimation.expected_metrics import BINARY
 from watchkeeper.stats.estimation.multiclass import MULTICLASS
 
-__all__ = ["CATALOGUE"]
-
 _BIALEK, _LIPTON, _ZHANG = "Białek et al. 2024", "Lipton et al. 2018", "Zhang et al. 2023"
 _COUNTS = {
     "true_positives": ("true positives", Direction.NEITHER),

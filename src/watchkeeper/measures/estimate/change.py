@@ -29,8 +29,6 @@ from typing import Any
 from watchkeeper.domain.measurement import Measurement
 from watchkeeper.stats.estimation.attribution import Part, attribute_change
 
-__all__ = ["change_parts"]
-
 REST = "(other columns)"
 MOST_COLUMNS = 5
 

@@ -37,8 +37,6 @@ from watchkeeper.stats.states.profile import Profile
 from watchkeeper.stats.states.residuals import Residuals
 from watchkeeper.stats.states.score_table import ScoreTable
 
-__all__ = ["METHODS", "measure_change", "measure_estimates"]
-
 UNWEIGHTED = "Weighting needs sampled rows of both sides, with features and the baseline's outcomes."
 METHODS = ("auto", "cbpe", "pape", "label_shift")
 SHIFTED = 0.6

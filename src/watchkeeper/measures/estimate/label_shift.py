@@ -27,8 +27,6 @@ from watchkeeper.errors import BadInput
 from watchkeeper.stats.estimation.bbse import score_shift
 from watchkeeper.stats.states.score_table import ScoreTable
 
-__all__ = ["estimated_positive_share"]
-
 
 def estimated_positive_share(
     baseline: ScoreTable, window: ScoreTable, *, threshold: float = 0.5, level: float = 0.95

@@ -31,8 +31,6 @@ from watchkeeper.domain.measurement import Measurement
 from watchkeeper.measures.estimate.told import told
 from watchkeeper.stats.estimation.dle import estimate_losses
 
-__all__ = ["estimated_error"]
-
 
 def estimated_error(
     metric: str,

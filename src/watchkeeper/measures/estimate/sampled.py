@@ -13,16 +13,6 @@ from watchkeeper.domain.schema import Column, Role, Schema
 from watchkeeper.stats.states.performance import class_order
 from watchkeeper.stats.states.sample import Sample
 
-__all__ = [
-    "BinaryRows",
-    "binary_rows",
-    "class_names",
-    "column_of",
-    "decision_threshold",
-    "numbers",
-    "positive_of",
-]
-
 _FLAGS = {"0": "false", "1": "true", "false": "0", "true": "1"}
 
 

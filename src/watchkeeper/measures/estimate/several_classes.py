@@ -32,8 +32,6 @@ from watchkeeper.measures.estimate.told import told
 from watchkeeper.stats.estimation.multiclass import estimate_classes
 from watchkeeper.stats.states.score_table import ScoreTable
 
-__all__ = ["estimated_classes"]
-
 
 def estimated_classes(
     metric: str,

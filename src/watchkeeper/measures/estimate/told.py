@@ -5,8 +5,6 @@ from __future__ import annotations
 from watchkeeper.domain.measurement import Measurement
 from watchkeeper.stats.estimation.estimate import Estimate
 
-__all__ = ["PREFIX", "told"]
-
 PREFIX = "estimated_"
 
 

@@ -28,8 +28,6 @@ from watchkeeper.domain.measurement import Measurement
 from watchkeeper.measures.estimate.told import PREFIX
 from watchkeeper.stats.estimation.track_record import Told, TrackRecord, score_estimates
 
-__all__ = ["estimate_coverage", "estimate_error", "pairs_of", "track_record"]
-
 _NOTHING = "No window has both an estimate and its outcomes yet."
 
 

@@ -27,8 +27,6 @@ from watchkeeper.stats.intervals import sum_of_independent, wilson
 from watchkeeper.stats.states.confusion import Confusion
 from watchkeeper.stats.states.score_table import ConfusionCounts
 
-__all__ = ["accuracy", "balanced_accuracy"]
-
 
 def accuracy(
     state: Decisions, *, threshold: float = 0.5, positive: str | None = None, level: float = 0.95

@@ -29,8 +29,6 @@ from watchkeeper.measures.performance.decided import UNLABELLED
 from watchkeeper.stats.intervals import delta_interval, normal_quantile, wilson
 from watchkeeper.stats.states.score_table import NEGATIVE, POSITIVE, ScoreTable
 
-__all__ = ["average_precision"]
-
 
 def average_precision(table: ScoreTable, *, level: float = 0.95) -> Measurement:
     """Return the area; compare it with the share of positives in ``details``.

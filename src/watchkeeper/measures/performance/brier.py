@@ -22,8 +22,6 @@ from watchkeeper.measures.performance.decided import UNLABELLED
 from watchkeeper.stats.intervals import mean_interval
 from watchkeeper.stats.states.score_table import ScoreTable
 
-__all__ = ["brier"]
-
 
 def brier(table: ScoreTable, *, level: float = 0.95) -> Measurement:
     """Return the score; 0 is perfect, 0.25 what a constant 0.5 gives.

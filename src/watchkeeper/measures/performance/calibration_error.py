@@ -29,8 +29,6 @@ from watchkeeper.measures.performance.decided import UNLABELLED
 from watchkeeper.stats.intervals import bootstrap_interval
 from watchkeeper.stats.states.score_table import ScoreTable
 
-__all__ = ["expected_calibration_error"]
-
 DRAWS = 1_000
 
 

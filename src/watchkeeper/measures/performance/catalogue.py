@@ -23,8 +23,6 @@ from watchkeeper.measures.performance.r2 import r2
 from watchkeeper.measures.performance.roc_auc import roc_auc, roc_auc_ovr, roc_auc_per_class
 from watchkeeper.measures.performance.weak_segments import weakest_segments
 
-__all__ = ["CATALOGUE"]
-
 _LOWER, _HIGHER = Direction.LOWER_IS_WORSE, Direction.HIGHER_IS_WORSE
 
 

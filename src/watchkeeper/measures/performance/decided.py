@@ -18,8 +18,6 @@ from watchkeeper.errors import BadInput
 from watchkeeper.stats.states.confusion import Confusion
 from watchkeeper.stats.states.score_table import NEGATIVE, POSITIVE, ConfusionCounts, ScoreTable, lattice
 
-__all__ = ["Decided", "Decisions", "decided", "measured", "ratio"]
-
 Decisions = ScoreTable | Confusion | ConfusionCounts
 """What the binary decision measures read."""
 

@@ -26,8 +26,6 @@ from watchkeeper.measures.performance.decided import UNLABELLED
 from watchkeeper.stats.intervals import normal_quantile
 from watchkeeper.stats.states.residuals import Residuals
 
-__all__ = ["error_quantiles", "median_absolute_error"]
-
 
 def median_absolute_error(residuals: Residuals, *, level: float = 0.95) -> Measurement:
     """Return the median of the absolute errors, in the outcome's unit.

@@ -11,8 +11,6 @@ from watchkeeper.errors import NotFound, nearest
 from watchkeeper.measures.entry import Entry
 from watchkeeper.measures.performance.catalogue import CATALOGUE
 
-__all__ = ["measure_performance"]
-
 
 def measure_performance(
     states: Mapping[str, Any],

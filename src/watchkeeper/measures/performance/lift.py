@@ -28,8 +28,6 @@ from watchkeeper.measures.performance.decided import UNLABELLED
 from watchkeeper.stats.intervals import delta_interval, variance_of_counts
 from watchkeeper.stats.states.score_table import ScoreTable
 
-__all__ = ["lift"]
-
 
 def lift(table: ScoreTable, *, share: float = 0.1, level: float = 0.95) -> Measurement:
     """Return the lift of the best-scored *share* of rows; 1 is what chance gives.

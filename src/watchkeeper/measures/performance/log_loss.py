@@ -27,8 +27,6 @@ from watchkeeper.stats.intervals import mean_interval
 from watchkeeper.stats.states.moments import Moments
 from watchkeeper.stats.states.score_table import ScoreTable
 
-__all__ = ["log_loss", "multiclass_log_loss"]
-
 
 def log_loss(table: ScoreTable, *, level: float = 0.95) -> Measurement:
     """Return the mean loss in nats; 0 is perfect, ln 2 = 0.693 what a constant score of 0.5 gives.

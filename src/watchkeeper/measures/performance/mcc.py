@@ -28,8 +28,6 @@ from watchkeeper.measures.performance.decided import Decisions, measured
 from watchkeeper.stats.intervals import delta_interval, variance_of_counts
 from watchkeeper.stats.states.score_table import ConfusionCounts
 
-__all__ = ["mcc"]
-
 
 def mcc(
     state: Decisions, *, threshold: float = 0.5, positive: str | None = None, level: float = 0.95

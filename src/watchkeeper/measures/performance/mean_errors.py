@@ -29,8 +29,6 @@ from watchkeeper.measures.performance.decided import UNLABELLED
 from watchkeeper.stats.intervals import delta_interval, mean_interval
 from watchkeeper.stats.states.residuals import Residuals
 
-__all__ = ["bias", "mae", "mse", "rmse"]
-
 
 def mse(residuals: Residuals, *, level: float = 0.95) -> Measurement:
     """Return the mean squared error.

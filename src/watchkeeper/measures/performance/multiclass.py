@@ -35,21 +35,6 @@ from watchkeeper.measures.performance.decided import UNLABELLED
 from watchkeeper.stats.intervals import delta_interval, sum_of_independent, wilson
 from watchkeeper.stats.states.confusion import Confusion
 
-__all__ = [
-    "f1_macro",
-    "f1_micro",
-    "f1_per_class",
-    "f1_weighted",
-    "precision_macro",
-    "precision_micro",
-    "precision_per_class",
-    "precision_weighted",
-    "recall_macro",
-    "recall_micro",
-    "recall_per_class",
-    "recall_weighted",
-]
-
 _EXAMPLE = Confusion.of_labels(list("aaaabbbccc"), list("aaabbbaccb"))
 """Three classes: a has 4 rows (3 right), b 3 (2 right), c 3 (2 right); the examples below read it."""
 

@@ -27,8 +27,6 @@ from watchkeeper.stats.intervals import mean_interval
 from watchkeeper.stats.states.moments import Moments
 from watchkeeper.stats.states.residuals import Residuals
 
-__all__ = ["mape", "smape"]
-
 
 def mape(residuals: Residuals, *, level: float = 0.95) -> Measurement:
     """Return the mean absolute percentage error, as a share.

@@ -27,8 +27,6 @@ from watchkeeper.measures.performance.decided import Decisions, measured, ratio
 from watchkeeper.stats.intervals import wilson
 from watchkeeper.stats.states.score_table import ConfusionCounts
 
-__all__ = ["f1", "precision", "recall", "specificity"]
-
 
 def precision(
     state: Decisions, *, threshold: float = 0.5, positive: str | None = None, level: float = 0.95

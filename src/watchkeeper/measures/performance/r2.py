@@ -24,8 +24,6 @@ from watchkeeper.measures.performance.decided import UNLABELLED
 from watchkeeper.stats.intervals import delta_interval
 from watchkeeper.stats.states.residuals import Residuals
 
-__all__ = ["r2"]
-
 
 def r2(residuals: Residuals, *, level: float = 0.95) -> Measurement:
     """Return the share; 1 is perfect, 0 what predicting the mean gives.

@@ -29,8 +29,6 @@ from watchkeeper.measures.performance.decided import UNLABELLED
 from watchkeeper.stats.intervals import auc_interval
 from watchkeeper.stats.states.score_table import NEGATIVE, POSITIVE, ScoreTable
 
-__all__ = ["roc_auc", "roc_auc_ovr", "roc_auc_per_class"]
-
 
 def roc_auc(table: ScoreTable, *, level: float = 0.95) -> Measurement:
     """Return the area; 0.5 is what guessing gives.

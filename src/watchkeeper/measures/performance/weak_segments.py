@@ -46,8 +46,6 @@ from watchkeeper.domain.schema import Task
 from watchkeeper.errors import BadInput
 from watchkeeper.stats.intervals import normal_quantile
 
-__all__ = ["Coded", "WeakSegment", "coded", "row_losses", "weak_segments", "weakest_segments"]
-
 BINS = 5
 CATEGORIES = 20
 

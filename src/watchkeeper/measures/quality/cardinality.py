@@ -28,8 +28,6 @@ from watchkeeper.measures.quality.completeness import share_of_rows
 from watchkeeper.stats.states.frequencies import Frequencies
 from watchkeeper.stats.states.profile import ColumnProfile
 
-__all__ = ["became_constant", "cardinality", "constant", "rare_values"]
-
 RARE = 0.01
 
 

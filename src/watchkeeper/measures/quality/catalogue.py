@@ -22,8 +22,6 @@ from watchkeeper.measures.quality.rows import row_count
 from watchkeeper.measures.quality.schema_changes import extra_column, missing_column, type_changed
 from watchkeeper.measures.quality.text_shape import text_length, text_shapes
 
-__all__ = ["CATALOGUE"]
-
 _NUMBERS = (Kind.NUMERIC, Kind.INTEGER)
 _NAMED = (Kind.CATEGORICAL, Kind.BOOLEAN)
 _SINGLE = tuple(kind for kind in Kind if kind not in (Kind.VECTOR, Kind.UNKNOWN))

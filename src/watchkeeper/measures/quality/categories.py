@@ -31,8 +31,6 @@ from watchkeeper.stats.intervals import wilson
 from watchkeeper.stats.states.frequencies import Frequencies
 from watchkeeper.stats.states.profile import ColumnProfile
 
-__all__ = ["new_categories", "vanished_categories"]
-
 SHOWN = 20
 
 

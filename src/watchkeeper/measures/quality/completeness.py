@@ -28,8 +28,6 @@ from watchkeeper.measures.quality.counting import more_than_baseline
 from watchkeeper.stats.intervals import wilson
 from watchkeeper.stats.states.profile import ColumnProfile
 
-__all__ = ["infinite", "misfits", "missing", "share_of_rows"]
-
 
 def missing(window: ColumnProfile, baseline: ColumnProfile | None = None) -> Measurement:
     """Return the share of missing values.

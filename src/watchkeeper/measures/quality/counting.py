@@ -10,8 +10,6 @@ from watchkeeper.stats.intervals import wilson
 from watchkeeper.stats.states.histogram import Histogram
 from watchkeeper.stats.states.score_table import Bounded
 
-__all__ = ["count_above", "count_below", "more_than_baseline", "tail_probability"]
-
 
 def count_below(histogram: Histogram, limit: float) -> Bounded:
     """Finite values smaller than *limit*, and how far that may be off (0 at a cut, or in a bin of one value).

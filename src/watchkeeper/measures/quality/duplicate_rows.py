@@ -22,8 +22,6 @@ from watchkeeper.domain.measurement import Interval, Measurement
 from watchkeeper.stats.duplicates import Duplicates
 from watchkeeper.stats.intervals import normal_quantile
 
-__all__ = ["duplicate_ids", "duplicate_rows"]
-
 
 def duplicate_ids(found: Duplicates, *, subject: str = "", level: float = 0.95) -> Measurement:
     """Return the share of rows whose id an earlier row has too; *subject* is the id's column.

@@ -15,8 +15,6 @@ from watchkeeper.measures.quality.catalogue import CATALOGUE
 from watchkeeper.stats.duplicates import Duplicates
 from watchkeeper.stats.states.profile import ColumnProfile, Profile
 
-__all__ = ["measure_quality"]
-
 _OUTLIERS = ("robust_z_outliers", "fence_outliers")
 """Taken of predictions and scores by default, and of other columns when they are named."""
 

@@ -37,8 +37,6 @@ from watchkeeper.stats.states.histogram import Histogram
 from watchkeeper.stats.states.profile import ColumnProfile, Profile
 from watchkeeper.stats.states.score_table import Bounded
 
-__all__ = ["expectation", "suggest_expectations"]
-
 NAME = "expectation"
 FEW_ROWS = 100
 MOST_VALUES = 50

@@ -30,8 +30,6 @@ from watchkeeper.measures.quality.completeness import share_of_rows
 from watchkeeper.measures.quality.counting import count_above, count_below
 from watchkeeper.stats.states.profile import ColumnProfile
 
-__all__ = ["FAR_YEARS", "far_dates"]
-
 FAR_YEARS = 20
 _FAR_US = FAR_YEARS * 365.25 * 86_400e6
 

@@ -23,8 +23,6 @@ from watchkeeper.domain.measurement import Measurement
 from watchkeeper.stats.states.profile import ColumnProfile
 from watchkeeper.stats.states.span import DatetimeSpan
 
-__all__ = ["freshness"]
-
 
 def freshness(window: ColumnProfile, *, now: datetime) -> Measurement:
     """Return the age of the newest row in seconds, at the time *now* (aware).

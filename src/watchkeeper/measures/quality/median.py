@@ -28,8 +28,6 @@ from watchkeeper.domain.measurement import Interval, Measurement
 from watchkeeper.stats.intervals import wilson
 from watchkeeper.stats.states.profile import ColumnProfile
 
-__all__ = ["QUANTILES", "median"]
-
 QUANTILES = {"p5": 0.05, "p25": 0.25, "p75": 0.75, "p95": 0.95}
 """What the details hold beside the median."""
 

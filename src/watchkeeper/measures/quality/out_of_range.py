@@ -26,8 +26,6 @@ from watchkeeper.measures.quality.counting import count_above, count_below
 from watchkeeper.stats.intervals import wilson
 from watchkeeper.stats.states.profile import ColumnProfile
 
-__all__ = ["beyond_extremes", "out_of_range"]
-
 
 def out_of_range(window: ColumnProfile, baseline: ColumnProfile) -> Measurement:
     """Return the share of the window's finite values beyond the baseline's range.

@@ -41,8 +41,6 @@ from watchkeeper.measures.quality.counting import count_above, count_below
 from watchkeeper.stats.states.histogram import Histogram
 from watchkeeper.stats.states.profile import ColumnProfile
 
-__all__ = ["fence_limits", "fence_outliers", "robust_z", "robust_z_limits", "robust_z_outliers"]
-
 NORMAL_MAD = 0.6744897501960817
 """The MAD of a standard normal distribution, its 3/4 quantile."""
 

@@ -18,8 +18,6 @@ from __future__ import annotations
 from watchkeeper.domain.measurement import Measurement
 from watchkeeper.stats.states.profile import Profile
 
-__all__ = ["row_count"]
-
 
 def row_count(window: Profile, baseline: Profile | None = None) -> Measurement:
     """Return the number of rows.

@@ -22,8 +22,6 @@ from watchkeeper.domain.measurement import Measurement
 from watchkeeper.domain.schema import Column, Kind, Role
 from watchkeeper.stats.states.profile import ColumnProfile, Profile
 
-__all__ = ["extra_column", "missing_column", "type_changed"]
-
 
 def type_changed(window: ColumnProfile, baseline: ColumnProfile) -> Measurement:
     """Return 1 when the column's kind is another than the baseline's, else 0.

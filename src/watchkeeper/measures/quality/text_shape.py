@@ -23,8 +23,6 @@ from watchkeeper.stats.intervals import mean_interval
 from watchkeeper.stats.states.profile import ColumnProfile
 from watchkeeper.stats.states.text import TextLengths
 
-__all__ = ["text_length", "text_shapes"]
-
 
 def text_length(window: ColumnProfile, baseline: ColumnProfile | None = None) -> Measurement:
     """Return the mean length in characters.

@@ -17,8 +17,6 @@ from watchkeeper.measures.service.rates import (
     rescued_rows,
 )
 
-__all__ = ["CATALOGUE"]
-
 
 def _entry(
     function: Callable[..., Any],

@@ -26,8 +26,6 @@ from watchkeeper.domain.measurement import Interval, Measurement
 from watchkeeper.stats.states.histogram import Histogram
 from watchkeeper.stats.states.service import RELATIVE_BOUND, ServiceState
 
-__all__ = ["latency", "outcome_delay"]
-
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
 

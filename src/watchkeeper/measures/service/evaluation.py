@@ -8,8 +8,6 @@ from watchkeeper.domain.measurement import Measurement
 from watchkeeper.measures.service.catalogue import CATALOGUE
 from watchkeeper.stats.states.service import ServiceState
 
-__all__ = ["measure_service"]
-
 _OF_ALL_ROWS = ("request_rate", "dropped_events")
 """What is counted whole: drops are never sampled."""
 

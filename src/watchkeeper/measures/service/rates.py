@@ -24,8 +24,6 @@ from watchkeeper.domain.measurement import Measurement
 from watchkeeper.stats.intervals import wilson
 from watchkeeper.stats.states.service import ServiceState
 
-__all__ = ["availability", "dropped_events", "error_rate", "outcome_coverage", "request_rate", "rescued_rows"]
-
 
 def request_rate(state: ServiceState, *, seconds: float) -> Measurement:
     """Return requests a second.

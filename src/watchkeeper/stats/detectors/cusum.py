@@ -30,8 +30,6 @@ from numpy.typing import NDArray
 from watchkeeper.errors import BadInput
 from watchkeeper.stats.detectors.detector import Resumable, doubling_spans, finite
 
-__all__ = ["CUSUM", "mean_run_length"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CUSUM(Resumable):

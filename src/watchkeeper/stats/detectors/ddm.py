@@ -26,8 +26,6 @@ from numpy.typing import NDArray
 from watchkeeper.errors import BadInput
 from watchkeeper.stats.detectors.detector import Resumable, doubling_spans, finite
 
-__all__ = ["DDM"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DDM(Resumable):

@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 
 from watchkeeper.errors import BadInput
 
-__all__ = ["NO_GUARANTEE", "Resumable", "doubling_spans", "finite"]
-
 NO_GUARANTEE = "no guarantee: a classical detector, whose false alarms over time are not bounded"
 """What an alarm of these detectors says of itself."""
 

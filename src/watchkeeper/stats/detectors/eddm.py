@@ -24,8 +24,6 @@ from numpy.typing import NDArray
 from watchkeeper.errors import BadInput
 from watchkeeper.stats.detectors.detector import Resumable, finite
 
-__all__ = ["EDDM"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EDDM(Resumable):

@@ -34,8 +34,6 @@ from numpy.typing import NDArray
 from watchkeeper.errors import BadInput
 from watchkeeper.stats.detectors.detector import Resumable, doubling_spans, finite
 
-__all__ = ["PageHinkley"]
-
 Floats = NDArray[np.float64]
 
 

@@ -44,8 +44,6 @@ from watchkeeper.errors import BadInput
 from watchkeeper.stats.estimation.importance_weights import DensityRatio, density_ratio, weight_doubts
 from watchkeeper.stats.intervals import normal_quantile
 
-__all__ = ["Change", "Part", "attribute_change"]
-
 Floats = NDArray[np.float64]
 
 EXACT_UP_TO = 8

@@ -36,8 +36,6 @@ from watchkeeper.stats.estimation.estimate import Estimate
 from watchkeeper.stats.intervals import normal_quantile
 from watchkeeper.stats.states.score_table import NEGATIVE, POSITIVE, ScoreTable, lattice
 
-__all__ = ["LabelShift", "ScoreShift", "bbse", "estimate_label_shift", "score_shift"]
-
 Floats = NDArray[np.float64]
 
 GROUPS = 20

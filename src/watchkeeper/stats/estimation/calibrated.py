@@ -16,8 +16,6 @@ from watchkeeper.stats.estimation.calibration import WAYS, Curve, CurveDraws, ca
 from watchkeeper.stats.estimation.expected_metrics import CellCounts, Metric
 from watchkeeper.stats.states.score_table import NEGATIVE, POSITIVE, ScoreTable, lattice
 
-__all__ = ["DRAWS", "SEED", "Calibrated", "calibrate"]
-
 Floats = NDArray[np.float64]
 
 DRAWS = 200

@@ -32,20 +32,6 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = [
-    "WAYS",
-    "BetaCurve",
-    "Curve",
-    "CurveDraws",
-    "IsotonicCurve",
-    "Untouched",
-    "beta_features",
-    "calibrate_scores",
-    "expit",
-    "fit_beta",
-    "fit_isotonic",
-]
-
 Floats = NDArray[np.float64]
 
 WAYS = ("auto", "none", "beta", "isotonic")

@@ -45,8 +45,6 @@ from watchkeeper.stats.estimation.expected_metrics import BINARY, CellCounts, Me
 from watchkeeper.stats.estimation.support import MOST_OUTSIDE, share_outside
 from watchkeeper.stats.states.score_table import NEGATIVE, POSITIVE, ScoreTable
 
-__all__ = ["estimate", "judged", "wanted_metrics"]
-
 Floats = NDArray[np.float64]
 
 FEWEST = 20

@@ -26,8 +26,6 @@ import numpy as np
 from watchkeeper.stats.estimation.calibrated import Calibrated
 from watchkeeper.stats.states.score_table import NEGATIVE, POSITIVE, ScoreTable
 
-__all__ = ["LEVEL_OF_DOUBT", "Contradiction", "contradiction"]
-
 LEVEL_OF_DOUBT = 0.01
 """How often arrived outcomes may contradict a sound estimate."""
 

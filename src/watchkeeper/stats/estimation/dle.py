@@ -49,8 +49,6 @@ from watchkeeper.stats.estimation.importance_weights import (
 )
 from watchkeeper.stats.states.residuals import Residuals
 
-__all__ = ["REGRESSION", "estimate_losses"]
-
 Floats = NDArray[np.float64]
 
 BINS = 10

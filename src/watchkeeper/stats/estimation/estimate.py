@@ -10,8 +10,6 @@ from typing import Any, Self
 from watchkeeper.domain.measurement import Interval
 from watchkeeper.stats.intervals import delta_interval
 
-__all__ = ["Estimate"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:

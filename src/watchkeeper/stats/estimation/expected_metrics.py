@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 
 from watchkeeper.stats.states.score_table import CLIP
 
-__all__ = ["BINARY", "CellCounts", "Metric"]
-
 Floats = NDArray[np.float64]
 
 LIFT_SHARE = 0.1

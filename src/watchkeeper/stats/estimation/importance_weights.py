@@ -26,17 +26,6 @@ from numpy.typing import NDArray
 from watchkeeper.stats.mmd import two_matrices
 from watchkeeper.stats.multivariate import domain_classifier_auc
 
-__all__ = [
-    "FEWEST_EFFECTIVE",
-    "MOST_SEPARATED",
-    "MOST_UNBALANCED",
-    "DensityRatio",
-    "density_ratio",
-    "largest_difference",
-    "overlap_doubts",
-    "weight_doubts",
-]
-
 Floats = NDArray[np.float64]
 
 FEWEST_EFFECTIVE = 100

@@ -31,8 +31,6 @@ from numpy.typing import NDArray
 
 from watchkeeper.errors import BadInput
 
-__all__ = ["Choice", "choose_rows"]
-
 Floats = NDArray[np.float64]
 
 EQUAL_SHARE = 0.25

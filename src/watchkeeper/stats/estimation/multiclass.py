@@ -44,8 +44,6 @@ from watchkeeper.stats.estimation.pape import estimate_under_shift, weighted_cal
 from watchkeeper.stats.intervals import normal_quantile
 from watchkeeper.stats.states.score_table import CLIP, ScoreTable
 
-__all__ = ["MULTICLASS", "WeightedRows", "estimate_classes"]
-
 Floats = NDArray[np.float64]
 
 DRAWS = 100

@@ -42,8 +42,6 @@ from watchkeeper.stats.estimation.estimate import Estimate
 from watchkeeper.stats.estimation.importance_weights import DensityRatio, density_ratio, weight_doubts
 from watchkeeper.stats.states.score_table import ScoreTable
 
-__all__ = ["estimate_under_shift", "weighted_calibration"]
-
 Floats = NDArray[np.float64]
 
 

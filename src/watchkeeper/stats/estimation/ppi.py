@@ -31,8 +31,6 @@ from watchkeeper.domain.measurement import Interval
 from watchkeeper.errors import BadInput
 from watchkeeper.stats.intervals import mean_interval
 
-__all__ = ["PoweredMean", "ppi_mean", "ppi_mean_of_chosen"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoweredMean:

@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 
 from watchkeeper.stats.states.score_table import NEGATIVE, POSITIVE, ScoreTable
 
-__all__ = ["MOST_OUTSIDE", "share_outside"]
-
 MOST_OUTSIDE = 0.1
 NEIGHBOURS = 10
 _FEWEST_CELLS = 20

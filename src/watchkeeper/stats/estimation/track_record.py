@@ -30,8 +30,6 @@ import numpy as np
 from watchkeeper.domain.measurement import Interval
 from watchkeeper.stats.intervals import mean_interval, wilson
 
-__all__ = ["Told", "TrackRecord", "score_estimates"]
-
 
 @dataclass(frozen=True, slots=True)
 class Told:

@@ -24,8 +24,6 @@ from numpy.typing import NDArray
 from watchkeeper.domain.measurement import Interval
 from watchkeeper.stats.intervals import normal_quantile
 
-__all__ = ["lag_one", "lag_one_band", "lag_one_interval", "prewhiten"]
-
 Floats = NDArray[np.float64]
 
 

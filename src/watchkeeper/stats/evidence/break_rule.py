@@ -29,8 +29,6 @@ from numpy.typing import NDArray
 
 from watchkeeper.stats.evidence.rank_e_process import change_weight
 
-__all__ = ["break_threshold"]
-
 
 def break_threshold(
     *,

@@ -44,8 +44,6 @@ from watchkeeper.stats.evidence.payload import pack, unpack
 from watchkeeper.stats.evidence.rank_e_process import log_evidence
 from watchkeeper.stats.evidence.window_scores import WindowScorer, jitter
 
-__all__ = ["ColumnEvidence", "EvidenceRules", "Reading", "read_all", "revision_share", "score_weights"]
-
 Floats = NDArray[np.float64]
 
 EFFECT_WINDOWS = 4

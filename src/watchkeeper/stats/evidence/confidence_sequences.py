@@ -36,18 +36,6 @@ from numpy.typing import NDArray
 from watchkeeper.errors import BadInput
 from watchkeeper.stats.evidence.levels import bounded
 
-__all__ = [
-    "asymptotic_difference",
-    "asymptotic_half_width",
-    "asymptotic_mean",
-    "betting_mean",
-    "bounded_mean",
-    "difference",
-    "proportion",
-    "quantile",
-    "tightest_rho",
-]
-
 Floats = NDArray[np.float64]
 Band = tuple[Floats, Floats]
 

@@ -25,8 +25,6 @@ from numpy.typing import NDArray
 
 from watchkeeper.stats.evidence.e_detector import EDetector, log_bets
 
-__all__ = ["ECUSUM"]
-
 Floats = NDArray[np.float64]
 
 

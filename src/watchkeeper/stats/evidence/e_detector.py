@@ -18,8 +18,6 @@ from numpy.typing import NDArray
 from watchkeeper.errors import BadInput
 from watchkeeper.stats.evidence.levels import bounded
 
-__all__ = ["FRACTIONS", "EDetector", "log_bets"]
-
 Floats = NDArray[np.float64]
 
 FRACTIONS: tuple[float, ...] = (0.02, 0.05, 0.1, 0.2, 0.4)

@@ -26,8 +26,6 @@ from numpy.typing import NDArray
 
 from watchkeeper.stats.evidence.e_detector import FRACTIONS, EDetector
 
-__all__ = ["ESR"]
-
 Floats = NDArray[np.float64]
 
 

@@ -27,8 +27,6 @@ from watchkeeper.errors import BadInput
 from watchkeeper.stats.evidence.e_detector import FRACTIONS, log_bets
 from watchkeeper.stats.evidence.levels import bounded
 
-__all__ = ["EverTest"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EverTest:

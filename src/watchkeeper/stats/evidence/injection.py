@@ -24,8 +24,6 @@ from numpy.typing import NDArray
 
 from watchkeeper.errors import BadInput, nearest
 
-__all__ = ["SHIFTS", "Shift"]
-
 Floats = NDArray[np.float64]
 
 SHIFTS: dict[str, tuple[bool, bool]] = {

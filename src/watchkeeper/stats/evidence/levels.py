@@ -22,8 +22,6 @@ from numpy.typing import NDArray
 from watchkeeper.errors import BadInput
 from watchkeeper.stats.intervals import clopper_pearson
 
-__all__ = ["bounded", "upper_mean", "upper_rate"]
-
 
 def upper_rate(errors: float, rows: float, *, delta: float = 0.025) -> float:
     """Return the upper bound of an error rate, of *errors* among *rows* independent rows.

@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["pack", "unpack"]
-
 
 def pack(array: NDArray[Any]) -> dict[str, Any]:
     """Return ``{"shape", "f8"}``: little-endian doubles in base 85.

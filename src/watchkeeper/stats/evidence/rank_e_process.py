@@ -43,17 +43,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = [
-    "LENGTHS",
-    "THETAS",
-    "change_weight",
-    "evidence_bound",
-    "log_evidence",
-    "log_evidence_of_ranks",
-    "log_lehmann",
-    "ranks_of_last",
-]
-
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 

@@ -31,8 +31,6 @@ from watchkeeper.stats.evidence.rank_e_process import (
 )
 from watchkeeper.stats.evidence.window_scores import WindowScorer, jitter
 
-__all__ = ["Replay", "replay"]
-
 Floats = NDArray[np.float64]
 
 

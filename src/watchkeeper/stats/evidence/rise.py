@@ -36,8 +36,6 @@ from numpy.typing import NDArray
 
 from watchkeeper.stats.evidence.levels import upper_mean
 
-__all__ = ["FRACTIONS", "RECENT", "Rise", "rise_of"]
-
 FRACTIONS: tuple[float, ...] = (0.1, 0.3, 0.6, 0.9)
 RECENT = 14
 DELTA = 0.05

@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 
 from watchkeeper.errors import BadInput, nearest
 
-__all__ = ["SEASONS", "fewest_in_a_season", "season_codes"]
-
 SEASONS: dict[str, int] = {
     "none": 1,
     "hour": 24,

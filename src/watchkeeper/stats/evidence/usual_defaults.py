@@ -16,8 +16,6 @@ from numpy.typing import NDArray
 
 from watchkeeper.stats.distances import jensen_shannon_of_shares, psi_of_shares
 
-__all__ = ["chunk_distances", "ks_p_values", "psi_values", "usual_defaults"]
-
 Floats = NDArray[np.float64]
 
 KS_LEVEL, PSI_LEVEL, DEVIATIONS = 0.05, 0.1, 3.0

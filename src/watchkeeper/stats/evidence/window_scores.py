@@ -34,8 +34,6 @@ from watchkeeper.errors import BadInput
 from watchkeeper.stats.evidence.payload import pack, unpack
 from watchkeeper.stats.hashing import hash_texts, mix
 
-__all__ = ["WindowScorer", "group_bins", "jitter"]
-
 Floats = NDArray[np.float64]
 
 _JITTER = 1e-9

@@ -41,8 +41,6 @@ from watchkeeper.stats.states.state import State
 from watchkeeper.stats.states.text import TextLengths
 from watchkeeper.stats.states.vector import VectorState
 
-__all__ = ["Accumulator", "SampleFold", "profile_columns"]
-
 
 class Accumulator:
     """Folds batches into a profile; use it as a context, so that its threads end.

@@ -16,8 +16,6 @@ from watchkeeper.stats.states.profile import Profile
 from watchkeeper.stats.states.profile_plan import ProfilePlan
 from watchkeeper.stats.states.sample import Sample
 
-__all__ = ["Baseline", "WindowProfile"]
-
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class WindowProfile:

@@ -24,8 +24,6 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 from watchkeeper.errors import BadInput
 from watchkeeper.stats.states.state import Accuracy, State
 
-__all__ = ["ByRate"]
-
 S = TypeVar("S", bound=State)
 
 

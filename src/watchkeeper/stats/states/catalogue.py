@@ -22,8 +22,6 @@ from watchkeeper.stats.states.state import State, Stored
 from watchkeeper.stats.states.text import TextLengths
 from watchkeeper.stats.states.vector import VectorState
 
-__all__ = ["BY_KIND", "CATALOGUE", "DOCUMENTS"]
-
 CATALOGUE: tuple[type[State], ...] = (
     Histogram,
     Moments,

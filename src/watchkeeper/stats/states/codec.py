@@ -29,8 +29,6 @@ from watchkeeper.errors import BadInput, Incompatible, nearest
 from watchkeeper.stats.states.catalogue import BY_KIND
 from watchkeeper.stats.states.state import Stored
 
-__all__ = ["FORMAT_VERSION", "MAGIC", "decode", "encode", "same_payload"]
-
 MAGIC = b"WKST"
 FORMAT_VERSION = 1
 

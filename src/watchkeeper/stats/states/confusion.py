@@ -18,8 +18,6 @@ from watchkeeper.domain.values import Values
 from watchkeeper.errors import BadInput, Incompatible
 from watchkeeper.stats.states.state import Accuracy
 
-__all__ = ["Confusion", "class_codes"]
-
 CAP = 100
 REST = "(rest)"
 

@@ -7,8 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from queue import Empty, SimpleQueue
 from typing import Any
 
-__all__ = ["Call", "Crew", "Named"]
-
 
 class Call:
     """A call to be made by some thread."""

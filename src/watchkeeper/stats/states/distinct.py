@@ -24,8 +24,6 @@ import numpy as np
 from watchkeeper.errors import Incompatible
 from watchkeeper.stats.states.state import Accuracy
 
-__all__ = ["Distinct"]
-
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Distinct:

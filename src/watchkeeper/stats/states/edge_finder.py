@@ -36,8 +36,6 @@ from watchkeeper.stats.states.edges import FULL_BINS, Edges
 from watchkeeper.stats.states.histogram import Histogram, Tail
 from watchkeeper.stats.states.ladder import Ladder
 
-__all__ = ["EdgeFinder"]
-
 _DISTINCT = 16_384
 _HEAVY = 8_192
 """Candidates for heavy values: a value above 1/2048 of the rows is surely among them."""

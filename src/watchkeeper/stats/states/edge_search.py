@@ -16,8 +16,6 @@ from watchkeeper.stats.states.edges import Edges
 from watchkeeper.stats.states.performance import class_order
 from watchkeeper.stats.states.profile_plan import ProfilePlan, finder_buffer, is_binned
 
-__all__ = ["EdgeSearch"]
-
 
 class EdgeSearch:
     """The first of two passes: the edges of every numeric column, from all batches.

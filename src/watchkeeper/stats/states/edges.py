@@ -22,8 +22,6 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["FULL_BINS", "LEVELS", "Edges", "as_numbers"]
-
 FULL_BINS = 2_048
 LEVELS = 11
 """2,048 is two to the eleventh."""

@@ -25,8 +25,6 @@ from watchkeeper.domain.values import Values
 from watchkeeper.errors import BadInput
 from watchkeeper.stats.states.state import Accuracy
 
-__all__ = ["CAP", "Frequencies"]
-
 CAP = 4_096
 
 

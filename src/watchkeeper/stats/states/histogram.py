@@ -28,8 +28,6 @@ from watchkeeper.errors import Incompatible
 from watchkeeper.stats.states.edges import LEVELS, Edges, as_numbers
 from watchkeeper.stats.states.state import Accuracy
 
-__all__ = ["Histogram", "Tail", "common_coarsening"]
-
 
 @dataclass(frozen=True, slots=True)
 class Tail:

@@ -21,8 +21,6 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Ladder"]
-
 
 class Ladder:
     """As much of the interface of ``kll_doubles_sketch`` as `EdgeFinder` uses.

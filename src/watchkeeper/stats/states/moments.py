@@ -30,8 +30,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from watchkeeper.stats.states.state import Accuracy
 
-__all__ = ["Moments"]
-
 _BLOCK = 8_192
 """Values worked on at a time. They stay in the processor's cache; and BLAS starts threads of its own for longer
 ones, which costs more than the sums when columns run in threads already."""

@@ -25,7 +25,6 @@ from watchkeeper.stats.states.state import State
 if TYPE_CHECKING:
     from watchkeeper.stats.states.profile_plan import ProfilePlan
 
-__all__ = ["PerformanceFold", "class_order"]
 
 _OTHER = "(other)"
 

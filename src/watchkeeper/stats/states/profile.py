@@ -20,8 +20,6 @@ from watchkeeper.stats.states.moments import Moments
 from watchkeeper.stats.states.sample import Sample
 from watchkeeper.stats.states.state import Accuracy, State
 
-__all__ = ["ColumnProfile", "Profile"]
-
 States = dict[str, State]
 
 

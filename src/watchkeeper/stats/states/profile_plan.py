@@ -10,8 +10,6 @@ from watchkeeper.domain.schema import Column, Kind, Role, Schema
 from watchkeeper.stats.states.edges import Edges
 from watchkeeper.stats.states.frequencies import CAP
 
-__all__ = ["ProfilePlan", "finder_buffer", "is_binned"]
-
 SAMPLE_K = 5_000
 SEGMENT_CAP = 50
 _SAMPLE_CELLS = 4_000_000

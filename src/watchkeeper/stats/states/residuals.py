@@ -31,8 +31,6 @@ from watchkeeper.stats.states.moments import Moments
 from watchkeeper.stats.states.score_table import Bounded
 from watchkeeper.stats.states.state import Accuracy
 
-__all__ = ["Residuals"]
-
 GROWTH = 1.02
 SMALLEST, LARGEST = 1e-9, 1e15
 SIDE = ceil(log(LARGEST / SMALLEST) / log(GROWTH))

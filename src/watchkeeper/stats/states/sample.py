@@ -20,8 +20,6 @@ import numpy as np
 from watchkeeper.errors import Incompatible
 from watchkeeper.stats.states.state import Accuracy
 
-__all__ = ["Sample", "smallest"]
-
 
 def smallest(hashes: np.ndarray, k: int) -> np.ndarray:
     """Places of the *k* smallest distinct hashes, in ascending order of hash; the first of equal ones.

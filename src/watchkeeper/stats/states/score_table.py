@@ -27,8 +27,6 @@ import numpy as np
 from watchkeeper.stats.states.moments import Moments
 from watchkeeper.stats.states.state import Accuracy
 
-__all__ = ["Bounded", "Calibration", "ConfusionCounts", "ScoreTable", "lattice"]
-
 CELLS = 2_048
 NEGATIVE, POSITIVE, UNLABELLED = 0, 1, 2
 ROUNDING = 1e-6

@@ -18,8 +18,6 @@ from watchkeeper.stats.states.edges import Edges
 from watchkeeper.stats.states.histogram import Histogram
 from watchkeeper.stats.states.state import Accuracy
 
-__all__ = ["RELATIVE_BOUND", "ServiceState", "duration_edges"]
-
 GROWTH = 1.02
 RELATIVE_BOUND = GROWTH - 1
 """A quantile is off by at most this share of its value: the width of the bin that it lies in."""

@@ -11,8 +11,6 @@ import numpy as np
 from watchkeeper.domain.values import Values
 from watchkeeper.stats.states.state import Accuracy
 
-__all__ = ["DatetimeSpan"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatetimeSpan:

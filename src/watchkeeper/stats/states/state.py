@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
-__all__ = ["Accuracy", "State", "Stored"]
-
 
 @dataclass(frozen=True, slots=True)
 class Accuracy:

@@ -20,8 +20,6 @@ from watchkeeper.stats.states.histogram import Histogram
 from watchkeeper.stats.states.moments import Moments
 from watchkeeper.stats.states.state import Accuracy
 
-__all__ = ["PATTERNS", "TextLengths"]
-
 PATTERNS: dict[str, str] = {
     "empty": r"^$",
     "blank": r"^\s+$",

@@ -22,8 +22,6 @@ from watchkeeper.errors import Incompatible
 from watchkeeper.stats.states.moments import Moments
 from watchkeeper.stats.states.state import Accuracy
 
-__all__ = ["VectorState"]
-
 _NO_NORMS = Moments.empty()
 
 

@@ -11,9 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from watchkeeper.decisions.alerting.silences import preview
 from watchkeeper.decisions.alerting.story import alert_story
 from watchkeeper.domain.alert import Alert, AlertState
-from watchkeeper.domain.rule import duration_of, moment_of
+from watchkeeper.domain.duration import duration_of, moment_of
 from watchkeeper.domain.silence import Silence, parse_matchers
-from watchkeeper.loop.alert_actions import (
+from watchkeeper.loop.alerting.alert_actions import (
     acknowledge_alert,
     add_silence,
     alert_document,
@@ -24,9 +24,8 @@ from watchkeeper.web.security import Role, require
 
 if TYPE_CHECKING:
     from watchkeeper.domain.fact import Document
-    from watchkeeper.loop.watch import Watch
+    from watchkeeper.loop.watch.watch import Watch
 
-__all__ = ["Body", "alert_routes", "who"]
 
 State = Annotated[list[AlertState], Query(description="Only these states; pending and firing otherwise.")]
 

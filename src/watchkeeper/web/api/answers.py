@@ -18,8 +18,6 @@ from watchkeeper.errors import (
     WatchkeeperError,
 )
 
-__all__ = ["TooLarge", "answer", "encoded", "tell_failures"]
-
 
 class TooLarge(WatchkeeperError):
     """The body is larger than this server takes."""

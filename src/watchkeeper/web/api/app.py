@@ -24,11 +24,10 @@ from watchkeeper.web.api.rows_in import row_routes
 from watchkeeper.web.api.runbooks import hook_routes, runbook_routes
 
 if TYPE_CHECKING:
-    from watchkeeper.loop.serve import Ticker
-    from watchkeeper.loop.watch import Watch
+    from watchkeeper.loop.watch.serve import Ticker
+    from watchkeeper.loop.watch.watch import Watch
     from watchkeeper.web.api.intake import Intake
 
-__all__ = ["PATHS", "create_api", "guarded_api"]
 
 PATHS = ("/v1/", "/healthz", "/readyz", "/metrics", "/openapi.json")
 """What the API answers; every other path is the dashboard's."""

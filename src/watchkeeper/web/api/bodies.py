@@ -17,8 +17,6 @@ from watchkeeper.capture.events import Encoder
 from watchkeeper.capture.identity import IdSource, millisecond_of
 from watchkeeper.errors import BadInput
 
-__all__ = ["AHEAD_S", "ARROW", "Parcels", "arrow_events", "json_events"]
-
 ARROW = "application/vnd.apache.arrow.stream"
 AHEAD_S = 3600
 """A prediction may be this far ahead of our clock (clocks differ); further, its time is a mistake."""

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
-from watchkeeper.decisions import incidents as steps
-from watchkeeper.documents.incident_page import incident_view
-from watchkeeper.documents.postmortem import postmortem_html, postmortem_markdown
+from watchkeeper.decisions.incidents import incidents as steps
+from watchkeeper.documents.incident.incident_page import incident_view
+from watchkeeper.documents.incident.postmortem import postmortem_html, postmortem_markdown
+from watchkeeper.domain.duration import moment_of
 from watchkeeper.domain.incident import Incident
-from watchkeeper.domain.rule import Severity, moment_of
-from watchkeeper.loop.incidents import OPEN, Incidents
+from watchkeeper.domain.rule import Severity
+from watchkeeper.loop.incidents.incidents import OPEN, Incidents
 from watchkeeper.web.api.alerts import Body, who
 from watchkeeper.web.security import Role
 from watchkeeper.wiring.telling import incidents_of
@@ -21,9 +22,8 @@ from watchkeeper.wiring.telling import incidents_of
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from watchkeeper.loop.watch import Watch
+    from watchkeeper.loop.watch.watch import Watch
 
-__all__ = ["incident_routes"]
 
 Text = Annotated[str, Field(max_length=5000)]
 Name = Annotated[str, Field(max_length=200)]

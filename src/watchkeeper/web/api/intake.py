@@ -11,8 +11,6 @@ from watchkeeper.capture.identity import IdSource
 from watchkeeper.capture.outbox import Outbox
 from watchkeeper.errors import StoreUnavailable
 
-__all__ = ["Intake"]
-
 MOST_OPEN = 64
 """Versions whose journals are open at one time; the one that was quiet longest is closed for another."""
 

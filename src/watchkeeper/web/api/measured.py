@@ -7,19 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from watchkeeper.loop.explain import explain, instant
-from watchkeeper.loop.status import model_status
-from watchkeeper.loop.status import status as look
+from watchkeeper.loop.reports.explain import explain, instant
+from watchkeeper.loop.reports.status import model_status
+from watchkeeper.loop.reports.status import status as look
 from watchkeeper.web.api.alerts import who
 from watchkeeper.web.api.answers import answer
 from watchkeeper.web.api.bodies import ARROW
 from watchkeeper.web.security import Role
 
 if TYPE_CHECKING:
-    from watchkeeper.loop.watch import Watch
+    from watchkeeper.loop.watch.watch import Watch
     from watchkeeper.web.api.intake import Intake
 
-__all__ = ["reading_routes"]
 
 MOST_ROWS = 100_000
 

@@ -13,10 +13,8 @@ from watchkeeper.capture.journal import journals
 from watchkeeper.domain.window import Window
 
 if TYPE_CHECKING:
-    from watchkeeper.loop.tick import Ticked
-    from watchkeeper.loop.watch import Watch
-
-__all__ = ["OwnMetrics", "measurement_registry"]
+    from watchkeeper.loop.watch.tick import Ticked
+    from watchkeeper.loop.watch.watch import Watch
 
 
 class OwnMetrics:

@@ -15,11 +15,10 @@ from watchkeeper.web.api.bodies import ARROW, Parcels, arrow_events, json_events
 from watchkeeper.web.security import Role, require
 
 if TYPE_CHECKING:
-    from watchkeeper.loop.watch import Watch
+    from watchkeeper.loop.watch.watch import Watch
     from watchkeeper.web.api.intake import Intake
     from watchkeeper.web.api.metrics import OwnMetrics
 
-__all__ = ["row_routes"]
 
 NDJSON = ("application/x-ndjson", "application/ndjson", "application/jsonlines", "application/x-jsonlines")
 

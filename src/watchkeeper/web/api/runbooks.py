@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from pydantic import Field
 
 from watchkeeper.errors import BadInput
-from watchkeeper.loop import incoming
+from watchkeeper.loop.incidents import webhooks as incoming
 from watchkeeper.web.api.alerts import Body, who
 from watchkeeper.web.security import Role
 from watchkeeper.wiring.telling import incidents_of, runbooks_of
@@ -17,9 +17,7 @@ from watchkeeper.wiring.telling import incidents_of, runbooks_of
 if TYPE_CHECKING:
     from watchkeeper.domain.fact import Document
     from watchkeeper.domain.incident import Incident
-    from watchkeeper.loop.watch import Watch
-
-__all__ = ["hook_routes", "runbook_routes"]
+    from watchkeeper.loop.watch.watch import Watch
 
 
 class Run(Body):

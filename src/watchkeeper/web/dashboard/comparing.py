@@ -17,16 +17,14 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from watchkeeper.documents.batch_answer import Side
-from watchkeeper.documents.batch_report import Report
+from watchkeeper.documents.batch.answer import Side
+from watchkeeper.documents.batch.report import Report
 from watchkeeper.domain.fact import Document, Fact
 from watchkeeper.errors import NotFound, WatchkeeperError
-from watchkeeper.loop.compare import compare
-from watchkeeper.web.dashboard.frame import Page, Room, check_form, root, told, wants_json
-from watchkeeper.web.dashboard.uploads import Upload, received
+from watchkeeper.loop.batch.compare import compare
+from watchkeeper.web.dashboard.kit.frame import Page, Room, check_form, root, told, wants_json
+from watchkeeper.web.dashboard.kit.uploads import Upload, received
 from watchkeeper.web.security import Identity, Role, require
-
-__all__ = ["Comparing"]
 
 KEPT = 50
 """Reports that are kept; older ones go when a new one comes."""

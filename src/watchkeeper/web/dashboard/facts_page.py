@@ -8,11 +8,9 @@ from typing import Any
 
 from starlette.requests import Request
 
-from watchkeeper.web.dashboard.filters import whole
-from watchkeeper.web.dashboard.frame import Page, Room
-from watchkeeper.web.dashboard.words import figure
-
-__all__ = ["facts_page"]
+from watchkeeper.web.dashboard.kit.filters import whole
+from watchkeeper.web.dashboard.kit.frame import Page, Room
+from watchkeeper.web.dashboard.kit.words import figure
 
 SIZE = 100
 KINDS = {

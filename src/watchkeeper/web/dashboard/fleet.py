@@ -13,13 +13,11 @@ from watchkeeper.domain.measurement import Measure
 from watchkeeper.domain.schema import Task
 from watchkeeper.measures.catalogue import described_measures
 from watchkeeper.web.charts_data import sparks
-from watchkeeper.web.dashboard.alert_view import alert_row
-from watchkeeper.web.dashboard.filters import pager
-from watchkeeper.web.dashboard.frame import Page, Room
 from watchkeeper.web.dashboard.health import ORDER, Health, headline, health_of
+from watchkeeper.web.dashboard.kit.filters import pager
+from watchkeeper.web.dashboard.kit.frame import Page, Room
+from watchkeeper.web.dashboard.operate.alert_view import alert_row
 from watchkeeper.web.dashboard.reads import EPOCH
-
-__all__ = ["MAIN", "fleet", "main_measure"]
 
 MAIN: dict[str, tuple[str, ...]] = {
     "binary": ("roc_auc", "f1", "accuracy"),

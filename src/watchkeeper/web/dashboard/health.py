@@ -8,9 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from watchkeeper.domain.watched import WatchedModel
-from watchkeeper.web.dashboard.words import ago, plural
-
-__all__ = ["Health", "headline", "health_of"]
+from watchkeeper.web.dashboard.kit.words import ago, plural
 
 ORDER = ("needs_you", "silent", "unsure", "steady", "waiting")
 SILENT_AFTER = 4

@@ -14,8 +14,6 @@ from typing import Any, TypeVar
 
 from watchkeeper.web.charts_data import ALIKE
 
-__all__ = ["OPEN", "Reads"]
-
 OPEN = ("firing", "pending")
 """States of alerts that are not over."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

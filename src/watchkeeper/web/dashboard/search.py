@@ -8,10 +8,8 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from watchkeeper.web.dashboard.alert_view import alert_row
-from watchkeeper.web.dashboard.frame import Room
-
-__all__ = ["search"]
+from watchkeeper.web.dashboard.kit.frame import Room
+from watchkeeper.web.dashboard.operate.alert_view import alert_row
 
 MOST = 8
 

@@ -9,13 +9,11 @@ from typing import Any
 
 from starlette.requests import Request
 
-from watchkeeper.domain.rule import duration_text
+from watchkeeper.domain.duration import duration_text
 from watchkeeper.errors import BadInput, WatchkeeperError
-from watchkeeper.web.dashboard.filters import pager
-from watchkeeper.web.dashboard.frame import Page, Room
+from watchkeeper.web.dashboard.kit.filters import pager
+from watchkeeper.web.dashboard.kit.frame import Page, Room
 from watchkeeper.web.security import Identity, Role, create_token, revoke_token, tokens
-
-__all__ = ["make_token", "redacted", "revoke", "settings_page"]
 
 SECTIONS = ("project", "server", "ledger", "lake")
 _QUOTED = re.compile(r"(\"\"\"|'''|\"|')((?:\\.|(?!\1).)*)\1", re.DOTALL)

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from watchkeeper.errors import WatchkeeperError
-from watchkeeper.web.dashboard.frame import Page, Room, _html, root, small_form, told
+from watchkeeper.web.dashboard.kit.frame import Page, Room, _html, root, small_form, told
 from watchkeeper.web.security import (
     SESSION_COOKIE,
     SESSION_LENGTH,
@@ -18,8 +18,6 @@ from watchkeeper.web.security import (
     cookie_line,
     from_elsewhere,
 )
-
-__all__ = ["SignIn"]
 
 
 class SignIn:

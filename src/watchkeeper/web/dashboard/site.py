@@ -7,21 +7,21 @@ from typing import Any
 
 from starlette.routing import BaseRoute, Route
 
-from watchkeeper.web.dashboard import alerts, chart_routes, incidents, search, settings
-from watchkeeper.web.dashboard.change import change_page
-from watchkeeper.web.dashboard.column import column_page
+from watchkeeper.web.dashboard import search, settings
 from watchkeeper.web.dashboard.comparing import Comparing
 from watchkeeper.web.dashboard.facts_page import facts_page
 from watchkeeper.web.dashboard.fleet import fleet
-from watchkeeper.web.dashboard.frame import Room, action, page, plain, shown_once, static_file
-from watchkeeper.web.dashboard.labels import Labels
-from watchkeeper.web.dashboard.live import Live
-from watchkeeper.web.dashboard.model import model_page
+from watchkeeper.web.dashboard.kit.frame import Room, action, page, plain, shown_once, static_file
+from watchkeeper.web.dashboard.kit.live import Live
+from watchkeeper.web.dashboard.model import charts as chart_routes
+from watchkeeper.web.dashboard.model.change import change_page
+from watchkeeper.web.dashboard.model.column import column_page
+from watchkeeper.web.dashboard.model.labels import Labels
+from watchkeeper.web.dashboard.model.page import model_page
+from watchkeeper.web.dashboard.operate import alerts, incidents
 from watchkeeper.web.dashboard.reads import Reads
 from watchkeeper.web.dashboard.sign_in import SignIn
 from watchkeeper.web.security import Keys, Role
-
-__all__ = ["site_of"]
 
 
 def site_of(watch: Any, keys: Keys) -> Sequence[BaseRoute]:

@@ -1,0 +1,1 @@
+"""Incidents: how alerts join them, and how they are assessed."""

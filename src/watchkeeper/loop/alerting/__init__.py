@@ -1,0 +1,1 @@
+"""Rules judged on measured windows, and the alerts that come of it."""

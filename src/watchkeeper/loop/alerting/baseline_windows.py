@@ -1,0 +1,64 @@
+"""The baseline's own windows at the length that is judged: what new windows are ranked among."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from watchkeeper.decisions.rules.preset import watched_columns
+from watchkeeper.decisions.rules.window_counts import Binning
+from watchkeeper.domain.watched import WatchedModel
+from watchkeeper.domain.window import Window
+from watchkeeper.stats.evidence.seasons import season_codes
+from watchkeeper.stats.states.baseline import Baseline
+from watchkeeper.stats.states.profile import Profile
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class BaselineWindows:
+    """The baseline's own windows at the length that is judged, and how each column is counted."""
+
+    windows: tuple[Window, ...]
+    profiles: tuple[Profile, ...]
+    binnings: Mapping[str, Binning]
+
+    @classmethod
+    def of(cls, baseline: Baseline, model: WatchedModel) -> BaselineWindows:
+        """Merge shorter windows to the judged length; longer ones cannot be used."""
+
+        merged: dict[Window, Profile] = {}
+        spans: dict[Window, timedelta] = {}
+        for w in baseline.windows:
+            start = datetime.fromtimestamp(w.start_us / 1e6, UTC)
+            own = Window(start, datetime.fromtimestamp(w.end_us / 1e6, UTC))
+            target = own if model.rows_per_window else model.judged_window(own)
+            if own.length > target.length:
+                continue
+            merged[target] = merged[target].merge(w.profile) if target in merged else w.profile
+            spans[target] = spans.get(target, timedelta(0)) + own.length
+        # A day of which half is missing is not like the others.
+        whole = sorted(w for w in merged if spans[w] >= 0.75 * w.length and merged[w].rows > 0)
+        columns = {}
+        for name in watched_columns(baseline.schema):
+            column = baseline.profile.columns.get(name)
+            binning = None if column is None else Binning.of(column)
+            if binning is not None and all(name in merged[w].columns for w in whole):
+                columns[name] = binning
+        return cls(windows=tuple(whole), profiles=tuple(merged[w] for w in whole), binnings=columns)
+
+    def strata(self, season: str, timezone: str) -> list[int] | None:
+        """The season of each window; None where there is none."""
+        if season == "none":
+            return None
+        zone = ZoneInfo(timezone)
+        starts = [w.start.astimezone(zone).replace(tzinfo=None) for w in self.windows]
+        return [int(c) for c in season_codes(np.array(starts, "datetime64[s]"), season)]
+
+    def stratum(self, window: Window, season: str, timezone: str) -> int:
+        """The season of one window."""
+        start = window.start.astimezone(ZoneInfo(timezone)).replace(tzinfo=None)
+        return int(season_codes(np.array([start], "datetime64[s]"), season)[0])

@@ -1,0 +1,789 @@
+"""Judging: rules over a measured window, alerts out of what they say, and messages out of alerts.
+
+The shell around `decisions`: it reads measurements, evidence and alerts from the ledger, asks the pure parts, and
+writes facts, alerts, evidence and groups in *one* transaction. Everything is keyed by window and state, so a
+step that crashed is done again with the same result, and one that was done changes nothing.
+
+`AlertJudge` is handed to the watch (``judges``): it is called for every judged window. `AlertJudge.after` looks at
+what needs no window: sources that went quiet, silences that ended, groups whose message is due.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from watchkeeper.decisions.alerting.cause import cause_of
+from watchkeeper.decisions.alerting.grouping import Group, assign
+from watchkeeper.decisions.alerting.state_machine import (
+    alert_labels,
+    identity,
+    retrospective_labels,
+    step,
+)
+from watchkeeper.decisions.alerting.whom import whom_of
+from watchkeeper.decisions.rules.absence import Absence, Arrivals
+from watchkeeper.decisions.rules.break_rule import Break
+from watchkeeper.decisions.rules.composite import Composite
+from watchkeeper.decisions.rules.effect_and_evidence import EffectAndEvidence, column_evaluation
+from watchkeeper.decisions.rules.evaluate import Shares, evaluate, folds
+from watchkeeper.decisions.rules.preset import Budget, default_rules, watched_columns
+from watchkeeper.decisions.rules.series import Point, Series
+from watchkeeper.documents.incident.runbook import runbook_for
+from watchkeeper.domain.alert import Alert, Transition, fingerprint
+from watchkeeper.domain.fact import Document, Fact, Lease
+from watchkeeper.domain.measurement import Family, Measure
+from watchkeeper.domain.rule import Category, Evaluation, Rule, Severity
+from watchkeeper.domain.schema import Role
+from watchkeeper.domain.series import PlacedMeasurement, WindowKey
+from watchkeeper.domain.verdict import Verdict
+from watchkeeper.domain.watched import WatchedModel
+from watchkeeper.domain.window import Window
+from watchkeeper.errors import BadInput, Conflict, WatchkeeperError
+from watchkeeper.loop.alerting.alert_actions import (
+    document_of,
+)
+from watchkeeper.loop.alerting.baseline_windows import BaselineWindows
+from watchkeeper.loop.alerting.kept_evidence import KeptEvidence, Place, baseline_name, revision_of
+from watchkeeper.loop.alerting.notifying import notify
+from watchkeeper.loop.alerting.plan import AlertingPlan
+from watchkeeper.loop.alerting.points import points_of_table
+from watchkeeper.profiles.window_fold import StoredWindow
+from watchkeeper.stats.evidence.column_evidence import (
+    FEWEST_WINDOWS,
+)
+from watchkeeper.stats.states.baseline import Baseline
+from watchkeeper.stats.states.profile import Profile
+
+_OUTCOME_FAMILIES = (Family.PERFORMANCE, Family.FAIRNESS, Family.COST)
+_ACTOR = "watchkeeper"
+_ALL = 1_000_000
+_LATELY = 2_000
+"""Alerts that are over and are read with every window; older ones are looked up when they fail again."""
+
+
+BROKEN = Rule(
+    name="evaluation failed",
+    kind="error",
+    condition=None,
+    severity=Severity.WARNING,
+    about="The watching itself is broken: these numbers could not be judged.",
+)
+"""One alert for everything that went wrong with one model's window."""
+
+
+SOURCE_FAILED = Rule(
+    name="source failed",
+    kind="error",
+    condition=None,
+    severity=Severity.WARNING,
+    hold=timedelta(minutes=5),
+    about="What is watched cannot be read or kept, so nothing is measured until it is mended.",
+)
+"""One alert for one broken source, however many models read it; a moment's trouble is none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """What came out of one window."""
+
+    evaluations: tuple[Evaluation, ...] = ()
+    changes: tuple[tuple[Alert, Transition], ...] = ()
+
+    @property
+    def verdicts(self) -> dict[str, int]:
+        """How many of each."""
+        return dict(Counter(e.verdict.value for e in self.evaluations))
+
+
+class AlertJudge:
+    """Judges windows and keeps alerts. Call it as the watch's tick does, or use its methods."""
+
+    def __init__(self, plan: AlertingPlan, *, measures: Mapping[str, Measure] | None = None) -> None:
+        self.plan = plan
+        if measures is None:
+            from watchkeeper.measures.catalogue import described_measures
+
+            measures = described_measures()
+        self.measures = measures
+        self._binnings: dict[tuple[str, str], BaselineWindows] = {}
+
+    # ---- called by the tick ----------------------------------------------------------------------------
+
+    def __call__(
+        self,
+        watch: Any,
+        model: WatchedModel,
+        key: WindowKey,
+        windows: Sequence[StoredWindow],
+        placed: Sequence[PlacedMeasurement],
+        mature: bool,
+        lease: Lease,
+    ) -> None:
+        """One judged window has been measured."""
+        self.judge(
+            watch.ledger,
+            model,
+            key.window,
+            placed,
+            now=watch.clock(),
+            profiles={(w.key.version, w.key.segment): w.profile.effective() for w in windows if w.rows},
+            baseline=watch.baseline(model.name),
+            mature=mature,
+            lease=lease,
+        )
+
+    def after(self, watch: Any, lease: Lease | None = None) -> int:
+        """What needs no window: quiet sources, ended silences, due messages. Returns how many messages were queued."""
+        now = watch.clock()
+        for model in watch.models.values():
+            self.judge_arrivals(watch.ledger, model, now=now, lease=lease)
+        return self.notify(watch.ledger, now=now, lease=lease)
+
+    def judge_sources(self, watch: Any, troubles: Mapping[str, str], lease: Lease | None = None) -> int:
+        """Tell sources apart that could not be read in a tick (model -> why); return how many changes of alerts.
+
+        Models whose rows come from the same table location, or are kept in the lake, share one alert.
+        """
+        sources: dict[str, list[WatchedModel]] = {}
+        for model in watch.models.values():
+            sources.setdefault(model.table.location if model.table else "", []).append(model)
+        changes = 0
+        for source, models in sources.items():
+            failed = [m.name for m in models if m.name in troubles]
+            known = watch.ledger.facts.count("alert", states=["pending", "firing"])
+            if failed or known:
+                for attempt in range(5):
+                    try:
+                        run = _Run(self, watch.ledger, models[0], None, watch.clock(), lease)
+                        changes += len(run.judge_source(source, models, failed, troubles).changes)
+                        break
+                    except Conflict as conflict:
+                        if attempt == 4 or type(conflict) is not Conflict:
+                            raise
+        return changes
+
+    # ---- judging ----------------------------------------------------------------------------------------
+
+    def rules_of(self, model: WatchedModel, baseline: Baseline | None = None) -> tuple[Rule, ...]:
+        """The rules of a model: its owner's, and those of the preset that were not replaced."""
+        own = self.plan.rules.get(model.name, ())
+        if not self.plan.preset:
+            return own
+        schema = None if baseline is None else baseline.schema
+        task = model.task or (schema.task if schema is not None else None)
+        return (
+            *own,
+            *default_rules(
+                task,
+                schema,
+                measures=self.measures,
+                judge_every=model.judge_every,
+                maturity=model.maturity.after,
+                leave_out=self.plan.left_out.get(model.name, ()),
+            ),
+        )
+
+    def judge(
+        self,
+        ledger: Any,
+        model: WatchedModel,
+        window: Window,
+        placed: Sequence[PlacedMeasurement],
+        *,
+        now: datetime,
+        profiles: Mapping[Place, Profile] | None = None,
+        baseline: Baseline | None = None,
+        mature: bool = True,
+        lease: Lease | None = None,
+    ) -> Judged:
+        """Evaluate every rule on one window, and move the alerts; one transaction, and the same when repeated."""
+        for attempt in range(5):
+            try:
+                run = _Run(self, ledger, model, window, now, lease)
+                return run.judge(placed, profiles or {}, baseline, mature)
+            except Conflict as conflict:
+                # Somebody acknowledged an alert meanwhile: read it again and do the same.
+                if attempt == 4 or type(conflict) is not Conflict:
+                    raise
+        raise AssertionError("unreachable")
+
+    def judge_arrivals(
+        self, ledger: Any, model: WatchedModel, *, now: datetime, lease: Lease | None = None
+    ) -> Judged:
+        """Evaluate the rules on what did not come."""
+        for attempt in range(5):
+            try:
+                return _Run(self, ledger, model, None, now, lease).judge_arrivals()
+            except Conflict as conflict:
+                if attempt == 4 or type(conflict) is not Conflict:
+                    raise
+        raise AssertionError("unreachable")
+
+    # ---- telling ----------------------------------------------------------------------------------------
+
+    def notify(self, ledger: Any, *, now: datetime, lease: Lease | None = None) -> int:
+        """Queue the messages of every group that is due; return how many outbox entries were written."""
+        return notify(ledger, self.plan, now=now, lease=lease)
+
+
+def _plain(patterns: Sequence[Sequence[str]]) -> list[str]:
+    """The names in all *patterns*, for a store to look for; none, for everything, where one of them has a wildcard."""
+    names = sorted({p for some in patterns for p in some})
+    return [] if any(c in p for p in names for c in "*?[") else names
+
+
+class _Run:
+    """One window of one model (or none: what did not come)."""
+
+    def __init__(
+        self,
+        judge: AlertJudge,
+        ledger: Any,
+        model: WatchedModel,
+        window: Window | None,
+        now: datetime,
+        lease: Lease | None,
+    ) -> None:
+        self.judged_by, self.ledger, self.model = judge, ledger, model
+        self.window, self.now, self.lease = window, now, lease
+        self.measures = judge.measures
+        self.revisions: dict[tuple[str, str], int] = {}
+        self.before: dict[str, Alert | None] = {}
+        self.after: dict[str, Alert] = {}
+        self.all_loaded = False
+        self.evidence: KeptEvidence | None = None
+        self.changes: list[tuple[Alert, Transition]] = []
+
+    def _load_alerts(self) -> None:
+        """Alerts that are live or ended lately; of the others, those that a failing rule asks for (`_alert`)."""
+        facts = self.ledger.facts
+        live = facts.documents("alert", states=["firing", "pending"], model=self.model.name, limit=_ALL)
+        lately = facts.documents(
+            "alert", states=["resolved", "inactive"], model=self.model.name, limit=_LATELY
+        )
+        self.all_loaded = len(lately) < _LATELY
+        for document in (*live, *lately):
+            self._keep(document)
+
+    def _keep(self, document: Document) -> None:
+        self.before[document.key] = Alert.of_body(document.body)
+        self.revisions["alert", document.key] = document.revision
+
+    def _alert(self, name: str, *, look: bool = True) -> Alert | None:
+        """An alert as it was before this window; *look* for it in the ledger where it was not loaded."""
+        if name not in self.before:
+            if self.all_loaded or not look:
+                return None
+            document = self.ledger.facts.document("alert", name)
+            if document is None:
+                self.before[name] = None
+            else:
+                self._keep(document)
+        return self.before[name]
+
+    # ---- a window
+
+    def judge(
+        self,
+        placed: Sequence[PlacedMeasurement],
+        profiles: Mapping[Place, Profile],
+        baseline: Baseline | None,
+        mature: bool,
+    ) -> Judged:
+        assert self.window is not None
+        self.placed, self.profiles, self.baseline, self.mature = placed, profiles, baseline, mature
+        self._load_alerts()
+        self.evidence = KeptEvidence(
+            self.ledger.facts, self.model, self.window, baseline=baseline, own=self._baseline_windows()
+        )
+        rules = self.judged_by.rules_of(self.model, baseline)
+        self.columns = () if baseline is None else watched_columns(baseline.schema)
+        budget = self.judged_by.plan.budget.revised(revision_of(self.ledger.facts, self.model.name))
+        schema = None if baseline is None else baseline.schema
+        self.outcomes = {c.name for c in schema.of_role(Role.OUTCOME)} if schema is not None else set()
+        self.shares = self._shares(rules, budget)
+        self.points = self._points(rules)
+        evaluations: list[tuple[Rule, Evaluation]] = []
+        for rule in rules:
+            if not isinstance(rule.condition, (Absence, Composite)):
+                evaluations += [(rule, e) for e in self._evaluate(rule)]
+        by_rule: dict[str, Evaluation] = {}
+        for rule, evaluation in evaluations:
+            seen = by_rule.get(rule.name)
+            if seen is None or Verdict.worst([seen.verdict, evaluation.verdict]) is not seen.verdict:
+                by_rule[rule.name] = evaluation
+        for rule in _composites_in_order(rules):
+            evaluation = rule.condition.evaluate(rule, by_rule, model=self.model.name)
+            evaluation = replace(evaluation, window=evaluation.window or self.window)
+            by_rule[rule.name] = evaluation
+            evaluations.append((rule, evaluation))
+        self._move(evaluations)
+        self._move_broken([e for _, e in evaluations])
+        self._write([e for _, e in evaluations])
+        return Judged(evaluations=tuple(e for _, e in evaluations), changes=tuple(self.changes))
+
+    def _shares(self, rules: Sequence[Rule], budget: Budget) -> Shares:
+        """How many columns and series share the budget: a bound that does not move from window to window."""
+
+        def places(rule: Rule) -> int:
+            many = (1 if rule.selector.segments == ("",) else 1 + self.model.max_segments) * (
+                1 if rule.selector.versions == ("",) else 10
+            )
+            return max(1, many)
+
+        columns = sum(
+            len(self.columns) * places(r)
+            for r in rules
+            if isinstance(r.condition, EffectAndEvidence) and not r.selector.measure
+        )
+        column_breaks = sum(
+            len(self.columns) * places(r)
+            for r in rules
+            if isinstance(r.condition, Break) and not r.selector.measure
+        )
+        subjects = {r.name: 1 if r.selector.subjects == ("",) else max(1, len(self.columns)) for r in rules}
+        series = sum(places(r) * subjects[r.name] for r in rules if folds(r))
+        breaks = column_breaks + sum(
+            places(r) * subjects[r.name] for r in rules if folds(r) and isinstance(r.condition, Break)
+        )
+        return Shares(
+            budget=budget,
+            columns=max(1, columns),
+            series=max(1, series),
+            breaks=max(1, breaks),
+        )
+
+    def _points(self, rules: Sequence[Rule]) -> dict[tuple[str, str, str, str], list[Point]]:
+        """Series by (measure, subject, segment, version), up to this window; the past only where a rule reads it."""
+        assert self.window is not None
+        out: dict[tuple[str, str, str, str], list[Point]] = {}
+        historic = [r.selector for r in rules if r.kind in ("anomaly", "predictive") and r.selector.measure]
+        if historic:
+            span = 400 * self.window.length
+            table = self.ledger.measurements.table(
+                self.model.name,
+                measures=sorted({s.measure for s in historic}),
+                subjects=_plain([s.subjects for s in historic]),
+                segments=_plain([s.segments for s in historic]),
+                versions=_plain([s.versions for s in historic]),
+                start=self.window.start - span,
+                end=self.window.start,
+            )
+            out = points_of_table(table, self.window.length)
+        for p in self.placed:
+            if p.key.window != self.window:
+                continue
+            m = p.measurement
+            name = (m.measure, m.subject, p.key.segment or m.segment, p.key.version)
+            out.setdefault(name, []).append(Point.of(self.window, m))
+        return {name: points for name, points in out.items() if points[-1].window == self.window}
+
+    def _waits(self, described: Measure | None, subject: str) -> bool:
+        """Whether a number rests on outcomes: the early ones are no fair sample, in quality as in performance."""
+        return described is not None and (described.family in _OUTCOME_FAMILIES or subject in self.outcomes)
+
+    def _evaluate(self, rule: Rule) -> list[Evaluation]:
+        if isinstance(rule.condition, (EffectAndEvidence, Break)) and not rule.selector.measure:
+            return self._evaluate_columns(rule)
+        assert self.evidence is not None
+        out = []
+        for (measure, subject, segment, version), points in self.points.items():
+            if not rule.selector.takes(measure, subject, segment, version):
+                continue
+            described = self.measures.get(measure)
+            series = Series(
+                model=self.model.name,
+                measure=measure,
+                subject=subject,
+                segment=segment,
+                version=version,
+                points=points,
+                described=described,
+                timezone=self.model.timezone,
+                now=self.now,
+                mature=self.mature or not self._waits(described, subject),
+                firing=self._fires(rule, measure, subject, segment, version),
+            )
+            try:
+                out.append(
+                    evaluate(rule, series, folded=self.evidence.series(rule, series), shares=self.shares)
+                )
+            except Exception as fault:
+                # A rule that raises must neither stop the others nor pass for healthy.
+                said = (
+                    fault.what if isinstance(fault, WatchkeeperError) else f"{type(fault).__name__}: {fault}"
+                )
+                out.append(
+                    series.evaluation(
+                        rule, Verdict.ERROR, f"{rule.name} of {series.title} failed: {said.rstrip('.')}."
+                    )
+                )
+        return out
+
+    def _fires(self, rule: Rule, measure: str, subject: str, segment: str, version: str) -> bool:
+        """Whether this rule's alert on that series fires, as it was before this window."""
+        place = Evaluation(
+            rule=rule.name,
+            model=self.model.name,
+            verdict=Verdict.PASS,
+            sentence="",
+            measure=measure,
+            subject=subject,
+            segment=segment,
+            version=version,
+        )
+        alert = self._alert(identity(alert_labels(place, rule, self.model.labels)), look=False)
+        if alert is None or self.window is None:
+            return False
+        if alert.window_end == self.window.end:
+            # Judged before: what counts is how it stood when this window came.
+            return len(alert.flips) > 1 and alert.flips[-2] == "1"
+        return alert.is_firing
+
+    # ---- columns
+
+    def _baseline_windows(self) -> BaselineWindows | None:
+        if self.baseline is None or self.window is None:
+            return None
+        name = (self.model.name, f"{baseline_name(self.baseline)}|{self.model.judge_every}")
+        known = self.judged_by._binnings
+        if name not in known:
+            for old in [n for n in known if n[0] == self.model.name]:
+                del known[old]
+            known[name] = BaselineWindows.of(self.baseline, self.model)
+        return known[name]
+
+    def _evaluate_columns(self, rule: Rule) -> list[Evaluation]:
+        assert self.window is not None
+        assert self.evidence is not None
+        windows = self.evidence.own
+        if windows is None or not self.columns:
+            return []
+        breaks = isinstance(rule.condition, Break)
+        out = []
+        for place in self.profiles:
+            version, segment = place
+            if not any(rule.selector.takes("", c, segment, version) for c in self.columns):
+                continue
+            blank = Series(
+                model=self.model.name,
+                measure="",
+                points=[Point(self.window, None, reason="-")],
+                segment=segment,
+                version=version,
+                now=self.now,
+            )
+            if len(windows.profiles) < FEWEST_WINDOWS:
+                sentence = (
+                    f"The baseline has {len(windows.profiles)} windows of this length, and evidence over time "
+                    f"needs {FEWEST_WINDOWS}."
+                )
+                out.append(blank.evaluation(rule, Verdict.INCONCLUSIVE, sentence))
+                continue
+            read = self.evidence.columns(place, self.profiles[place], rule, self.shares)
+            for column, reading, starts, categories in read:
+                if rule.selector.takes("", column, segment, version):
+                    series = replace(blank, subject=column)
+                    if starts and starts[-1] != self.window.start:
+                        continue  # too few rows to fold, or an older window: nothing new is known
+                    out.append(
+                        column_evaluation(
+                            rule, series, reading, breaks=breaks, starts=starts, categories=categories
+                        )
+                    )
+        return out
+
+    # ---- what did not come
+
+    def judge_arrivals(self) -> Judged:
+        rules = [r for r in self.judged_by.rules_of(self.model) if isinstance(r.condition, Absence)]
+        if not rules:
+            return Judged()
+        arrivals = self._arrivals()
+        evaluations = [(r, r.condition.evaluate(r, arrivals)) for r in rules]
+        self._move(evaluations)
+        self._write([], judged=False)
+        return Judged(evaluations=tuple(e for _, e in evaluations), changes=tuple(self.changes))
+
+    def judge_source(
+        self, source: str, models: Sequence[WatchedModel], failed: Sequence[str], troubles: Mapping[str, str]
+    ) -> Judged:
+        """One source that these models share: it failed for some of them, or for none."""
+        alone = len(models) == 1
+        if not failed:
+            said = "Everything could be read."
+        elif alone:
+            said = f"{failed[0]} could not be measured: {troubles[failed[0]]}"
+        else:
+            said = f"{len(failed)} of {len(models)} models could not be measured. {failed[0]}: {troubles[failed[0]]}"
+        evaluation = Evaluation(
+            rule=SOURCE_FAILED.name,
+            model=models[0].name if alone else "",
+            verdict=Verdict.FAIL if failed else Verdict.PASS,
+            sentence=said,
+            since=self.now if failed else None,
+            guarantee="exact: it failed",
+            category=Category.ERROR,
+            value=float(len(failed)),
+            details={"models": list(failed[:50])},
+        )
+        labels = alert_labels(evaluation, SOURCE_FAILED, models[0].labels if alone else None)
+        if not alone:
+            # An address may hold a secret: its fingerprint tells sources apart as well.
+            labels["source"] = fingerprint({"source": source})[:8] if source else "lake"
+        self._step(SOURCE_FAILED, evaluation, labels, None)
+        self._write([], judged=False)
+        return Judged(evaluations=(evaluation,), changes=tuple(self.changes))
+
+    def _arrivals(self) -> Arrivals:
+        windows = self.ledger.windows.windows(
+            self.model.name, start=self.now - timedelta(days=120), limit=_ALL
+        )
+        stored = [w for w in windows if not w.key.version and not w.key.segment]
+        return Arrivals(
+            model=self.model.name,
+            now=self.now,
+            predictions_until=max((w.key.window.end for w in stored if w.rows), default=None),
+            outcomes_until=max((w.key.window.end for w in stored if w.outcomes), default=None),
+            watched_since=min((w.key.window.start for w in stored), default=None),
+        )
+
+    # ---- alerts
+
+    def _move(self, evaluations: Sequence[tuple[Rule, Evaluation]]) -> None:
+        recent = 3 * self.model.judge_every + timedelta(days=1)
+        newest = self._newest_judged()
+        for rule, evaluation in evaluations:
+            if evaluation.verdict is Verdict.ERROR:
+                continue  # told together, by `BROKEN`
+            labels = alert_labels(evaluation, rule, self.model.labels)
+            horizon = recent
+            described = self.measures.get(evaluation.measure)
+            if described is not None and described.family in _OUTCOME_FAMILIES:
+                horizon = recent + self.model.maturity.after
+            old = (
+                evaluation.window is not None
+                and newest is not None
+                and evaluation.window.end < newest
+                and not folds(rule)
+            )
+            if old:
+                labels = retrospective_labels(labels, evaluation)
+            self._step(rule, evaluation, labels, horizon, retrospective=old)
+
+    def _newest_judged(self) -> datetime | None:
+        document = self.ledger.facts.document("judged", self.model.name)
+        if document is None:
+            self.revisions["judged", self.model.name] = 0
+            return None
+        self.revisions["judged", self.model.name] = document.revision
+        return datetime.fromisoformat(document.body["newest"])
+
+    def _move_broken(self, evaluations: Sequence[Evaluation]) -> None:
+        """All evaluations that went wrong, as one alert of the model."""
+        faults = [e for e in evaluations if e.verdict is Verdict.ERROR]
+        first = faults[0].sentence if faults else ""
+        evaluation = Evaluation(
+            rule=BROKEN.name,
+            model=self.model.name,
+            verdict=Verdict.FAIL if faults else Verdict.PASS,
+            sentence=f"{len(faults)} of {len(evaluations)} evaluations failed. The first: {first}"
+            if faults
+            else "Every evaluation worked.",
+            window=self.window,
+            since=self.window.start if faults and self.window else None,
+            guarantee="exact: they failed",
+            category=Category.ERROR,
+            value=float(len(faults)),
+            details={"failed": sorted({e.rule for e in faults})[:50]},
+        )
+        newest = self._newest_judged()
+        if newest is not None and self.window is not None and self.window.end < newest:
+            return
+        self._step(BROKEN, evaluation, alert_labels(evaluation, BROKEN, self.model.labels), None)
+
+    def _step(
+        self,
+        rule: Rule,
+        evaluation: Evaluation,
+        labels: dict[str, str],
+        recent: timedelta | None,
+        *,
+        retrospective: bool = False,
+    ) -> None:
+        name = identity(labels)
+        fails = evaluation.verdict is Verdict.FAIL
+        before = self.after.get(name) or self._alert(name, look=fails or self.window is None)
+        if before is None and not fails:
+            return
+        whom = None
+        if fails:
+            whom = {} if self.window is None else whom_of(evaluation, self.points, self.measures)
+        if fails and not rule.runbook:
+            described = self.measures.get(evaluation.measure)
+            family = described.family.value if described is not None else ""
+            name_of_book = runbook_for(category=evaluation.category.value, kind=rule.kind, family=family)
+            rule = replace(rule, runbook=name_of_book)
+        evaluation = self._with_cause(evaluation) if fails else evaluation
+        # A quiet rule may speak of any window; nobody is woken by it.
+        after, found = step(
+            before,
+            evaluation,
+            replace(rule, hold=timedelta(0)) if retrospective else rule,
+            now=self.now,
+            labels=labels,
+            recent=recent,
+            retrospective=retrospective,
+            whom=whom,
+        )
+        if after is None or after is before:
+            return
+        self.after[name] = after
+        self.changes += [(after, t) for t in found]
+
+    def _with_cause(self, evaluation: Evaluation) -> Evaluation:
+        """Whether the inputs explain a change of performance, by the estimate that assumes nothing else changed."""
+        described, estimate = self.measures.get(evaluation.measure), f"estimated_{evaluation.measure}"
+        if (
+            described is None
+            or described.family is not Family.PERFORMANCE
+            or estimate not in self.measures
+            or evaluation.baseline is None
+            or self.window is None
+        ):
+            return evaluation
+        names = (evaluation.measure, estimate)
+        table = self.ledger.measurements.table(
+            self.model.name,
+            measures=names,
+            subjects=[evaluation.subject],
+            segments=[evaluation.segment],
+            versions=[evaluation.version],
+            start=evaluation.since or self.window.start,
+            end=self.window.start,
+        )
+        by_window: dict[Window, dict[str, Point]] = {}
+        for series in (points_of_table(table, self.window.length), self.points):
+            for name in names:
+                place = (name, evaluation.subject, evaluation.segment, evaluation.version)
+                for point in series.get(place, ()):
+                    by_window.setdefault(point.window, {})[name] = point
+        found = cause_of(
+            evaluation.baseline,
+            [
+                (realised.rows, realised.value, estimated.value)
+                for both in by_window.values()
+                if (realised := both.get(names[0])) and (estimated := both.get(names[1]))
+                if realised.value is not None and estimated.value is not None
+            ],
+        )
+        if found is None:
+            return evaluation
+        return replace(evaluation, details={**evaluation.details, "cause": found.to_dict()})
+
+    # ---- writing
+
+    def _write(self, evaluations: Sequence[Evaluation], *, judged: bool = True) -> None:
+        changed = list(self.after.values())
+        where = self.window.label if self.window is not None else self.now.isoformat()
+        facts = [
+            Fact(
+                kind=f"alert.{t.kind}",
+                at=self.now,
+                actor=_ACTOR,
+                model=alert.model,
+                subject=alert.fingerprint,
+                body={
+                    "text": t.text,
+                    "rule": alert.rule,
+                    "severity": alert.severity.value,
+                    "window": where,
+                    "retrospective": alert.retrospective,
+                    "state": alert.state.value,
+                    "flapping": alert.flapping,
+                },
+                key=f"alert.{t.kind}:{alert.fingerprint}:{where}:{alert.episode}",
+            )
+            for alert, t in self.changes
+        ]
+        documents = [
+            document_of(a, self.revisions.get(("alert", a.fingerprint), 0), self.now) for a in changed
+        ]
+        if self.evidence is not None:
+            documents += self.evidence.documents(self.now)
+        documents += self._groups()
+        if judged and self.window is not None:
+            newest = self._newest_judged()
+            if newest is None or self.window.end >= newest:
+                documents.append(self._judged_document(evaluations))
+        if facts or documents:
+            self.ledger.facts.append(facts, documents, lease=self.lease)
+
+    def _judged_document(self, evaluations: Sequence[Evaluation]) -> Document:
+        """What the rules said of the newest window: for pages, and for knowing which window is an old one."""
+        assert self.window is not None
+        order = list(Verdict)
+        loud = sorted(
+            (e for e in evaluations if e.verdict is not Verdict.PASS), key=lambda e: -order.index(e.verdict)
+        )
+        body = {
+            "newest": self.window.end.isoformat(),
+            "window": self.window.label,
+            "verdicts": dict(Counter(e.verdict.value for e in evaluations)),
+            "rules": {
+                r: Verdict.worst([e.verdict for e in evaluations if e.rule == r]).value
+                for r in dict.fromkeys(e.rule for e in evaluations)
+            },
+            "evaluations": [e.to_dict() for e in loud[:200]],
+        }
+        return Document(
+            kind="judged",
+            key=self.model.name,
+            body=body,
+            model=self.model.name,
+            state="judged",
+            updated_at=self.now,
+            revision=self.revisions.get(("judged", self.model.name), 0),
+        )
+
+    def _groups(self) -> list[Document]:
+        told = {"fired", "reopened", "resolved", "flapping", "calmed", "current"}
+        changed = {a.fingerprint: self.after[a.fingerprint] for a, t in self.changes if t.kind in told}
+        if not changed or not self.judged_by.plan.routes:
+            return []
+        known: dict[str, Document] = {
+            d.key: d for d in self.ledger.facts.documents("group", limit=_ALL, order="key")
+        }
+        groups = {key: Group.of_body(key, d.body) for key, d in known.items()}
+        made = assign(changed.values(), self.judged_by.plan.routes, groups, now=self.now)
+        return [
+            Document(
+                kind="group",
+                key=key,
+                body=group.to_body(),
+                state="open",
+                model=str(group.labels.get("model", "")),
+                due=group.due,
+                updated_at=self.now,
+                revision=known[key].revision if key in known else 0,
+            )
+            for key, group in made.items()
+        ]
+
+
+def _composites_in_order(rules: Sequence[Rule]) -> list[Rule]:
+    """Composite rules, those that others join first."""
+    left = {r.name: r for r in rules if isinstance(r.condition, Composite)}
+    out: list[Rule] = []
+    while left:
+        ready = [r for r in left.values() if not any(n in left for n in r.condition.names)]
+        out += ready
+        for rule in ready:
+            del left[rule.name]
+        if not ready:
+            raise BadInput("Composite rules join each other in a circle.")
+    return out

@@ -1,0 +1,240 @@
+"""The evidence of one model's series and columns: kept in the ledger, and folded with each judged window.
+
+Evidence belongs to a baseline. When another comes, its windows are numbered on from those of the one before, so that
+both together keep to one budget.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from watchkeeper.decisions.rules.evaluate import Folded, Shares, folds, sign_of
+from watchkeeper.decisions.rules.preset import watched_columns
+from watchkeeper.decisions.rules.series import Point, Series
+from watchkeeper.decisions.rules.series_evidence import SeriesEvidence
+from watchkeeper.decisions.rules.window_counts import Binning
+from watchkeeper.domain.fact import Document
+from watchkeeper.domain.measurement import Family
+from watchkeeper.domain.rule import Rule
+from watchkeeper.domain.watched import WatchedModel
+from watchkeeper.domain.window import Window
+from watchkeeper.errors import BadInput, WatchkeeperError
+from watchkeeper.loop.alerting.baseline_windows import BaselineWindows
+from watchkeeper.stats.evidence.column_evidence import ColumnEvidence, EvidenceRules, Reading, read_all
+from watchkeeper.stats.evidence.seasons import season_codes
+from watchkeeper.stats.states.baseline import Baseline
+from watchkeeper.stats.states.profile import Profile
+
+_ALL = 1_000_000
+_MOST_STARTS = 1000
+
+Place = tuple[str, str]
+"""Version and segment."""
+ColumnReading = tuple[str, Reading, Sequence[datetime], Sequence[str]]
+"""A column, what its evidence says, the starts of its folded windows, its categories."""
+
+
+def baseline_name(baseline: Baseline | None) -> str:
+    """What tells one baseline from another; empty without one."""
+    b = baseline
+    return "" if b is None else f"{b.name}|{b.created_at}|{b.profile.rows:g}|{len(b.windows)}"
+
+
+def revision_of(facts: Any, model: str) -> int:
+    """How often the evidence of *model* was folded again from a corrected past (see `refolding`)."""
+    document = facts.document("revision", model)
+    return 0 if document is None else int(document.body["revision"])
+
+
+class KeptEvidence:
+    """The evidence of *model* up to *window*; what was folded is written by whoever takes `documents`."""
+
+    def __init__(
+        self,
+        facts: Any,
+        model: WatchedModel,
+        window: Window,
+        *,
+        baseline: Baseline | None,
+        own: BaselineWindows | None,
+    ) -> None:
+        self.own = own
+        """The baseline's own windows; None without a baseline."""
+        self._model, self._window, self._baseline = model, window, baseline
+        self._name = baseline_name(baseline)
+        self._columns = () if baseline is None else watched_columns(baseline.schema)
+        self._kept: dict[str, dict[str, Any]] = {}
+        self._changed: dict[str, dict[str, Any]] = {}
+        self._revisions: dict[str, int] = {}
+        self._readings: dict[tuple[Place, str], list[ColumnReading]] = {}
+        for document in facts.documents("evidence", model=model.name, limit=_ALL):
+            self._kept[document.key] = dict(document.body)
+            self._revisions[document.key] = document.revision
+
+    def documents(self, now: datetime) -> list[Document]:
+        """What this window changed."""
+        return [
+            Document(
+                kind="evidence",
+                key=key,
+                body=body,
+                model=self._model.name,
+                updated_at=now,
+                revision=self._revisions.get(key, 0),
+            )
+            for key, body in self._changed.items()
+        ]
+
+    def _body(self, key: str) -> dict[str, Any] | None:
+        return self._changed.get(key) or self._kept.get(key)
+
+    # ---- series
+
+    def series(self, rule: Rule, series: Series) -> Folded | None:
+        """The evidence of a series with this window in it; None where *rule* needs none."""
+        if not folds(rule):
+            return None
+        season = getattr(rule.condition, "season", "none")
+        place = (series.version, series.segment, series.measure, series.subject)
+        key = "|".join(("series", self._model.name, *place, season))
+        body = self._body(key)
+        if body is not None and body.get("baseline") == self._name:
+            folded = Folded.of_payload(body["folded"])
+        else:
+            folded = Folded(evidence=self._begun(series, season))
+            if body is not None:
+                before = Folded.of_payload(body["folded"])
+                on = replace(folded.evidence, folded=before.evidence.folded)
+                folded = replace(before, evidence=on)
+        stale_after_s = self._model.maturity.after.total_seconds()
+        after = folded.seen(series, stale_after_s=stale_after_s, season=season)
+        if after is not folded:
+            self._changed[key] = {"baseline": self._name, "folded": after.to_payload()}
+        return after
+
+    def _begun(self, series: Series, season: str) -> SeriesEvidence:
+        """Begin from the baseline's own windows, measured as this one is."""
+        name = f"{series.measure}|{series.subject}"
+        sign = sign_of(series)
+        described = series.described
+        if (
+            self.own is None
+            or series.segment
+            or series.subject
+            or described is None
+            or described.family is not Family.PERFORMANCE
+        ):
+            return SeriesEvidence.of(name=name, sign=sign)
+        from watchkeeper.measures.performance.evaluation import measure_performance
+
+        assert self._baseline is not None
+        points = []
+        for window, profile in zip(self.own.windows, self.own.profiles):
+            for m in measure_performance(
+                profile.performance,
+                task=self._model.task or self._baseline.schema.task,
+                positive=self._model.positive or self._baseline.schema.positive,
+                threshold=self._model.threshold,
+                names=[series.measure],
+            ):
+                if m.value is not None and not m.subject:
+                    points.append(Point.of(window, m))
+        strata = season_codes(series.local_starts(points), season).tolist() if points else []
+        return SeriesEvidence.of(
+            [p.value or 0.0 for p in points],
+            [p.standard_error or 0.0 for p in points],
+            name=name,
+            sign=sign,
+            strata=strata,
+        )
+
+    # ---- columns
+
+    def columns(self, place: Place, profile: Profile, rule: Rule, shares: Shares) -> list[ColumnReading]:
+        """Fold this window's *profile* into every column of *place*, once, and read them all together."""
+        own = self.own
+        if own is None:
+            return []
+        season = getattr(rule.condition, "season", "none")
+        independent = rule.condition.independent_rows
+        cached = self._readings.get((place, f"{season}{independent}"))
+        if cached is not None:
+            return cached
+        rules = _evidence_rules(rule, shares)
+        stratum = own.stratum(self._window, season, self._model.timezone)
+        states, kept = [], []
+        for column in self._columns:
+            if column not in profile.columns or column not in own.binnings:
+                continue
+            binning = own.binnings[column]
+            key = "|".join(("column", self._model.name, *place, column, season, str(independent)))
+            try:
+                state, starts, until = self._column_state(self._body(key), column, own, season, rules)
+                if self._window.start.timestamp() >= until:
+                    counts, missing = binning.counts(profile.columns[column])
+                    before = state.folded
+                    state = state.update(counts, missing, stratum=stratum)
+                    if state.folded > before:
+                        starts = [*starts, self._window.start.timestamp()][-_MOST_STARTS:]
+                    self._changed[key] = {
+                        "baseline": self._name,
+                        "state": state.to_payload(),
+                        "starts": starts,
+                        "until": self._window.end.timestamp(),
+                    }
+            except WatchkeeperError:
+                continue  # quality measures tell that the column changed its kind
+            if state.folded:
+                states.append(state)
+                kept.append((column, starts, binning.categories))
+        out: list[ColumnReading] = [
+            (column, reading, [datetime.fromtimestamp(s, UTC) for s in starts], categories)
+            for reading, (column, starts, categories) in zip(read_all(states), kept)
+        ]
+        self._readings[place, f"{season}{independent}"] = out
+        return out
+
+    def _column_state(
+        self,
+        body: dict[str, Any] | None,
+        column: str,
+        own: BaselineWindows,
+        season: str,
+        rules: EvidenceRules,
+    ) -> tuple[ColumnEvidence, list[float], float]:
+        """The state before this window, the starts of its windows, and until when it was folded."""
+        if body is not None and body["baseline"] == self._name:
+            state = ColumnEvidence.of_payload(body["state"])
+            if state.rules != rules:
+                state = replace(state, rules=rules)
+            return state, list(body["starts"]), float(body["until"])
+        binning: Binning = own.binnings[column]
+        counts, missing = binning.many([p.columns[column] for p in own.profiles])
+        strata = own.strata(season, self._model.timezone)
+        begun = ColumnEvidence.of(
+            counts, missing, column=column, ordered=binning.ordered, strata=strata, rules=rules
+        )
+        if body is None:
+            return begun, [], 0.0
+        before = replace(ColumnEvidence.of_payload(body["state"]), rules=rules)
+        try:
+            state = before.rebased(counts, missing, strata=strata)
+        except BadInput:
+            state = begun
+        return state, list(body["starts"]), float(body["until"])
+
+
+def _evidence_rules(rule: Rule, shares: Shares) -> EvidenceRules:
+    """What a column's evidence is read by. Breaks share one budget among columns and series."""
+    condition = rule.condition
+    tolerance = {"tolerance": condition.matters} if condition.matters and rule.kind == "evidence" else {}
+    return EvidenceRules(
+        columns=shares.columns,
+        budget=shares.budget.columns,
+        break_budget=shares.budget.breaks * shares.columns / max(shares.breaks, shares.columns),
+        independent_rows=condition.independent_rows,
+        **tolerance,
+    )

@@ -1,0 +1,1 @@
+"""Rules and alarms tried on what has already happened."""

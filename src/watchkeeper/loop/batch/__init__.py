@@ -1,0 +1,1 @@
+"""The check of one batch against another, with nothing set up."""

@@ -1,0 +1,1 @@
+"""Incidents, their runbooks, and what other systems report to them."""

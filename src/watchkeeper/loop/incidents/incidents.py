@@ -1,0 +1,513 @@
+"""Incidents, kept: every change is a fact with its actor, written in one transaction with the incident it changes.
+
+`Incidents.follow` reads what alerts did since it last looked, and opens or feeds incidents; its place in the ledger
+is written in the same transaction, so that nothing is taken twice. `Incidents.receive` does the same for alerts of
+other systems (`loop.incoming`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from watchkeeper.decisions.alerting.story import failed_sentence
+from watchkeeper.decisions.incidents.assessment import Assessment, assess
+from watchkeeper.decisions.incidents.incidents import (
+    AlertSign,
+    IncidentPolicy,
+    Similar,
+    enter,
+    features_of,
+    fed,
+    group_of,
+    lessons_for,
+    mean_durations,
+    merged,
+    noted,
+    opened,
+    ready_to_open,
+    similar_to,
+    task_done,
+)
+from watchkeeper.domain.alert import Alert
+from watchkeeper.domain.fact import Document, Fact
+from watchkeeper.domain.incident import Incident, IncidentTask, Phase
+from watchkeeper.domain.rule import Severity
+from watchkeeper.domain.watched import WatchedModel
+from watchkeeper.errors import Conflict, NotFound
+from watchkeeper.measures.catalogue import described_measures
+from watchkeeper.ports.ledger import FactStore, MeasurementStore
+
+KIND = "incident"
+CURSOR = ("cursor", "incidents")
+ACTOR = "watchkeeper"
+OPEN = ("detection", "assessment", "mitigation", "resolution", "post_mortem")
+FOLLOWED = ("alert.fired", "alert.reopened", "alert.current", "alert.resolved", "alert.calmed")
+PAGE = 1000
+FEW = 100
+ATTEMPTS = 8
+LOOK_BACK = timedelta(days=30)
+"""How much history an assessment compares with."""
+MOST_PAST = 500
+
+
+class Incidents:
+    """The incidents of one ledger.
+
+    Parameters
+    ----------
+    facts, measurements : stores of the ledger; without measurements there are no drafts of assessments.
+    models : by name, for owners and the cost of errors.
+    policy : when alerts become an incident.
+    """
+
+    def __init__(
+        self,
+        facts: FactStore,
+        measurements: MeasurementStore | None = None,
+        *,
+        models: Mapping[str, WatchedModel] | None = None,
+        policy: IncidentPolicy | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._facts, self._measurements, self._clock = facts, measurements, clock
+        self._models, self.policy = dict(models or {}), policy or IncidentPolicy()
+
+    # ---- reading
+
+    def get(self, number: int | str) -> Incident:
+        """One incident.
+
+        Raises
+        ------
+        NotFound
+        """
+        return self._get(number)[0]
+
+    def find(
+        self, *, states: Sequence[str] = (), model: str | None = None, limit: int = 100, offset: int = 0
+    ) -> list[Incident]:
+        """Incidents, what is open and grave first; without *states* all of them."""
+        found = self._facts.documents(
+            KIND, states=states, model=model, limit=limit, offset=offset, order="-rank"
+        )
+        return [Incident.of_body(d.body) for d in found]
+
+    def of_alert(self, fingerprint: str) -> Incident | None:
+        """The newest incident that an alert belongs to."""
+        found = [
+            i for i in self.find(limit=MOST_PAST) if fingerprint in i.alerts and i.phase is not Phase.MERGED
+        ]
+        return max(found, key=lambda i: i.number, default=None)
+
+    def similar(self, number: int | str) -> list[Similar]:
+        """Past incidents like this one."""
+        own = self.get(number)
+        past = [
+            i for i in self.find(limit=MOST_PAST) if i.number != own.number and i.phase is not Phase.MERGED
+        ]
+        return similar_to(own.features, past)
+
+    def lessons(self, labels: Mapping[str, str]) -> list[str]:
+        """What was learnt from incidents like an alert with these labels."""
+        return lessons_for(features_of(labels), self.find(limit=MOST_PAST))
+
+    def follow_ups(self) -> list[tuple[Incident, IncidentTask]]:
+        """Follow-ups that nobody has done yet, of closed incidents too; the oldest first."""
+        found = [
+            (i, t) for i in self.find(limit=10_000) for t in i.open_follow_ups if i.phase is not Phase.MERGED
+        ]
+        return sorted(found, key=lambda pair: pair[1].due or pair[1].created_at)
+
+    def figures(self, *, since: datetime | None = None, model: str | None = None) -> dict[str, Any]:
+        """MTTD, MTTA, MTTR in seconds, and how many incidents each rests on."""
+        every = self.find(model=model, limit=10_000)
+        return mean_durations(i for i in every if since is None or i.detected_at >= since)
+
+    # ---- changing
+
+    def open(
+        self,
+        title: str,
+        *,
+        actor: str,
+        severity: Severity = Severity.WARNING,
+        model: str = "",
+        labels: Mapping[str, str] | None = None,
+        started_at: datetime | None = None,
+        text: str = "",
+    ) -> Incident:
+        """Open an incident by hand."""
+        for _ in range(ATTEMPTS):
+            now = self._clock()
+            new = opened(
+                self._next(),
+                title=title,
+                severity=severity,
+                at=now,
+                actor=actor,
+                model=model,
+                labels=labels,
+                started_at=started_at,
+                text=text,
+            )
+            new = self._with_owner(new)
+            try:
+                self._facts.append(
+                    [_fact("opened", new, actor, now, {"title": new.title})], [_document(new, 0, now)]
+                )
+            except Conflict:
+                continue  # somebody else took the number
+            return new
+        raise Conflict("Many incidents are being opened at once.", "Try again.")
+
+    def change(
+        self, number: int | str, step: Callable[[Incident], Incident], *, actor: str, verb: str
+    ) -> Incident:
+        """Apply a pure *step* (see `decisions.incidents`); one fact ``incident.<verb>`` with its new lines.
+
+        When somebody changes the incident at the same time, the step is done again on what they left.
+        """
+        for _ in range(ATTEMPTS):
+            before, revision = self._get(number)
+            after = step(before)
+            if after == before:
+                return before
+            now = self._clock()
+            try:
+                self._facts.append(
+                    [_fact(verb, after, actor, now, _told(before, after))], [_document(after, revision, now)]
+                )
+            except Conflict:
+                continue
+            return after
+        raise Conflict(f"Incident {number} is being changed by many at once.", "Try again.")
+
+    def enter(
+        self, number: int | str, phase: Phase, *, actor: str, text: str = "", at: datetime | None = None
+    ) -> Incident:
+        """Go on to *phase*. An assessment writes its first draft itself."""
+        draft = None
+        if phase is Phase.ASSESSMENT:
+            draft = self.draft(number)
+
+        def step(incident: Incident) -> Incident:
+            moved = enter(incident, phase, now=self._clock(), actor=actor, text=text, at=at)
+            return moved if draft is None else _with_draft(moved, draft, self._clock())
+
+        return self.change(
+            number,
+            step,
+            actor=actor,
+            verb={
+                Phase.ASSESSMENT: "assessed",
+                Phase.MITIGATION: "mitigated",
+                Phase.RESOLUTION: "resolved",
+                Phase.POST_MORTEM: "reviewed",
+                Phase.CLOSED: "closed",
+            }.get(phase, "moved"),
+        )
+
+    def finish_task(self, number: int | str, task: int, *, actor: str) -> Incident:
+        """A task or follow-up is done; also after the incident was closed."""
+        return self.change(
+            number,
+            lambda i: task_done(i, task, now=self._clock(), actor=actor),
+            actor=actor,
+            verb="task_done",
+        )
+
+    def merge(self, into: int | str, other: int | str, *, actor: str) -> Incident:
+        """Make *other* part of *into*, both in one transaction."""
+        for _ in range(ATTEMPTS):
+            (a, a_revision), (b, b_revision) = self._get(into), self._get(other)
+            now = self._clock()
+            whole, gone = merged(a, b, now=now, actor=actor)
+            facts = [
+                _fact("merged", whole, actor, now, {"other": b.number}),
+                _fact("merged_away", gone, actor, now, {"into": a.number}),
+            ]
+            try:
+                self._facts.append(
+                    facts, [_document(whole, a_revision, now), _document(gone, b_revision, now)]
+                )
+            except Conflict:
+                continue
+            return whole
+        raise Conflict(f"Incidents {into} and {other} are being changed by many at once.", "Try again.")
+
+    # ---- the draft of an assessment
+
+    def draft(self, number: int | str) -> Assessment:
+        """What the measurements say of this incident now."""
+        incident = self.get(number)
+        if self._measurements is None or not incident.model:
+            return assess([], since=incident.started_at, measures={})
+        since = incident.started_at
+        alerts = [
+            Alert.of_body(d.body)
+            for f in list(incident.alerts)[:200]
+            if (d := self._facts.document("alert", f)) is not None
+        ]
+        known = [a.since for a in alerts if a.since is not None and not a.retrospective]
+        since = min([since, *known])
+        table = self._measurements.table(
+            incident.model, start=since - LOOK_BACK, end=self._clock() + timedelta(days=1)
+        )
+        wanted = ("measure", "subject", "segment", "version", "start", "end", "value", "margin", "rows")
+        rows = table.select(list(wanted)).to_pylist()
+        segments = [a.labels["segment"] for a in alerts if a.labels.get("segment")]
+        segments += [str(s["segment"]) for a in alerts for s in a.whom.get("segments", ())]
+        columns = [a.labels["column"] for a in alerts if a.labels.get("column")]
+        columns += [str(c["column"]) for a in alerts for c in a.whom.get("columns", ())]
+        changes = [
+            {"at": f.at, "text": f.kind.replace(".", " was ").replace("_", " "), "by": f.actor}
+            for f in self._facts.facts(
+                kinds=["baseline.set", "rollout.*", "version.*"],
+                model=incident.model,
+                newest_first=True,
+                limit=50,
+            )
+        ]
+        model = self._models.get(incident.model)
+        return assess(
+            rows,
+            since=since,
+            measures=described_measures(),
+            columns=tuple(dict.fromkeys(columns)),
+            segments=tuple(dict.fromkeys(segments)),
+            changes=changes,
+            cost_of_errors=model.cost_of_errors if model else {},
+            currency=model.currency if model else "",
+        )
+
+    # ---- from alerts
+
+    def follow(self) -> int:
+        """Take what alerts did since the last time; return how many incidents were opened or fed."""
+        changed = 0
+        for _ in range(10_000):
+            taken, touched = self._follow_page()
+            changed += touched
+            if taken < PAGE:
+                break
+        return changed
+
+    def _follow_page(self) -> tuple[int, int]:
+        for _ in range(ATTEMPTS):
+            cursor = self._facts.document(*CURSOR)
+            after = int(cursor.body["after"]) if cursor else 0
+            news = self._facts.facts(after=after, kinds=FOLLOWED, limit=PAGE)
+            if not news:
+                return 0, 0
+            alerts = self._alerts({f.subject for f in news})
+            signs = [_told_by(f, alerts[f.subject]) for f in news if f.subject in alerts]
+            now = self._clock()
+            place = Document(
+                kind=CURSOR[0],
+                key=CURSOR[1],
+                body={"after": news[-1].sequence},
+                updated_at=now,
+                revision=cursor.revision if cursor else 0,
+            )
+            try:
+                return len(news), self._take(signs, [place])
+            except Conflict:
+                continue
+        raise Conflict("Alerts are being followed by several at once.", "Only one process should tick.")
+
+    def receive(self, signs: Sequence[AlertSign]) -> list[Incident]:
+        """Take alerts of another system; return the incidents that they opened or fed."""
+        for _ in range(ATTEMPTS):
+            try:
+                self._take(signs, [])
+            except Conflict:
+                continue
+            names = {s.fingerprint for s in signs}
+            return [i for i in self.find(states=OPEN, limit=MOST_PAST) if names & set(i.alerts)]
+        raise Conflict("Incidents are being changed by many at once.", "Try again.")
+
+    def _take(self, signs: Sequence[AlertSign], documents: list[Document]) -> int:
+        now = self._clock()
+        held: dict[int, tuple[Incident, int]] = {}
+        for document in self._facts.documents(KIND, states=OPEN, limit=10_000, order="key"):
+            incident = Incident.of_body(document.body)
+            held[incident.number] = (incident, document.revision)
+        before = {n: i for n, (i, _) in held.items()}
+        now_firing: dict[str, dict[str, AlertSign]] = {}
+        next_number = self._next()
+        for sign in signs:
+            group = _group(sign, self.policy)
+            waiting = now_firing.setdefault(group, {})
+            waiting[sign.fingerprint] = sign
+            target = next(
+                (n for n, (i, _) in held.items() if sign.fingerprint in i.alerts),
+                next((n for n, (i, _) in held.items() if i.group == group and _takes_more(i)), None),
+            )
+            if target is None and sign.state == "firing" and not sign.retrospective:
+                known = self._waiting(group, waiting, now)
+                if ready_to_open(known, self.policy, now):
+                    new = self._opened(next_number, known, group, now)
+                    held[next_number], target = (new, 0), next_number
+                    next_number += 1
+                    for other in known:
+                        if other.fingerprint != sign.fingerprint:
+                            held[target] = (fed(held[target][0], other, policy=self.policy, now=now), 0)
+            if target is not None:
+                incident, revision = held[target]
+                held[target] = (fed(incident, sign, policy=self.policy, now=now), revision)
+        facts = []
+        for number, (incident, revision) in held.items():
+            old = before.get(number)
+            if old == incident:
+                continue
+            verb = "opened" if old is None else "fed"
+            body = {"title": incident.title, **({} if old is None else _told(old, incident))}
+            facts.append(_fact(verb, incident, ACTOR, now, body))
+            documents.append(_document(incident, revision, now))
+        if facts or documents:
+            self._facts.append(facts, documents)
+        return len(facts)
+
+    def _waiting(self, group: str, known: Mapping[str, AlertSign], now: datetime) -> list[AlertSign]:
+        """Firing alerts of the group: those of this page, and those in the ledger that opened nothing yet."""
+        firing = {k: s for k, s in known.items() if s.state == "firing"}
+        if self.policy.open_after > len(firing):
+            for document in self._facts.documents("alert", states=("firing",), limit=1000):
+                alert = Alert.of_body(document.body)
+                if group_of(alert.labels, self.policy) == group and document.key not in known:
+                    firing[document.key] = _sign_of(alert, alert.changed_at or now)
+        return list(firing.values())
+
+    def _opened(self, number: int, signs: Sequence[AlertSign], group: str, now: datetime) -> Incident:
+        lead = max(signs, key=lambda s: (s.severity.rank, -s.at.timestamp()))
+        began = min([s.since for s in signs if s.since is not None] or [now])
+        new = opened(
+            number,
+            title=lead.text.rstrip("."),
+            severity=lead.severity,
+            at=now,
+            actor=ACTOR,
+            model=lead.labels.get("model", ""),
+            labels={
+                k: v for k, v in lead.labels.items() if k in ("model", "team", "segment", "rule", "alertname")
+            },
+            group=group,
+            started_at=min(began, now),
+            text=f"Opened by {len(signs)} alert{'s' if len(signs) > 1 else ''}.",
+        )
+        return self._with_owner(new)
+
+    def _alerts(self, names: set[str]) -> dict[str, Alert]:
+        """Alerts by fingerprint: one by one where they are few, all at once where they are many."""
+        if len(names) <= FEW:
+            found = [d for name in names if (d := self._facts.document("alert", name)) is not None]
+        else:
+            every = self._facts.documents("alert", limit=1_000_000, order="key")
+            found = [d for d in every if d.key in names]
+        return {d.key: Alert.of_body(d.body) for d in found}
+
+    def _with_owner(self, incident: Incident) -> Incident:
+        model = self._models.get(incident.model)
+        return replace(incident, owner=model.owner) if model and model.owner else incident
+
+    def _next(self) -> int:
+        newest = self._facts.count(KIND)
+        while self._facts.document(KIND, str(newest + 1)) is not None:
+            newest += 1
+        return newest + 1
+
+    def _get(self, number: int | str) -> tuple[Incident, int]:
+        document = self._facts.document(KIND, str(number).lstrip("#"))
+        if document is None:
+            raise NotFound(f"There is no incident {number}.", "List them:  watchkeeper incidents list")
+        return Incident.of_body(document.body), document.revision
+
+
+def _group(sign: AlertSign, policy: IncidentPolicy) -> str:
+    """By the policy's labels; what has none of them by the group that its own system gave it."""
+    if any(sign.labels.get(k) for k in policy.group_by):
+        return group_of(sign.labels, policy)
+    return sign.group or f"alert={sign.fingerprint}"
+
+
+def _told_by(fact: Fact, alert: Alert) -> AlertSign:
+    """What a fact said of an alert then; the rest as the alert stands now. One that comes and goes counts as firing."""
+    over = fact.kind == "alert.resolved" and not fact.body.get("flapping")
+    if fact.kind == "alert.calmed":
+        over = fact.body.get("state") != "firing"
+    state = "resolved" if over else "firing"
+    return replace(_sign_of(alert, fact.at), state=state)
+
+
+def _takes_more(incident: Incident) -> bool:
+    return incident.phase.is_open or incident.phase is Phase.RESOLUTION
+
+
+def _sign_of(alert: Alert, at: datetime) -> AlertSign:
+    features = {k: list(v) for k, v in features_of(alert.labels).items()}
+    features["columns"] = [
+        *features.get("columns", []),
+        *(str(c["column"]) for c in alert.whom.get("columns", ())),
+    ]
+    features["segments"] = [
+        *features.get("segments", []),
+        *(str(s["segment"]) for s in alert.whom.get("segments", ())),
+    ]
+    return AlertSign(
+        fingerprint=alert.fingerprint,
+        state="firing" if alert.is_firing else "resolved",
+        at=at,
+        labels=alert.labels,
+        severity=alert.severity,
+        # What it fired on; its last evaluation may only say that newer windows still wait for outcomes.
+        text=failed_sentence(alert) or alert.rule or alert.fingerprint,
+        since=alert.since,
+        retrospective=alert.retrospective,
+        features={k: tuple(dict.fromkeys(v)) for k, v in features.items() if v},
+    )
+
+
+def _with_draft(incident: Incident, draft: Assessment, now: datetime) -> Incident:
+    told = replace(incident, assessment=draft.to_dict())
+    return noted(
+        told,
+        "First draft of the assessment. " + " ".join(draft.sentences),
+        now=now,
+        actor=ACTOR,
+        pin=True,
+        kind="note",
+    )
+
+
+def _told(before: Incident, after: Incident) -> dict[str, Any]:
+    """What a change added, for the fact."""
+    lines = after.timeline[len(before.timeline) :]
+    out: dict[str, Any] = {"lines": [e.text for e in lines[:20]]}
+    if before.phase is not after.phase:
+        out.update({"from": before.phase.value, "to": after.phase.value})
+    if len(lines) > 20:
+        out["more"] = len(lines) - 20
+    return out
+
+
+def _fact(verb: str, incident: Incident, actor: str, now: datetime, body: Mapping[str, Any]) -> Fact:
+    return Fact(
+        kind=f"incident.{verb}", at=now, actor=actor, model=incident.model, subject=incident.key, body=body
+    )
+
+
+def _document(incident: Incident, revision: int, now: datetime) -> Document:
+    live = 10.0 if incident.phase.is_open else 5.0 if incident.phase.value in OPEN else 0.0
+    return Document(
+        kind=KIND,
+        key=incident.key,
+        body=incident.to_body(),
+        state=incident.phase.value,
+        model=incident.model,
+        rank=live + incident.severity.rank,
+        updated_at=now,
+        revision=revision,
+    )

@@ -1,0 +1,475 @@
+"""Running runbooks: step by step, each command recorded with who, when, and what came of it.
+
+A run stops at the first command that fails and says where; it can be resumed from there. A run that was killed
+shows as running at the step it was in; resuming it does that command again.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from watchkeeper.decisions.incidents.incidents import noted, phase_of, task_added
+from watchkeeper.documents.incident.runbook import (
+    Runbook,
+    RunbookCommand,
+    default_runbooks,
+    find_runbook,
+    parse_runbook,
+    runbook_for,
+)
+from watchkeeper.domain.alert import Alert, fingerprint
+from watchkeeper.domain.duration import duration_of, moment_of
+from watchkeeper.domain.fact import Document, Fact
+from watchkeeper.errors import BadInput, BadTransition, Conflict, NotFound, WatchkeeperError, nearest
+from watchkeeper.loop.alerting.alert_actions import acknowledge_alert, add_silence, alert_document
+from watchkeeper.loop.effects.notifications import outbox_entry
+from watchkeeper.loop.incidents.incidents import Incidents
+from watchkeeper.ports.ledger import FactStore
+
+KIND = "runbook_run"
+
+
+class Runbooks:
+    """The runbooks of a project: its own in a folder, and those that ship with the package.
+
+    Parameters
+    ----------
+    facts : the ledger's store of facts and documents.
+    incidents : the incidents of that ledger.
+    folder : where the project's own Markdown files are; it need not exist.
+    watch : has ``rebaseline`` and ``backfill``; without it those commands fail.
+    channels : names that ``notify`` may use.
+    """
+
+    def __init__(
+        self,
+        facts: FactStore,
+        incidents: Incidents,
+        *,
+        folder: Path | None = None,
+        watch: Any = None,
+        channels: Sequence[str] = (),
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._facts, self._incidents, self._folder = facts, incidents, folder
+        self._watch, self._channels, self._clock = watch, tuple(channels), clock
+
+    # ---- which there are
+
+    def own(self) -> dict[str, Runbook]:
+        """The project's runbooks; every fault of every file is raised as one error.
+
+        Raises
+        ------
+        BadInput
+        """
+        found, faults = self._read_all()
+        if faults:
+            said = "One" if len(faults) == 1 else str(len(faults))
+            raise BadInput(
+                f"{said} of the runbooks in {self._folder} cannot be used.", *map(str, faults.values())
+            )
+        return found
+
+    def _read_all(self) -> tuple[dict[str, Runbook], dict[str, Exception]]:
+        """The project's runbooks by name, and what is wrong with those that cannot be used."""
+        found: dict[str, Runbook] = {}
+        faults: dict[str, Exception] = {}
+        files = sorted(self._folder.glob("*.md")) if self._folder and self._folder.is_dir() else []
+        for file in files:
+            try:
+                book = parse_runbook(file.stem, file.read_text(encoding="utf-8"))
+                self._check_channels(book)
+            except (WatchkeeperError, OSError, UnicodeDecodeError) as fault:
+                faults[file.stem] = fault
+            else:
+                found[file.stem] = book
+        return found, faults
+
+    def _check_channels(self, book: Runbook) -> None:
+        """Who is to be told must be known before the first step is run."""
+        for command in (c for s in book.steps for c in s.commands):
+            name = command.words[0] if command.verb == "notify" and command.words else ""
+            if name and "{" not in name and name not in self._channels:
+                known = ", ".join(self._channels) or "none"
+                raise BadInput(
+                    f"{book.name}, line {command.line}: there is no channel {name!r}.{nearest(name, self._channels)}",
+                    f"Known: {known}.",
+                )
+
+    def all(self) -> dict[str, Runbook]:
+        """By name; a runbook of the project stands in the place of ours of the same name."""
+        return {**default_runbooks(), **self.own()}
+
+    def get(self, name: str) -> Runbook:
+        """One runbook; what is wrong with others is no hindrance.
+
+        Raises
+        ------
+        NotFound, BadInput
+        """
+        found, faults = self._read_all()
+        if name in faults:
+            raise faults[name]
+        return find_runbook(name, found)
+
+    def new(self, name: str, *, like: str = "drift") -> Path:
+        """Write a runbook of the project's own, begun from another; return its file.
+
+        Raises
+        ------
+        Conflict
+            it exists already.
+        """
+        if self._folder is None:
+            raise BadInput("This project has no folder for runbooks.")
+        source = self.get(like).source
+        parse_runbook(name, source)
+        file = self._folder / f"{name}.md"
+        if file.exists():
+            raise Conflict(f"{file} exists already.")
+        self._folder.mkdir(parents=True, exist_ok=True)
+        file.write_text(source, encoding="utf-8")
+        return file
+
+    def for_alert(self, alert: Alert, *, kind: str = "", family: str = "") -> str:
+        """The name of the runbook for an alert."""
+        own = alert.runbook if alert.runbook and "://" not in alert.runbook else ""
+        return runbook_for(category=alert.category.value, kind=kind, family=family, own=own)
+
+    # ---- running
+
+    def run(
+        self,
+        name: str,
+        *,
+        actor: str,
+        alert: str = "",
+        incident: int | str | None = None,
+        values: Mapping[str, str] | None = None,
+        steps: Sequence[int] = (),
+        confirm: Callable[[RunbookCommand, Sequence[str]], bool] = lambda command, words: True,
+    ) -> Document:
+        """Run the commands of a runbook, step by step; return the record of the run.
+
+        Parameters
+        ----------
+        alert, incident : what it is run for; they fill in the placeholders, *values* go before them.
+        steps : numbers of the steps to run; all without it.
+        confirm : asked before each command; one that is declined is recorded as skipped.
+        """
+        book = self.get(name)
+        if unknown := [n for n in steps if n not in {s.number for s in book.steps}]:
+            raise BadInput(f"The runbook {name} has no step {unknown[0]}.", f"It has {len(book.steps)}.")
+        filled = self._values(alert, incident, values or {})
+        now = self._clock()
+        every = [
+            {"step": s.number, "title": s.title, "line": c.line, "command": c.text, "state": "waiting"}
+            for s in book.steps
+            for c in s.commands
+            if not steps or s.number in steps
+        ]
+        key = fingerprint(
+            {"name": name, "at": now.isoformat(), "actor": actor, "incident": filled.get("incident", "")}
+        )
+        body = {
+            "runbook": name,
+            "actor": actor,
+            "started_at": now.isoformat(),
+            "alert": filled.get("alert", ""),
+            "incident": filled.get("incident", ""),
+            "values": filled,
+            "source": book.source,
+            "commands": every,
+        }
+        record = Document(
+            kind=KIND, key=key, state="running", model=filled.get("model", ""), updated_at=now, body=body
+        )
+        record = self._write(record, "runbook.started", actor, {"runbook": name})
+        return self._go_on(record, book, actor, confirm)
+
+    def resume(
+        self,
+        key: str,
+        *,
+        actor: str,
+        confirm: Callable[[RunbookCommand, Sequence[str]], bool] = lambda command, words: True,
+    ) -> Document:
+        """Go on with a run that failed or was killed, from the command where it stopped.
+
+        The runbook is the one that was read when the run began, whatever its file says now.
+
+        Raises
+        ------
+        NotFound
+        BadTransition
+            it has finished.
+        """
+        record = self.record(key)
+        if record.state == "done":
+            raise BadTransition(f"The run {key} has finished.")
+        record = replace(record, state="running")
+        record = self._write(record, "runbook.resumed", actor, {"runbook": record.body["runbook"]})
+        return self._go_on(
+            record, parse_runbook(record.body["runbook"], record.body["source"]), actor, confirm
+        )
+
+    def record(self, key: str) -> Document:
+        """The record of one run."""
+        found = self._facts.document(KIND, key)
+        if found is None:
+            raise NotFound(f"There is no run {key!r} of a runbook.", "List them:  watchkeeper runbooks runs")
+        return found
+
+    def records(self, *, limit: int = 100) -> list[Document]:
+        """Runs, the newest first."""
+        return self._facts.documents(KIND, limit=limit)
+
+    def _go_on(
+        self,
+        record: Document,
+        book: Runbook,
+        actor: str,
+        confirm: Callable[[RunbookCommand, Sequence[str]], bool],
+    ) -> Document:
+        commands = {c.line: c for s in book.steps for c in s.commands}
+        for place, entry in enumerate(record.body["commands"]):
+            if entry["state"] in ("done", "skipped"):
+                continue
+            try:
+                words = commands[entry["line"]].filled(record.body["values"])
+                ran = shlex.join((commands[entry["line"]].verb, *words))
+                record = self._mark(record, place, {"state": "running", "command": ran}, "", actor)
+                if not confirm(commands[entry["line"]], words):
+                    record = self._mark(record, place, {"state": "skipped"}, "runbook.skipped", actor)
+                    continue
+                result = self._perform(commands[entry["line"]].verb, words, record, actor, place)
+            except Exception as fault:
+                said = (
+                    str(fault) if isinstance(fault, WatchkeeperError) else f"{type(fault).__name__}: {fault}"
+                )
+                record = self._mark(
+                    record, place, {"state": "failed", "result": said[:1000]}, "runbook.failed", actor
+                )
+                record = replace(record, state="failed")
+                return self._finish(record, actor, entry, said)
+            record = self._mark(
+                record, place, {"state": "done", "result": result[:1000]}, "runbook.command_done", actor
+            )
+        return self._finish(replace(record, state="done"), actor, None, "")
+
+    def _finish(self, record: Document, actor: str, failed: Mapping[str, Any] | None, said: str) -> Document:
+        body = record.body
+        done = sum(c["state"] == "done" for c in body["commands"])
+        what = f"Runbook {body['runbook']}: {done} of {len(body['commands'])} commands done"
+        if failed is not None:
+            what += f"; stopped at step {failed['step']} ({failed['title']}), {failed['command']}: {said.splitlines()[0]}"
+        record = self._write(record, f"runbook.{'stopped' if failed else 'finished'}", actor, {"text": what})
+        if body["incident"]:
+            self._incidents.change(
+                body["incident"],
+                lambda i: noted(
+                    i,
+                    what,
+                    now=self._clock(),
+                    actor=actor,
+                    kind="runbook",
+                    pin=failed is not None,
+                    details={"run": record.key},
+                ),
+                actor=actor,
+                verb="runbook_run",
+            )
+        return record
+
+    def _mark(
+        self, record: Document, place: int, change: Mapping[str, Any], fact: str, actor: str
+    ) -> Document:
+        commands = [dict(c) for c in record.body["commands"]]
+        commands[place].update(change, at=self._clock().isoformat(), by=actor)
+        record = replace(record, body={**record.body, "commands": commands})
+        said = {k: commands[place].get(k, "") for k in ("step", "command", "state", "result")}
+        return self._write(record, fact, actor, said)
+
+    def _write(self, record: Document, fact: str, actor: str, said: Mapping[str, Any]) -> Document:
+        now = self._clock()
+        facts = (
+            [Fact(kind=fact, at=now, actor=actor, model=record.model, subject=record.key, body=said)]
+            if fact
+            else []
+        )
+        self._facts.append(facts, [replace(record, updated_at=now)])
+        return replace(record, revision=record.revision + 1, updated_at=now)
+
+    def _values(self, alert: str, incident: int | str | None, given: Mapping[str, str]) -> dict[str, str]:
+        out: dict[str, str] = {}
+        if incident is not None:
+            found = self._incidents.get(incident)
+            out.update({"incident": found.key, "model": found.model})
+            for place, feature in (
+                ("column", "columns"),
+                ("segment", "segments"),
+                ("rule", "rules"),
+                ("measure", "measures"),
+            ):
+                if several := found.features.get(feature):
+                    out[place] = several[0]
+            if not alert:
+                firing = [name for name, state in found.alerts.items() if state == "firing"]
+                alert = firing[0] if firing and self._facts.document("alert", firing[0]) else ""
+        if alert:
+            held = Alert.of_body(alert_document(self._facts, alert).body)
+            own = ("model", "column", "segment", "version", "rule", "measure")
+            out.update({k: held.labels[k] for k in own if held.labels.get(k)})
+            out["alert"] = held.fingerprint
+            if incident is None and (of := self._incidents.of_alert(held.fingerprint)) is not None:
+                out["incident"] = of.key
+        return {**out, **{k: v for k, v in given.items() if v}}
+
+    # ---- the commands
+
+    def _perform(self, verb: str, words: Sequence[str], record: Document, actor: str, place: int) -> str:
+        options, rest = _read(verb, words)
+        values = record.body["values"]
+        now = self._clock()
+        if verb == "silence":
+            if "for" not in options or "reason" not in options:
+                raise BadInput("silence needs --for and --reason.")
+            silence = add_silence(
+                self._facts,
+                rest,
+                author=actor,
+                reason=options["reason"],
+                now=now,
+                lasts=duration_of(options["for"]),
+            )
+            return f"silence {silence.id} until {silence.ends_at:%Y-%m-%d %H:%M} UTC"
+        if verb == "acknowledge":
+            name = rest[0] if rest else values.get("alert", "")
+            if not name:
+                return "there is no alert of ours to acknowledge"
+            held = Alert.of_body(alert_document(self._facts, name).body)
+            if held.acknowledged_by:
+                return f"{held.acknowledged_by} has acknowledged it already"
+            acknowledge_alert(self._facts, name, actor=actor, now=now, note=options.get("note", ""))
+            return f"alert {name} acknowledged"
+        if verb in ("rebaseline", "backfill"):
+            return self._measure_again(verb, options, rest, actor)
+        if verb == "notify":
+            return self._notify(rest, record, place)
+        number = values.get("incident", "")
+        if not number:
+            raise BadInput(f"{verb} needs an incident.", "Run the runbook for one:  --incident NUMBER")
+        if verb == "note":
+            self._incidents.change(
+                number,
+                lambda i: noted(i, " ".join(rest), now=self._clock(), actor=actor),
+                actor=actor,
+                verb="noted",
+            )
+            return "noted"
+        if verb == "task":
+            text = " ".join(rest)
+            self._incidents.change(
+                number,
+                lambda i: (
+                    i
+                    if any(t.text == text.strip() and not t.is_done for t in i.tasks)
+                    else task_added(
+                        i,
+                        text,
+                        now=self._clock(),
+                        actor=actor,
+                        owner=options.get("owner", ""),
+                        follow_up="follow-up" in options,
+                    )
+                ),
+                actor=actor,
+                verb="task_added",
+            )
+            return "task added"
+        if verb == "label":
+            return self._label(number, rest, actor)
+        phase = phase_of(rest[0])
+        if self._incidents.get(number).phase is phase:
+            return f"the incident is in {phase.value} already"
+        self._incidents.enter(number, phase, actor=actor)
+        return f"the incident went to {phase.value}"
+
+    def _label(self, number: str, rest: Sequence[str], actor: str) -> str:
+        pairs = dict(word.partition("=")[::2] for word in rest)
+        if not all(k and v for k, v in pairs.items()):
+            raise BadInput("label needs words of the form NAME=VALUE.")
+        said = ", ".join(f"{k}={v}" for k, v in pairs.items())
+        self._incidents.change(
+            number,
+            lambda i: noted(
+                replace(i, labels={**i.labels, **pairs}), f"Labels: {said}.", now=self._clock(), actor=actor
+            ),
+            actor=actor,
+            verb="labelled",
+        )
+        return f"labelled {said}"
+
+    def _measure_again(self, verb: str, options: Mapping[str, str], rest: Sequence[str], actor: str) -> str:
+        if self._watch is None:
+            raise BadInput(
+                f"{verb} needs the project, which is not open here.", "Run it with:  watchkeeper runbooks run"
+            )
+        if len(rest) != 1 or "from" not in options or "to" not in options:
+            raise BadInput(f"{verb} needs a model, --from and --to.")
+        start, end = moment_of(options["from"], self._clock()), moment_of(options["to"], self._clock())
+        if verb == "rebaseline":
+            made = self._watch.rebaseline(rest[0], start, end, actor=actor)
+            return f"a new baseline of {rest[0]} from {made.profile.rows:,} rows"
+        self._watch.backfill(rest[0], start, end)
+        return f"{rest[0]} was measured again from {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC"
+
+    def _notify(self, rest: Sequence[str], record: Document, place: int) -> str:
+        if len(rest) < 2:
+            raise BadInput("notify needs a channel and a text.")
+        if rest[0] not in self._channels:
+            raise NotFound(
+                f"There is no channel {rest[0]!r}.", f"Known: {', '.join(self._channels) or 'none'}."
+            )
+        key = f"runbook:{record.key}:{place}"
+        text = " ".join(rest[1:])
+        body = {"title": text[:150], "text": text, "status": "notice", "severity": "notice", "group": key}
+        try:
+            self._facts.append([], [outbox_entry(rest[0], key, body, now=self._clock(), model=record.model)])
+        except Conflict:
+            return f"{rest[0]} has been told already"
+        return f"{rest[0]} will be told"
+
+
+def _read(verb: str, words: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    """Options (``--name value``) and the other words."""
+    known = {
+        "silence": {"for", "reason"},
+        "acknowledge": {"note"},
+        "rebaseline": {"from", "to"},
+        "backfill": {"from", "to"},
+        "task": {"owner"},
+    }.get(verb, set())
+    options: dict[str, str] = {}
+    rest: list[str] = []
+    left = list(words)
+    while left:
+        word = left.pop(0)
+        name = word[2:] if word.startswith("--") else ""
+        if name == "follow-up" and verb == "task":
+            options[name] = "yes"
+        elif name and name in known:
+            if not left:
+                raise BadInput(f"{verb}: {word} needs a value.")
+            options[name] = left.pop(0)
+        elif name:
+            raise BadInput(f"{verb} has no option {word}.")
+        else:
+            rest.append(word)
+    return options, rest

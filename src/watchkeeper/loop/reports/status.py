@@ -1,0 +1,172 @@
+"""What is watched, how fresh it is, and what is wrong: the state of a project in one look."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+from watchkeeper.capture.journal import journals
+from watchkeeper.decisions.alerting.story import alert_story
+from watchkeeper.domain.alert import Alert
+from watchkeeper.domain.watched import WatchedModel
+from watchkeeper.domain.window import Window, day_of
+from watchkeeper.errors import WatchkeeperError
+from watchkeeper.loop.effects.notifications import outbox_problems
+
+if TYPE_CHECKING:
+    from watchkeeper.loop.watch.watch import Watch
+
+
+RECENT = timedelta(days=45)
+QUIET_AFTER = 3
+"""Judged windows without a row after which a model is called quiet."""
+WAITING_TOO_LONG = timedelta(hours=1)
+SHOWN = (
+    "row_count", "outcome_coverage", "error_rate", "latency", "accuracy", "roc_auc", "log_loss", "brier",
+    "mae", "rmse",
+)  # fmt: skip
+"""Measures of the freshest judged window that one screen has room for, where they could be measured."""
+
+
+def status(watch: Watch) -> dict[str, Any]:
+    """Every model's state, and what is wrong with the project as a whole; plain values."""
+    now = watch.clock()
+    models = [model_status(watch, name, now) for name in watch.models]
+    problems = [] if models else ["No model is configured yet. Add [models.NAME] to watchkeeper.toml."]
+    last = watch.ledger.facts.document("tick", "last")
+    ticked = None if last is None else last.body.get("at")
+    if ticked is None and models:
+        problems.append("Nothing has been measured yet. Run:  watchkeeper tick")
+    elif last is not None:
+        problems += [f"The last tick met: {said}" for said in last.body.get("problems", ())]
+        age = now - datetime.fromisoformat(last.body["at"])
+        if age > WAITING_TOO_LONG and any(m["waiting_windows"] for m in models):
+            problems.append(f"The last tick was {_age(age)} ago. Run:  watchkeeper serve")
+    problems += outbox_problems(watch.ledger.facts)
+    return {
+        "project": watch.config.project.name if watch.config is not None else "",
+        "path": str(watch.path),
+        "at": now.isoformat(),
+        "last_tick": ticked,
+        "models": models,
+        "problems": problems,
+        "healthy": not problems and not any(m["problems"] for m in models),
+    }
+
+
+def model_status(watch: Watch, name: str, now: datetime) -> dict[str, Any]:
+    """One model: freshest window, what waits, what fires, what is wrong."""
+    model, problems = watch.model(name), list[str]()
+    try:
+        baseline = watch.baseline(name)
+    except WatchkeeperError as problem:
+        baseline = None
+        problems.append(problem.what)
+    if baseline is None and not problems and not model.baseline:
+        problems.append(
+            "It has no baseline yet; it takes its first mature windows as one, or take one:  watchkeeper baseline"
+        )
+    states = watch.ledger.windows.windows(name, start=now - RECENT, limit=100_000)
+    if not any(s.generation for s in states):
+        states = watch.ledger.windows.windows(name, limit=1_000_000)  # nothing recent: then what there is
+    measured = [s for s in states if s.generation]
+    judged = [s for s in measured if is_judged(model, s.key.window)]
+    freshest = max(judged, key=lambda s: s.key.window.end, default=None)
+    newest_rows = max((s.key.window.end for s in measured if s.rows), default=None)
+    waiting = [s for s in states if s.dirty and s.key.window.end <= now]
+    stuck = [s for s in states if not s.rebuildable]
+    if newest_rows is not None and now - newest_rows > QUIET_AFTER * max(model.judge_every, model.cadence):
+        problems.append(f"No new rows for {_age(now - newest_rows)}.")
+    alerts = watch.ledger.facts.documents("alert", states=("pending", "firing"), model=name, limit=200)
+    for alert in alerts:
+        if alert.state == "firing":
+            headline = alert_story(Alert.of_body(alert.body)).headline
+            problems.append(f"Alarm: {headline.removeprefix(f'{name}: ')}")
+    dropped = _latest_value(watch, name, "dropped_events")
+    if dropped:
+        problems.append(
+            f"{100 * dropped:.3g}% of the last window's events were dropped before they could be kept."
+        )
+    rescued = _latest_value(watch, name, "rescued_rows")
+    if rescued:
+        problems.append(
+            f"{100 * rescued:.3g}% of the last window's rows hold values that do not fit their column."
+        )
+    return {
+        "model": name,
+        "task": (model.task or (baseline.schema.task if baseline is not None else None)),
+        "baseline": None if baseline is None else {"name": baseline.name, "rows": baseline.profile.rows},
+        "freshest": None if freshest is None else _window(model, freshest, now),
+        "newest_rows": None if newest_rows is None else newest_rows.isoformat(),
+        "measured_windows": len(measured),
+        "waiting_windows": len(waiting),
+        "immature_windows": sum(1 for s in judged if not s.mature),
+        "not_rebuildable_windows": len(stuck),
+        "journal_bytes": sum(p.stat().st_size for p in journals(watch.data, name) if p.exists()),
+        "firing": sum(1 for a in alerts if a.state == "firing"),
+        "pending": sum(1 for a in alerts if a.state == "pending"),
+        "measurements": {} if freshest is None else _shown(watch, name, freshest.key.window),
+        "problems": problems,
+    }
+
+
+def is_judged(model: WatchedModel, window: Any) -> bool:
+    """Whether *window* is one that is judged, by its length and place."""
+    if model.rows_per_window:
+        return bool(window.length != model.cadence)
+    return model.judged_window(window) == window
+
+
+def _window(model: WatchedModel, state: Any, now: datetime) -> dict[str, Any]:
+    window = state.key.window
+    return {
+        "window": window.label,
+        "day": _day(model, window),
+        "start": window.start.isoformat(),
+        "end": window.end.isoformat(),
+        "age": _age(now - window.end),
+        "rows": state.rows,
+        "outcomes": state.outcomes,
+        "coverage": state.coverage,
+        "mature": state.mature,
+        "judged_from": None if state.mature else (window.end + model.maturity.after).isoformat(),
+    }
+
+
+def _day(model: WatchedModel, window: Window) -> str | None:
+    """The date of a window that is a day of the model's zone; None of others."""
+    if day_of(window.start, model.timezone) != window:
+        return None
+    return window.start.astimezone(ZoneInfo(model.timezone)).date().isoformat()
+
+
+def _shown(watch: Watch, name: str, window: Any) -> dict[str, float]:
+    table = watch.ledger.measurements.table(
+        name, start=window.start, end=window.end, measures=SHOWN, segments=("",), versions=("",)
+    )
+    return {
+        f"{row['measure']} {row['subject']}".strip(): row["value"]
+        for row in table.to_pylist()
+        if (row["start"], row["end"]) == (window.start, window.end) and row["value"] is not None
+    }
+
+
+def _latest_value(watch: Watch, name: str, measure: str) -> float:
+    latest = watch.ledger.measurements.latest(model=name, measures=[measure], segment="").to_pylist()
+    newest = max((r for r in latest if not r["version"]), key=lambda r: r["end"], default=None)
+    return float(newest["value"] or 0) if newest else 0.0
+
+
+def _age(age: timedelta) -> str:
+    """A length of time as people say it.
+
+    >>> _age(timedelta(hours=50)), _age(timedelta(seconds=90))
+    ('2 days', '1 minute')
+    """
+    seconds = max(0, int(age.total_seconds()))
+    for unit, size in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if seconds >= size:
+            count = seconds // size
+            return f"{count:,} {unit}{'' if count == 1 else 's'}"
+    return "less than a minute"

@@ -1,0 +1,1 @@
+"""The watch: journals drained, windows measured, and what is old cleared away."""

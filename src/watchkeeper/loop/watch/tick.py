@@ -1,0 +1,641 @@
+"""The tick: measure every window that must be measured, exactly once, whatever crashes.
+
+What has to be done is written in the ledger's windows, not remembered here. A tick takes the lease, drains the
+journals, profiles the stored windows that are marked, measures them, merges them into the windows that are judged,
+and clears the marks. Running it twice changes nothing; a crash between two steps repeats the earlier one.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from watchkeeper.domain.fact import Document, Fact, Lease
+from watchkeeper.domain.measurement import Measurement
+from watchkeeper.domain.series import PlacedMeasurement, WindowKey, WindowState
+from watchkeeper.domain.watched import WatchedModel
+from watchkeeper.domain.window import Window
+from watchkeeper.errors import LeaseLost, WatchkeeperError
+from watchkeeper.loop.watch.drain import Drained
+from watchkeeper.loop.watch.estimating import RowSampler, arrived_before, record_of_estimates, samples_of
+from watchkeeper.loop.watch.profile_rollups import MOST_PARTS
+from watchkeeper.loop.watch.project import Project
+from watchkeeper.loop.watch.retention import OLD_BINS, maintain
+from watchkeeper.measures.catalogue import entries
+from watchkeeper.measures.drift.evaluation import measure_drift
+from watchkeeper.measures.estimate.evaluation import measure_estimates
+from watchkeeper.measures.estimate.told import PREFIX
+from watchkeeper.measures.performance.evaluation import measure_performance
+from watchkeeper.measures.quality.evaluation import measure_quality
+from watchkeeper.measures.service.evaluation import measure_service
+from watchkeeper.profiles.segment_names import Crowded, Entry, SegmentNames
+from watchkeeper.profiles.window_fold import (
+    Measured,
+    StoredWindow,
+    WindowFold,
+    cut_notes,
+    judged_profiles,
+    known_edges,
+    lake_columns,
+    parts_of,
+    segment_rows,
+    segments_of_baseline,
+    watch_schema,
+)
+from watchkeeper.stats.states.baseline import Baseline
+from watchkeeper.stats.states.by_rate import ByRate
+from watchkeeper.stats.states.profile import Profile
+from watchkeeper.stats.states.profile_plan import ProfilePlan
+from watchkeeper.stats.states.sample import Sample
+from watchkeeper.stats.states.service import ServiceState
+
+_log = logging.getLogger("watchkeeper.tick")
+
+LEASE = "tick"
+LEASE_FOR = timedelta(minutes=5)
+DAY = timedelta(days=1)
+TOGETHER = 7
+"""Daily windows that are read in one pass and written in one commit."""
+SEGMENT_DRIFT = ("psi", "missing_drift")
+"""Drift measures of a segment: the full list for each of fifty segments would drown what matters."""
+
+Judge = Callable[
+    [Project, WatchedModel, WindowKey, Sequence[StoredWindow], Sequence[PlacedMeasurement], bool, Lease], None
+]
+"""What decides on a judged window: (project, model, key, its versions and segments, measurements, mature, lease)."""
+
+
+@dataclass(slots=True)
+class Ticked:
+    """What one tick did."""
+
+    held_by_another: bool = False
+    drained: dict[str, Drained] = field(default_factory=dict)
+    stored_windows: int = 0
+    judged_windows: int = 0
+    measurements: int = 0
+    problems: list[str] = field(default_factory=list)
+    troubles: dict[str, str] = field(default_factory=dict)
+    """Model -> why it could not be measured in this tick."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {
+            "held_by_another": self.held_by_another,
+            "predictions": sum(d.predictions for d in self.drained.values()),
+            "outcomes": sum(d.outcomes for d in self.drained.values()),
+            "duplicates": sum(d.duplicates for d in self.drained.values()),
+            "stored_windows": self.stored_windows,
+            "judged_windows": self.judged_windows,
+            "measurements": self.measurements,
+            "problems": [*self.problems, *(p for d in self.drained.values() for p in d.problems)],
+        }
+
+
+def tick(
+    project: Project,
+    *,
+    models: Iterable[str] | None = None,
+    judges: Sequence[Judge] = (),
+    progress: Callable[[str, int, int | None], None] | None = None,
+) -> Ticked:
+    """Do everything that is due now. One model's trouble is told in ``problems`` and does not hold up the others."""
+    done = Ticked()
+    wanted = [project.model(name) for name in (project.models if models is None else models)]
+    lease = project.lease(LEASE, LEASE_FOR)
+    if lease is None:
+        done.held_by_another = True
+        return done
+    to_merge = MOST_PARTS
+    for model in wanted:
+        name = model.name
+        try:
+            if model.table is None:
+                done.drained[name] = project.drain(model, lease)
+            else:
+                project.look_at_table(model, lease)
+            lease = _Model(project, model, lease, done, judges, progress).run()
+            kept = maintain(project, model, lease, most_parts=to_merge)
+            to_merge -= kept.parts
+            done.problems += [f"{name}: {said}" for said in kept.problems]
+        except LeaseLost as lost:
+            done.problems.append(lost.what)
+            return done
+        except WatchkeeperError as problem:
+            done.troubles[name] = problem.what
+            done.problems.append(f"{name}: {problem.what}")
+        except Exception as bug:  # one model's trouble must not hold up the others, also when it is ours
+            _log.exception("the tick of %s failed", name)
+            done.troubles[name] = f"{type(bug).__name__}: {bug}"
+            done.problems.append(f"{name}: {type(bug).__name__}: {bug}")
+    for name, drained in done.drained.items():
+        if drained.problems:
+            done.troubles.setdefault(name, drained.problems[0])
+    for judge in judges:
+        _look_around(project, judge, done, lease)
+    _write_down(project, done, lease)
+    project.ledger.leases.release(lease)
+    return done
+
+
+def _look_around(project: Project, judge: Judge, done: Ticked, lease: Lease) -> None:
+    """What a judge does once a tick, whether or not there was a window: quiet sources, due messages."""
+    after, troubled = getattr(judge, "after", None), getattr(judge, "judge_sources", None)
+    if after is None:
+        return
+    try:
+        if troubled is not None:
+            troubled(project, done.troubles, lease)
+        after(project, lease)
+    except WatchkeeperError as problem:
+        done.problems.append(problem.what)
+    except Exception as bug:
+        _log.exception("what follows a tick failed")
+        done.problems.append(f"{type(bug).__name__}: {bug}")
+
+
+def _write_down(project: Project, done: Ticked, lease: Lease) -> None:
+    """Leave what this tick did where `status` looks for it."""
+    try:
+        known = project.ledger.facts.document("tick", "last")
+        now = project.clock()
+        body = {**done.to_dict(), "at": now.isoformat(), "holder": project.holder}
+        document = Document(
+            kind="tick",
+            key="last",
+            body=body,
+            updated_at=now,
+            revision=0 if known is None else known.revision,
+        )
+        project.ledger.facts.append([], [document], lease=lease)
+    except WatchkeeperError as problem:
+        done.problems.append(problem.what)
+
+
+class _Model:
+    """The tick of one model."""
+
+    def __init__(
+        self,
+        project: Project,
+        model: WatchedModel,
+        lease: Lease,
+        done: Ticked,
+        judges: Sequence[Judge],
+        progress: Callable[[str, int, int | None], None] | None,
+    ) -> None:
+        self.project, self.model, self.lease, self.done = project, model, lease, done
+        self.judges, self.progress = judges, progress
+        self.now = project.clock()
+        self.baseline = project.baseline(model.name)
+        self.total: int | None = None
+
+    def run(self) -> Lease:
+        """Stored windows first, a day at a time; then the judged windows that have ended."""
+        pending = [s for s in self._dirty() if self._is_stored(s)]
+        self.total = len(pending)
+        for day in _days(pending):
+            self._renew()
+            self._measure_day(day)
+        for state in self._dirty():
+            if not self._is_stored(state):
+                self._renew()
+                self._judge(state)
+        self._judge_by_age()
+        if self.baseline is None and self.project.adopt_baseline(self.model, self.lease):
+            self.baseline = self.project.baseline(self.model.name)
+            return self.run()
+        return self.lease
+
+    def _dirty(self) -> list[WindowState]:
+        return self.project.ledger.windows.dirty(model=self.model.name, before=self.now, limit=1_000_000)
+
+    def _is_stored(self, state: WindowState) -> bool:
+        return state.key.window.length == self.model.cadence and not state.key.version
+
+    def _renew(self) -> None:
+        lease = self.project.ledger.leases.acquire(
+            LEASE, self.project.holder, LEASE_FOR, self.project.clock()
+        )
+        if lease is None or lease.token != self.lease.token:
+            raise LeaseLost("Another process ticks now; it goes on where this one stopped.")
+        self.lease = lease
+
+    # ---- stored windows ------------------------------------------------------------------------------
+
+    def _measure_day(self, states: Sequence[WindowState]) -> None:
+        """Profile some windows of one day from one pass over its rows."""
+        expired = self.model.retention.rows
+        gone = [s for s in states if expired is not None and s.key.window.end <= self.now - expired]
+        if gone:
+            reason = "its raw rows have expired, so it cannot be rebuilt"
+            self.project.ledger.windows.done(
+                [replace(s, rebuildable=False, reason=reason) for s in gone], lease=self.lease
+            )
+            states = [s for s in states if s not in gone]
+        if not states:
+            return
+        plan = self._plan()
+        by_start = {s.key.window.start: s for s in states}
+        span = Window(min(by_start), max(s.key.window.end for s in states))
+        names = self._segment_names()
+        while True:
+            try:
+                measured, taken = self._folded(by_start, span, plan, names)
+                break
+            except Crowded as crowded:
+                names = self._segment_names()
+                names.settle(crowded.entry, self._segment_sizes(crowded.entry, span, set(by_start)))
+                names.save(self.project.ledger.facts, self.model.name, lease=self.lease)
+        names.save(self.project.ledger.facts, self.model.name, lease=self.lease)
+        known = known_edges(self.baseline)
+        parts, placed, done, judged = [], [], [], []
+        final: list[tuple[WindowState, list[StoredWindow], list[PlacedMeasurement]]] = []
+        for state, found in measured:
+            mine: list[PlacedMeasurement] = []
+            around = (
+                self._around(state.key.window, taken.get(state.key.window.start))
+                if self._is_judged(state.key)
+                else _NOTHING
+            )
+            for stored in found.windows:
+                mine += self._same_as_whole(stored, found.windows[0], mine) or self._placed(stored, around)
+                # Numbered by its marks: after a crash before they are cleared, as many marks give the same profile
+                # again, and more marks give one that counts instead.
+                parts += parts_of(
+                    stored.coarsen(OLD_BINS) if self._is_old(state) else stored, state.marks, known
+                )
+            placed += mine
+            measured_state = replace(
+                state,
+                rows=found.rows,
+                outcomes=found.outcomes,
+                mature=self._mature(state.key.window, found.rows, found.outcomes),
+                generation=state.generation + 1,
+                measured_at=self.now,
+                reason="; ".join(found.notes),
+            )
+            done.append(measured_state)
+            if self._is_judged(state.key):
+                final.append((measured_state, found.windows, mine))
+            else:
+                judged.append(self._judged_key(state.key))
+        self._renew()  # the lake knows no leases: who lost it must not write there
+        profiles = self.project.lake.profiles(self.model.name)
+        profiles.put(parts, source="tick", sequence=profiles.sequence("tick") + 1)
+        ledger = self.project.ledger
+        self.done.measurements += ledger.measurements.write(placed, at=self.now, lease=self.lease)
+        final = [(s, w, mine + self._record(s.key, mine) if s.mature else mine) for s, w, mine in final]
+        marks = {key for key in judged if key is not None}
+        if marks:
+            ledger.windows.mark_dirty(sorted(marks), reason="a stored window was measured", lease=self.lease)
+        # A stored window that is judged as it is: its judges come before its mark is cleared, so that a crash
+        # between the two repeats the judging and never skips it.
+        for measured_state, windows, mine in final:
+            self._hand_over(measured_state, windows, mine)
+        ledger.windows.done(done, lease=self.lease)
+        if self.model.rows_per_window:
+            self.project.close_row_windows(self.model, self.lease)
+        self.done.stored_windows += len(done)
+        if self.progress:
+            self.progress(self.model.name, self.done.stored_windows, self.total)
+
+    def _folded(
+        self,
+        by_start: dict[datetime, WindowState],
+        span: Window,
+        plan: ProfilePlan,
+        names: SegmentNames,
+    ) -> tuple[list[tuple[WindowState, Measured]], dict[datetime, dict[str, Sample]]]:
+        """Every window of *by_start*, from one pass over the rows of *span*; of those that are judged, samples too."""
+        samplers: dict[datetime, RowSampler] = {}
+        if (sampled := self._sampled_plan()) is not None:
+            judged = [start for start, s in by_start.items() if self._is_judged(s.key)]
+            samplers = {s: RowSampler(sampled, hashed=self.model.table is None) for s in judged}
+        with ExitStack() as stack:
+            folds: dict[datetime, WindowFold] = {}
+            aside = stack.enter_context(ThreadPoolExecutor(max_workers=1))
+            needed = lake_columns(plan.schema, self.model.segments)
+            needed += [c for s in samplers.values() for c in s.columns if c not in needed]
+            needed = list(dict.fromkeys(needed))
+            for start, rows in self._rows(span, set(by_start), needed):
+                if self.lease.expires_at - self.project.clock() < LEASE_FOR / 2:
+                    self._renew()
+                if start not in folds:
+                    fold = WindowFold(by_start[start].key, plan, segments=self.model.segments, names=names)
+                    folds[start] = stack.enter_context(fold)
+                sampling = aside.submit(samplers[start].add, rows) if start in samplers else None
+                folds[start].add(rows)
+                if sampling is not None:
+                    sampling.result()
+            measured = [
+                (
+                    state,
+                    (folds.get(start) or WindowFold(state.key, plan)).finish(
+                        dropped=self.project.dropped(self.model, state.key.window)
+                    ),
+                )
+                for start, state in sorted(by_start.items())
+            ]
+            return measured, {start: sampler.samples() for start, sampler in samplers.items()}
+
+    def _segment_names(self) -> SegmentNames:
+        most = self.model.max_segments
+        return SegmentNames.load(
+            self.project.ledger.facts,
+            self.model.name,
+            self.model.segments,
+            most=most,
+            first=lambda entry: segments_of_baseline(entry, self.baseline, most),
+        )
+
+    def _segment_sizes(self, entry: Entry, span: Window, wanted: set[datetime]) -> dict[str, int]:
+        """How many rows each segment has in these windows; reads no column but the entry's."""
+        sizes: dict[str, int] = {}
+        for _, rows in self._rows(span, wanted, ["wk_at", *entry]):
+            for label, places in segment_rows(rows, entry).items():
+                sizes[label] = sizes.get(label, 0) + len(places)
+        return sizes
+
+    def _is_old(self, state: WindowState) -> bool:
+        """Whether profiles of this age are kept coarse."""
+        keep = self.model.retention.full_profiles
+        return keep is not None and state.key.window.end <= self.now - keep
+
+    def _plan(self) -> ProfilePlan:
+        if self.baseline is not None:
+            schema = watch_schema({}, self.baseline.schema, self.model.roles)
+            return replace(self.baseline.plan, schema=schema, sample_k=0)
+        return ProfilePlan(schema=self.project.lake_schema(self.model), sample_k=0)
+
+    def _rows(
+        self, span: Window, wanted: set[datetime], columns: Sequence[str]
+    ) -> Iterable[tuple[datetime, pa.Table]]:
+        """Rows of the span by stored window. Only columns that somebody looks at are read."""
+        for batch in self.project.rows(self.model, span, columns=columns):
+            table = pa.Table.from_batches([batch]) if isinstance(batch, pa.RecordBatch) else batch
+            at = np.asarray(table["wk_at"].cast(pa.int64()))
+            width = self.model.cadence // timedelta(microseconds=1)
+            starts = at // width * width
+            if not len(starts):
+                continue
+            if starts.min() == starts.max():
+                parts = [(int(starts[0]), table)]
+            else:
+                order = np.argsort(starts, kind="stable")
+                held, first = np.unique(starts[order], return_index=True)
+                chunks = np.split(order, first[1:])
+                parts = [(int(s), table.take(pa.array(rows))) for s, rows in zip(held.tolist(), chunks)]
+            for us, rows in parts:
+                start = _moment(us)
+                if start in wanted:
+                    yield start, rows
+
+    def _mature(self, window: Window, rows: int, outcomes: int) -> bool:
+        rule = self.model.maturity
+        return (rows > 0 and outcomes >= rule.share * rows) or self.now >= window.end + rule.after
+
+    def _is_judged(self, key: WindowKey) -> bool:
+        """Whether stored windows are judged as they are, because both are of the same length."""
+        return not self.model.rows_per_window and self.model.judged_window(key.window) == key.window
+
+    def _judged_key(self, key: WindowKey) -> WindowKey | None:
+        if self.model.rows_per_window:
+            return None
+        return WindowKey(model=key.model, window=self.model.judged_window(key.window))
+
+    # ---- judged windows ------------------------------------------------------------------------------
+
+    def _judge_by_age(self) -> None:
+        """Windows that wait for outcomes that never came: their time is over, so they are judged as they are."""
+        windows = self.project.ledger.windows
+        ripe = windows.windows(
+            self.model.name, immature_at=self.now - self.model.maturity.after, limit=1_000_000
+        )
+        ripe = [s for s in ripe if not s.dirty]  # marked since: the next tick measures it
+        parts = [s for s in ripe if self._is_stored(s) and not self._is_judged(s.key)]
+        if parts:
+            windows.done([replace(s, mature=True) for s in parts], lease=self.lease)
+        for state in ripe:
+            if state not in parts:
+                self._renew()
+                self._judge(state)
+
+    def _judge(self, state: WindowState) -> None:
+        """Merge a judged window from its stored ones, measure it, and hand it to the judges."""
+        window = state.key.window
+        known = known_edges(self.baseline)
+        table = self.project.lake.profiles(self.model.name).get(window.start, window.end, segment=None)
+        merged, problems = judged_profiles(table, known, state.key, self.model.cadence)
+        inside = [
+            s
+            for s in self.project.ledger.windows.windows(self.model.name, start=window.start, end=window.end)
+            if s.key.window.length == self.model.cadence
+        ]
+        rows, outcomes = sum(s.rows for s in inside), sum(s.outcomes for s in inside)
+        mature = self._mature(window, rows, outcomes)
+        placed: list[PlacedMeasurement] = []
+        around = self._around(window)
+        for stored in sorted(merged.values(), key=lambda s: s.key):
+            placed += self._same_as_whole(stored, merged["", ""], placed) or self._placed(stored, around)
+        generation = state.generation + 1
+        ledger = self.project.ledger
+        self.done.measurements += ledger.measurements.write(placed, at=self.now, lease=self.lease)
+        if mature:
+            placed += self._record(state.key, placed)
+        done = replace(
+            state,
+            rows=rows,
+            outcomes=outcomes,
+            mature=mature,
+            generation=generation,
+            measured_at=self.now,
+            reason="; ".join(dict.fromkeys([*problems, *cut_notes(merged.values())])),
+        )
+        self._hand_over(done, list(merged.values()), placed)
+        ledger.windows.done([done], lease=self.lease)
+
+    def _hand_over(
+        self, state: WindowState, windows: Sequence[StoredWindow], placed: Sequence[PlacedMeasurement]
+    ) -> None:
+        """Let the judges decide on a measured window, and write down that it was measured."""
+        window = state.key.window
+        for judge in self.judges:
+            try:
+                judge(self.project, self.model, state.key, windows, placed, state.mature, self.lease)
+            except LeaseLost:
+                raise
+            except WatchkeeperError as problem:
+                self.done.problems.append(f"{self.model.name}, {window.label}: {problem.what}")
+        fact = Fact(
+            kind="window.measured",
+            at=self.now,
+            actor="tick",
+            model=self.model.name,
+            subject=window.label,
+            body={
+                "rows": state.rows,
+                "outcomes": state.outcomes,
+                "mature": state.mature,
+                "generation": state.generation,
+            },
+            key=f"window.measured:{self.model.name}:{window.label}:{state.generation}",
+        )
+        self.project.ledger.facts.append([fact], lease=self.lease)
+        self.done.judged_windows += 1
+
+    @staticmethod
+    def _same_as_whole(
+        stored: StoredWindow, whole: StoredWindow, measured: Sequence[PlacedMeasurement]
+    ) -> list[PlacedMeasurement]:
+        """The numbers of a version that made every prediction of the window: those of the window."""
+        only = stored.key.version and not stored.key.segment and stored.rows == whole.rows > 0
+        if not only:
+            return []
+        return [replace(p, key=stored.key) for p in measured if p.key == whole.key]
+
+    def _placed(self, stored: StoredWindow, around: _Around) -> list[PlacedMeasurement]:
+        found = measure_stored(
+            stored,
+            self.baseline,
+            self.model,
+            now=self.now,
+            sample=around.samples.get(stored.key.version),
+            arrived=around.arrived,
+        )
+        if around.expired:
+            # What was estimated while there were rows is better than that it cannot be any more.
+            found = [m for m in found if m.value is not None or not m.measure.startswith(PREFIX)]
+        return [PlacedMeasurement(key=stored.key, measurement=m) for m in found]
+
+    def _sampled_plan(self) -> ProfilePlan | None:
+        """What rows are sampled by for estimates; None where nothing reads them."""
+        if self.baseline is None or self.baseline.profile.sample is None:
+            return None
+        schema = watch_schema({}, self.baseline.schema, self.model.roles)
+        return replace(self.baseline.plan, schema=schema)
+
+    def _around(self, window: Window, taken: Mapping[str, Sample] | None = None) -> _Around:
+        """What estimates of a judged window need that its own states do not hold; *taken* are its samples."""
+        plan = self._sampled_plan()
+        if plan is None:
+            return _NOTHING
+        if taken is None:
+            expired = self.model.retention.rows
+            if expired is not None and window.start <= self.now - expired:
+                return _Around(expired=True)
+            taken = samples_of(self.project, self.model, window, plan)
+        return _Around(samples=taken, arrived=arrived_before(self.project, self.model, window))
+
+    def _record(self, key: WindowKey, placed: Sequence[PlacedMeasurement]) -> list[PlacedMeasurement]:
+        """How good estimates have been, this window's included: measured once its outcomes are there."""
+        found = record_of_estimates(self.project, self.model, key, placed)
+        self.done.measurements += self.project.ledger.measurements.write(found, at=self.now, lease=self.lease)
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Around:
+    """What estimates of a window read beside its states."""
+
+    samples: Mapping[str, Sample] = field(default_factory=dict)
+    """Sampled rows by version, ``""`` of all."""
+    arrived: Sequence[Profile] = ()
+    """The newest windows before it whose outcomes have arrived."""
+    expired: bool = False
+    """Its rows are not kept any more."""
+
+
+_NOTHING = _Around()
+
+
+def measure_stored(
+    stored: StoredWindow,
+    baseline: Baseline | None,
+    model: WatchedModel,
+    *,
+    now: datetime | None = None,
+    sample: Sample | None = None,
+    arrived: Sequence[Profile] = (),
+) -> list[Measurement]:
+    """All measures of one window, version and segment; of a segment only those that say where it hurts.
+
+    *sample* are rows of the window, and *arrived* windows before it with their outcomes; estimates read both.
+    """
+    out: list[Measurement] = []
+    whole = not stored.key.segment
+    service = stored.service.estimate() if stored.service.states else ServiceState.empty()
+    kept = float(stored.service.n_effective) if _is_sampled(stored.service) else None
+    out += measure_service(service, rows=kept, seconds=stored.key.window.length.total_seconds())
+    if not stored.profile.states:
+        return out
+    # Of sampled capture, sums are those of all rows, and intervals those of the rows that were kept.
+    profile: Profile = stored.profile.effective().with_arrived_outcomes()
+    task, positive = model.task, model.positive
+    if baseline is not None:
+        task = task or baseline.schema.task
+        positive = positive or baseline.plan.positive_class
+        names = None if whole else SEGMENT_DRIFT
+        out += measure_drift(baseline.profile, profile, names=names)
+    if whole:
+        out += measure_quality(profile, baseline.profile if baseline is not None else None, now=None)
+    # Where the values lie, also of each segment: a chart of a year reads these numbers instead of 8,760 profiles.
+    spreads = measure_quality(profile, None, now=None, names=("median",))
+    out += [m for m in spreads if m.value is not None]
+    options: dict[str, Any] = {"task": task, "positive": positive, "threshold": model.threshold}
+    out += measure_performance(profile.performance, **options)
+    if baseline is not None and whole:
+        # How much the baseline's own windows differ is tolerated, so that a bad day alone contradicts nothing.
+        own = [w.profile for w in baseline.windows]
+        out += measure_estimates(
+            baseline.profile, replace(profile, sample=sample), windows=own, arrived=arrived, **options
+        )
+    return list(_of_all_rows(out, stored)) if _is_sampled(stored.profile) else out
+
+
+def _of_all_rows(found: Iterable[Measurement], stored: StoredWindow) -> Iterator[Measurement]:
+    """Numbers of rows, which were measured on the rows kept, as those of all rows."""
+    units = {e.name: e.measure.unit for e in entries()}
+    factor = stored.profile.estimate().rows / max(stored.profile.n_effective, 1e-300)
+    for m in found:
+        if units.get(m.measure) != "rows" or m.value is None:
+            yield m
+            continue
+        span = m.interval
+        yield replace(
+            m,
+            value=m.value * factor,
+            interval=None if span is None else replace(span, low=span.low * factor, high=span.high * factor),
+        )
+
+
+def _is_sampled(captured: ByRate[Any]) -> bool:
+    return not set(captured.states) <= {1.0}
+
+
+def _days(states: Sequence[WindowState]) -> list[list[WindowState]]:
+    """Windows that are read together, oldest first: a day's of short ones, a week's of long ones."""
+    out: list[list[WindowState]] = []
+    for state in sorted(states, key=lambda s: s.key.window.start):
+        together = out[-1] if out else []
+        short = state.key.window.length < DAY
+        span = max(DAY if short else TOGETHER * DAY, state.key.window.length)
+        if together and state.key.window.end - together[0].key.window.start <= span:
+            together.append(state)
+        else:
+            out.append([state])
+    return out
+
+
+def _moment(us: int) -> datetime:
+    from datetime import UTC
+
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=us)

@@ -1,0 +1,1 @@
+"""The profile kernel: rows of a window become stored profiles."""

@@ -1,0 +1,324 @@
+"""Charts by address: ``/models/{model}/charts/{chart}.{form}``, with every filter in the query.
+
+``vega`` is what the page draws; ``csv``, ``json`` and ``arrow`` are the numbers behind it; ``svg`` and ``png`` are
+pictures of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from watchkeeper.documents.drawing.column_view import picture_of
+from watchkeeper.errors import BadInput, NotFound, nearest
+from watchkeeper.measures.catalogue import described_measures
+from watchkeeper.web.charts_data import ALIKE, BUCKETS, downsample, table_as
+from watchkeeper.web.dashboard.kit import chart_specs as charts
+from watchkeeper.web.dashboard.kit.filters import Period, whole
+from watchkeeper.web.dashboard.kit.frame import Room
+from watchkeeper.web.dashboard.model.column import QUANTILES, sides_of, spread_by_time
+from watchkeeper.web.dashboard.model.page import drift_cells, estimate_of, span_of
+from watchkeeper.web.dashboard.operate.alert_view import alert_row
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A chart before it takes a form: its spec, the table behind it, its title and one sentence."""
+
+    spec: Mapping[str, Any]
+    table: pa.Table
+    title: str
+    says: str
+
+
+def chart(room: Room, request: Request) -> Response:
+    """One chart in one form."""
+    name = room.known_model(request.path_params["model"])
+    kind, form = request.path_params["chart"], request.path_params["form"]
+    if kind not in CHARTS:
+        raise NotFound(f"There is no chart {kind!r}.{nearest(kind, CHARTS)}", f"Known: {', '.join(CHARTS)}.")
+    if form not in charts.FORMS:
+        raise NotFound(
+            f"A chart has no form {form!r}.{nearest(form, charts.FORMS)}",
+            f"Known: {', '.join(charts.FORMS)}.",
+        )
+    drawn = CHARTS[kind](room, name, request.query_params)
+    theme: charts.Theme = "dark" if request.query_params.get("theme") == "dark" else "light"
+    if form == "vega":
+        return JSONResponse(
+            {"spec": charts.themed(drawn.spec, theme), "title": drawn.title, "says": drawn.says}
+        )
+    if form in ("svg", "png"):
+        content, media = charts.picture(
+            drawn.spec, form, title=f"{name}: {drawn.title}", subtitle=drawn.says, theme=theme
+        )
+    else:
+        content, media = table_as(drawn.table, form)
+    file = "".join(c if c.isalnum() or c in "._-" else "_" for c in f"{name}-{drawn.title}")[:120]
+    return Response(
+        content, media_type=media, headers={"Content-Disposition": f'inline; filename="{file}.{form}"'}
+    )
+
+
+def marks_of(room: Room, name: str, shown: Period) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+    """What happened meanwhile: alerts that fired, and versions that began, within the period."""
+
+    def ask() -> list[dict[str, str]]:
+        found = room.watch.ledger.facts.documents(
+            "alert", states=["firing", "resolved"], model=name, limit=200
+        )
+        return [
+            {"at": r["fired_at"], "text": r["sentence"][:90]} for r in map(alert_row, found) if r["fired_at"]
+        ]
+
+    alerts = room.reads.kept(("marks", name), ask, seconds=5)
+    start, end = shown.start.isoformat(), shown.end.isoformat()
+    versions = [{"at": v["first"], "text": v["version"]} for v in room.reads.versions(name)][-12:]
+    return (
+        [a for a in alerts if start <= a["at"] <= end][:60],
+        [v for v in versions if start <= v["at"] <= end],
+    )
+
+
+def read_series(
+    room: Room,
+    name: str,
+    measure: str,
+    shown: Period,
+    *,
+    subject: str = "",
+    segment: str = "",
+    version: str = "",
+    buckets: int = BUCKETS,
+) -> pa.Table:
+    """One series by time in at most *buckets* rows: the longest windows; days of 23 and 25 hours are days too."""
+    import pyarrow as pa
+
+    store = room.watch.ledger.measurements
+    lengths = [
+        le
+        for m, s, g, v, le in room.reads.series_of(name)
+        if (m, s, g, v) == (measure, subject, segment, version)
+    ]
+    if not lengths:
+        return store.series(name, measure, subject=subject, segment=segment, version=version, buckets=buckets)
+    alike = sorted(le for le in lengths if le >= ALIKE * max(lengths))
+    parts = [
+        store.series(
+            name,
+            measure,
+            subject=subject,
+            segment=segment,
+            version=version,
+            start=shown.start,
+            end=shown.end,
+            length=timedelta(microseconds=le),
+            buckets=buckets,
+        )
+        for le in alike
+    ]
+    return parts[0] if len(parts) == 1 else downsample(pa.concat_tables(parts).sort_by("start"), buckets)
+
+
+def _points(table: pa.Table) -> list[dict[str, Any]]:
+    """Rows as the chart takes them, short numbers; ``least`` and ``largest`` only where a bucket holds several."""
+    points = []
+    for row in table.to_pylist():
+        point: dict[str, Any] = {
+            "at": _iso(row["start"]),
+            "end": _iso(row["end"]),
+            "value": _short(row["value"]),
+        }
+        for key, name in (("low", "low"), ("high", "high"), ("rows", "rows")):
+            if row.get(name) is not None:
+                point[key] = _short(row[name])
+        if row.get("value_min") is not None and row["value_min"] != row["value_max"]:
+            point["least"], point["largest"] = _short(row["value_min"]), _short(row["value_max"])
+        points.append(point)
+    return points
+
+
+def _apart(points: list[dict[str, Any]], estimated: list[dict[str, Any]]) -> list[dict[str, str]]:
+    """Spans in which the intervals of what was realised and of the estimate do not meet."""
+    guesses = {g["at"]: g for g in estimated if g.get("low") is not None and g.get("high") is not None}
+    return [
+        {"at": p["at"], "end": p["end"]}
+        for p in points
+        if (g := guesses.get(p["at"])) is not None
+        and p.get("low") is not None
+        and p.get("high") is not None
+        and (g["low"] > p["high"] or g["high"] < p["low"])
+    ]
+
+
+def _beside(realised: pa.Table, estimated: pa.Table) -> pa.Table:
+    """The numbers of both lines: ``estimated``, ``estimated_low`` and ``estimated_high`` beside what was realised."""
+    names = {"value": "estimated", "low": "estimated_low", "high": "estimated_high", "end": "estimated_end"}
+    kept = ["start", *(n for n in names if n in estimated.column_names)]
+    other = estimated.select(kept).rename_columns(["start", *(names[n] for n in kept[1:])])
+    import pyarrow.compute as pc
+
+    both = realised.join(other, "start", join_type="full outer").sort_by("start")
+    end = pc.coalesce(both["end"], both["estimated_end"])
+    at = both.column_names.index("end")
+    return both.set_column(at, "end", end).drop_columns(["estimated_end"])
+
+
+def _short(value: float | None) -> float | None:
+    return None if value is None or value - value != 0 else float(f"{value:.5g}")
+
+
+def _iso(at: datetime) -> str:
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _series(room: Room, name: str, query: Mapping[str, str]) -> Drawn:
+    measure, subject, segment = query.get("measure", ""), query.get("subject", ""), query.get("segment", "")
+    described = described_measures()
+    having = {m for m, *_ in room.reads.series_of(name)}
+    if measure not in having:
+        raise NotFound(f"{name} has no measure {measure!r}.{nearest(measure, having)}")
+    shown = span_of(room, name, query)
+    buckets = whole(query, "buckets", usual=BUCKETS, least=10, most=2000)
+    version = query.get("version", "")
+    table = read_series(
+        room, name, measure, shown, subject=subject, segment=segment, version=version, buckets=buckets
+    )
+    about = described.get(measure)
+    estimated: list[dict[str, Any]] = []
+    points = _points(table)
+    other = estimate_of(measure, having)
+    if other is not None and not version:
+        guessed = read_series(room, name, other, shown, subject=subject, segment=segment, buckets=buckets)
+        estimated = _points(guessed)
+        table = _beside(table, guessed)
+    alerts, versions = marks_of(room, name, shown)
+    title = (about.title if about else measure) + (f" of {subject}" if subject else "")
+    spec = charts.series_spec(
+        points,
+        title=title,
+        unit=about.unit if about else "",
+        span=(_iso(shown.start), _iso(shown.end)),
+        estimated=estimated,
+        alerts=alerts,
+        versions=versions,
+        apart=_apart(points, estimated),
+        height=whole(query, "height", usual=220, least=80, most=600),
+    )
+    says = (f"In {segment}. " if segment else "") + (about.sentence if about else "")
+    return Drawn(spec, table, title, says)
+
+
+def _drift_map(room: Room, name: str, query: Mapping[str, str]) -> Drawn:
+    import pyarrow as pa
+
+    measure = query.get("measure", "psi")
+    described = described_measures()
+    if measure not in described:
+        raise NotFound(f"There is no measure {measure!r}.{nearest(measure, described)}")
+    shown = span_of(room, name, query)
+    found = drift_cells(
+        room,
+        name,
+        measure,
+        shown,
+        query.get("segment", ""),
+        buckets=whole(query, "buckets", usual=60, least=2, most=366),
+        most=whole(query, "columns", usual=40, least=1, most=100),
+    )
+    title = f"{described[measure].title} by column"
+    if not found.names:
+        raise BadInput(f"{name} has no {measure} in this period.", "Choose a longer period.")
+    top = {"psi": 0.5, "missing": 0.5, "ks": 0.4, "jensen_shannon": 0.4, "wasserstein_sd": 1.0}.get(
+        measure, 1.0
+    )
+    times = [_iso(t) for t in found.edges]
+    alerts, versions = marks_of(room, name, shown)
+    spec = charts.grid_spec(
+        found.names,
+        times,
+        found.cells,
+        title=described[measure].title,
+        top=top,
+        alerts=alerts,
+        versions=versions,
+    )
+    flat = [
+        {"column": column, "start": found.edges[j], "end": found.edges[j + 1], "largest": value}
+        for column, cells in zip(found.names, found.cells)
+        for j, value in enumerate(cells)
+        if value is not None
+    ]
+    more = f" {found.more} more columns moved less." if found.more else ""
+    return Drawn(
+        spec,
+        pa.Table.from_pylist(flat),
+        title,
+        f"The largest value of each span; darkest from {top:g}.{more}",
+    )
+
+
+def _distribution(room: Room, name: str, query: Mapping[str, str]) -> Drawn:
+    import pyarrow as pa
+
+    column = query.get("column", "")
+    before, after = sides_of(room, name, column, query, span_of(room, name, query))
+    pair = picture_of(before.profile, after.profile) if before.profile and after.profile else None
+    if pair is None:
+        raise NotFound(f"There is nothing to draw of {column!r} in these two windows.", "Choose two others.")
+    names = (before.title, after.title if after.title != before.title else f"{after.title} (second)")
+    title = f"Distribution of {column}"
+    spec = charts.distribution_spec(pair, title=title, names=names)
+    places: dict[str, Any] = (
+        {"category": list(pair.labels)}
+        if pair.labels
+        else {
+            "from": list(pair.borders[:-1]),
+            "to": list(pair.borders[1:]),
+        }
+    )
+    table = pa.table({**places, names[0]: list(pair.baseline), names[1]: list(pair.current)})
+    return Drawn(spec, table, title, f"Shares of each side's own rows. Filled: {names[0]}. Line: {names[1]}.")
+
+
+def _bands(room: Room, name: str, query: Mapping[str, str]) -> Drawn:
+    import pyarrow as pa
+
+    column, shown = query.get("column", ""), span_of(room, name, query)
+    segment = query.get("segment", "")
+    rows = spread_by_time(room, name, column, shown, segment=segment) if name in room.watch.models else []
+    if not rows:
+        raise NotFound(f"No numbers of {column!r} are stored for this period.", "Choose a longer period.")
+    points = [{"t": _iso(r["start"]), **{q: _short(r[q]) for q in QUANTILES}} for r in rows]
+    made = room.watch.baseline(name) if name in room.watch.models else None
+    held = made.profile.columns.get(column) if made is not None else None
+    h = held.histogram if held is not None else None
+    baseline = {q: float(h.quantile(p)) for q, p in QUANTILES.items()} if h is not None and h.n else None
+    alerts, versions = marks_of(room, name, shown)
+    title = f"{column} over time"
+    spec = charts.bands_spec(
+        points,
+        title=title,
+        span=(_iso(shown.start), _iso(shown.end)),
+        baseline=baseline,
+        alerts=alerts,
+        versions=versions,
+    )
+    dashed = " Dashed: the baseline's quartiles." if baseline else ""
+    return Drawn(spec, pa.Table.from_pylist(rows), title, f"Median, middle half, and 5% to 95%.{dashed}")
+
+
+CHARTS: dict[str, Callable[[Room, str, Mapping[str, str]], Drawn]] = {
+    "series": _series,
+    "drift-map": _drift_map,
+    "distribution": _distribution,
+    "bands": _bands,
+}
