@@ -9,6 +9,7 @@ from sklearn import metrics as sk
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
+from sizes import fewest, sizes
 from watchkeeper.errors import BadInput, NotFound
 from watchkeeper.stats.estimation.calibration import calibrate_scores, fit_beta, fit_isotonic
 from watchkeeper.stats.estimation.cbpe import estimate
@@ -252,17 +253,16 @@ class TestReliability:
         assert doubts < plain_doubts / 2
 
 
-@pytest.mark.slow
+@sizes("draws", small=160, full=400)
 @pytest.mark.parametrize("kind", ["calibrated", "overconfident", "rare", "steps"])
-def test_intervals_cover_redrawn_outcomes(kind):
+def test_intervals_cover_redrawn_outcomes(kind, draws):
     """95% intervals cover at least 93%, within simulation error, where the reference has twice the rows.
 
-    400 draws at a coverage of 93% give 357 or fewer with a chance of 0.2%: that is what each metric must beat;
-    the mean over metrics must reach 93% itself.
+    That error is allowed to each metric (of 400 draws 358 must hold); the mean over metrics must reach 93% itself.
     """
     threshold = 0.1 if kind == "rare" else 0.5
     hits: dict[str, list[bool]] = {name: [] for name in BINARY}
-    for seed in range(400):
+    for seed in range(draws):
         rng = np.random.default_rng(seed)
         s, p = world(kind, rng, 6_000)
         baseline = ScoreTable.of(s, rng.random(6_000) < p)
@@ -274,5 +274,5 @@ def test_intervals_cover_redrawn_outcomes(kind):
             hits[name].append(e.interval.low <= truth <= e.interval.high)
     shares = {name: float(np.mean(found)) for name, found in hits.items()}
     print({name: round(share, 3) for name, share in shares.items()})
-    assert min(shares.values()) > 357 / 400, shares
+    assert min(shares.values()) >= fewest(draws) / draws, shares
     assert np.mean(list(shares.values())) >= 0.93, shares

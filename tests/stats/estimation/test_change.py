@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from sizes import sizes
 from watchkeeper.domain.measurement import Interval
 from watchkeeper.errors import BadInput
 from watchkeeper.stats.estimation.attribution import attribute_change
@@ -35,18 +36,18 @@ def test_parts_sum_to_the_whole():
     assert found.window - found.baseline == pytest.approx(found.total.value)
 
 
-@pytest.mark.slow
-def test_intervals_cover_what_was_put_in():
+@sizes("draws", small=25, full=120)
+def test_intervals_cover_what_was_put_in(draws):
     """95% intervals over 120 worlds: 88% or more each (less has a chance of 0.2% at 95%)."""
     wanted = {"covariate": 0.8, "conditional": 0.3, "a": 0.6, "b": 0.2, "c": 0.0, "d": 0.0}
     hits = dict.fromkeys(wanted, 0)
-    for seed in range(120):
+    for seed in range(draws):
         found = split(np.random.default_rng(seed), n=2_000)
         parts = {"covariate": found.covariate, "conditional": found.conditional, **found.columns}
         for name, value in wanted.items():
             hits[name] += parts[name].interval.low <= value <= parts[name].interval.high
     print(hits)
-    assert min(hits.values()) >= 0.88 * 120, hits
+    assert min(hits.values()) >= 0.88 * draws, hits
 
 
 def test_dimensions_of_one_column_move_together():

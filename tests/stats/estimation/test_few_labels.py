@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from sizes import sizes
 from watchkeeper.errors import BadInput
 from watchkeeper.stats.estimation.label_choice import choose_rows
 from watchkeeper.stats.estimation.ppi import ppi_mean, ppi_mean_of_chosen
@@ -52,12 +53,12 @@ class TestPoweredMean:
 
 
 class TestChoice:
-    @pytest.mark.slow
-    def test_each_row_is_taken_as_often_as_its_chance_says(self):
+    @sizes("draws", small=800, full=4_000)
+    def test_each_row_is_taken_as_often_as_its_chance_says(self, draws):
         rng = np.random.default_rng(2)
         q, x = rng.random(200), rng.normal(size=(200, 2))
         times = np.zeros(200)
-        for seed in range(4_000):
+        for seed in range(draws):
             chosen = choose_rows(q, 20, features=x, seed=seed)
             assert len(chosen.rows) == 20
             times[chosen.rows] += 1
@@ -68,7 +69,7 @@ class TestChoice:
             chosen = choose_rows(q, 20, features=x, seed=seed)
             whole[chosen.rows] = chosen.probabilities
         assert np.nansum(whole) == pytest.approx(20, abs=0.01)
-        z = (times / 4_000 - whole) / np.sqrt(whole * (1 - whole) / 4_000)
+        z = (times / draws - whole) / np.sqrt(whole * (1 - whole) / draws)
         assert np.abs(z).max() < 4.5
 
     def test_uncertain_and_important_rows_are_preferred(self):
@@ -111,11 +112,11 @@ class TestChoice:
         with pytest.raises(BadInput, match="never negative"):
             choose_rows([0.1, 0.2], 1, importance=[-1, 1])
 
-    @pytest.mark.slow
-    def test_a_chosen_sample_gives_the_windows_mean_within_its_interval(self):
-        """95% intervals over 500 draws of labels and choices; the concept has moved, and labels see it."""
+    @sizes("draws", small=100, full=500)
+    def test_a_chosen_sample_gives_the_windows_mean_within_its_interval(self, draws):
+        """95% intervals over draws of labels and choices; the concept has moved, and labels see it."""
         hits = plain = width = 0.0
-        for seed in range(500):
+        for seed in range(draws):
             rng = np.random.default_rng(seed)
             x = rng.normal(size=(3_000, 2))
             q = 1 / (1 + np.exp(-2 * x[:, 0]))
@@ -124,10 +125,10 @@ class TestChoice:
             chosen = choose_rows(q, 150, features=x, seed=seed)
             found = ppi_mean_of_chosen(right[chosen.rows], chosen.probabilities, guess, chosen.rows)
             hits += found.interval.low <= right.mean() <= found.interval.high
-            width += (found.interval.high - found.interval.low) / 500
+            width += (found.interval.high - found.interval.low) / draws
             alone = rng.choice(3_000, 150, replace=False)
-            plain += 2 * 1.96 * right[alone].std(ddof=1) / 150**0.5 / 500
-        assert hits >= 0.93 * 500
+            plain += 2 * 1.96 * right[alone].std(ddof=1) / 150**0.5 / draws
+        assert hits >= 0.93 * draws
         assert width < plain
 
     def test_probabilities_are_checked(self):
