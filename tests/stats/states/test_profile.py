@@ -399,3 +399,46 @@ def test_older_windows_are_kept_coarser():
     assert coarse["amount"].histogram.edges.bins <= 64
     assert coarse["amount"].histogram.n == WHOLE["amount"].histogram.n
     assert len(encode(coarse)) < len(encode(WHOLE.without_rows()))
+
+
+@pytest.mark.parametrize("exchanged", [False, True], ids=["trained in double", "trained in single"])
+@pytest.mark.parametrize(
+    "values",
+    [
+        [0.1, 0.2, 0.3, 0.7],
+        [-0.7, -0.1, 0.0, 0.1],
+        list(np.arange(1, 51) / 100),
+        [1 / 3, 2 / 3],
+        [1e-3, 1e9 + 0.1],
+    ],
+    ids=lambda v: f"{len(v)} values",
+)
+def test_values_that_single_precision_rounded_are_the_values_that_they_were(values, exchanged):
+    rng = np.random.default_rng(5)
+    one, other = rng.choice(values, 4_000), rng.choice(values, 4_000)
+    single = other.astype(np.float32).astype(np.float64)
+    if exchanged:
+        one = one.astype(np.float32).astype(np.float64)
+        other, single = single, other
+    schema = Schema(columns=(Column(name="x", kind=Kind.NUMERIC),))
+    plan = ProfilePlan(schema=schema, edges={"x": Edges.of_values(one)})
+
+    def states(data):
+        values = Values(kind=Kind.NUMERIC, rows=len(data), data=data)
+        return profile_columns({"x": values}, plan)["x"].states
+
+    plain, rounded = states(other), states(single)
+    assert rounded["histogram"].counts.tolist() == plain["histogram"].counts.tolist()
+    assert rounded["histogram"].high.outside == rounded["histogram"].low.outside == 0
+    assert rounded["moments"].max == plain["moments"].max == one.max()
+    assert rounded["moments"].mean == pytest.approx(plain["moments"].mean, rel=1e-15)
+
+
+def test_values_with_a_bin_of_their_own_are_never_taken_for_another():
+    a = np.float64(0.1)
+    near = [a, np.float64(np.float32(a)), np.nextafter(a, 1), 1.0]
+    edges = Edges.of_values(near)
+    data = np.sort(np.repeat(near, 3))
+    assert edges.without_rounding(data).tolist() == data.tolist()
+    tiny = Edges.of_values([0.0, 0.1])
+    assert tiny.without_rounding(np.array([0.0, 1e-300])).tolist() == [0.0, 1e-300]

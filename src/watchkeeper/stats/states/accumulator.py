@@ -214,6 +214,7 @@ class _ColumnFold:
             self._finder.add_sorted(ordered, nulls=nulls)
         else:
             edges = self._states["histogram"].edges  # type: ignore[attr-defined]
+            ordered = edges.without_rounding(ordered)
             histogram = Histogram.of_sorted(ordered, edges, nulls=nulls)
             self._keep("histogram", histogram)
             tally = histogram.values()

@@ -194,6 +194,53 @@ class Edges:
 
     # -- counting
 
+    def without_rounding(self, data: NDArray) -> NDArray:
+        """Sorted *data* in which what single precision made of a value with a bin of its own is that value again.
+
+        Training rows are often float64 and a service's float32, or the other way round: 0.1 and 0.10000000149 are
+        then one value. Only values that have no bin of their own are taken for another.
+
+        >>> Edges.of_values([0.1, 0.5]).without_rounding(np.array([0.1, 0.2], np.float32).astype(float))
+        array([0.1, 0.2])
+        """
+        atoms, low, high = self._single_precision
+        if not atoms.size or data.dtype.kind != "f" or not data.size:
+            return data
+        first, last = np.searchsorted(data, low), np.searchsorted(data, high, side="right")
+        own = np.searchsorted(data, atoms, side="right") - np.searchsorted(data, atoms)
+        own = np.where((low <= atoms) & (atoms <= high), own, 0)
+        rounded = np.flatnonzero(last - first > own)
+        if not rounded.size:
+            return data
+        data = data.astype(np.float64)
+        for i in rounded.tolist():
+            data[first[i] : last[i]] = atoms[i]
+        return np.sort(data)
+
+    @cached_property
+    def _single_precision(self) -> tuple[NDArray, NDArray, NDArray]:
+        """Values with a bin of their own, and the range of float64 that is one with each in single precision."""
+        none = np.empty(0)
+        if self.cuts.dtype.kind != "f":
+            return none, none, none
+        atoms = self.cuts[:-1][self.atoms[1:-1]]
+        with np.errstate(over="ignore"):
+            rounded = atoms.astype(np.float32)
+        wide = rounded.astype(np.float64)
+        normal = np.abs(wide) >= np.finfo(np.float32).tiny  # smaller ones, and 0, are rounded by more
+        if not atoms.size or (wide == atoms).all():  # they may be rounded themselves: all that rounds to them
+            with np.errstate(over="ignore"):
+                below, above = (
+                    np.nextafter(rounded, np.float32(end)).astype(np.float64) for end in (-inf, inf)
+                )
+            low, high = np.nextafter((below + wide) / 2, inf), np.nextafter((wide + above) / 2, -inf)
+            usable = np.isfinite(low) & np.isfinite(high) & normal
+            return atoms[usable], low[usable], high[usable]
+        _, place, times = np.unique(wide, return_inverse=True, return_counts=True)
+        shared = times[place] > 1
+        usable = (wide != atoms) & np.isfinite(wide) & normal & ~shared & ~np.isin(wide, atoms)
+        return atoms[usable], wide[usable], wide[usable]
+
     def starts_in(self, data: NDArray) -> NDArray[np.intp]:
         """Where each bin after the first begins in sorted, finite *data*: searches cuts in data, ``(k,)``.
 
