@@ -392,3 +392,53 @@ class TestRefinements:
         assert ordered_bins(*pair).atoms[-1]
         assert measure_wasserstein_sd(*pair).bound == 0
         assert psi(*pair) > 1
+
+
+def counted(codes, categories):
+    counts = np.bincount(codes, minlength=categories).tolist()
+    return Frequencies.of_counts({f"k{i}": n for i, n in enumerate(counts) if n})
+
+
+def null_rates(categories, n, m, zipf, trials, level=0.01):
+    """Share of pairs of samples of one distribution whose p-value is below *level*, by measure."""
+    rng = np.random.default_rng(categories + n + m)
+    shares = 1 / np.arange(1, categories + 1) if zipf else np.ones(categories)
+    shares /= shares.sum()
+    measures = (measure_chi_square, measure_g_test, measure_psi)
+    below = dict.fromkeys(measures, 0)
+    for _ in range(trials):
+        sides = [counted(rng.choice(categories, size, p=shares), categories) for size in (n, m)]
+        for measure in measures:
+            p = measure(*sides).p_value
+            below[measure] += p is not None and p < level
+    return {measure.__name__: count / trials for measure, count in below.items()}
+
+
+SPARSE = [
+    (500, 5_000, 5_000, False), (500, 5_000, 500, False), (500, 500, 5_000, False), (3_000, 30_000, 30_000, False),
+    (6_000, 60_000, 60_000, False), (10_000, 100_000, 10_000, False), (2_000, 20_000, 20_000, True),
+    (10_000, 50_000, 5_000, True),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("categories", "n", "m", "zipf"), SPARSE)
+def test_many_categories_of_one_distribution_have_not_moved(categories, n, m, zipf):
+    rates = null_rates(categories, n, m, zipf, trials=10)
+    assert max(rates.values()) <= 0.2, rates  # three of ten below 1% have a chance of one in 10,000
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("categories", "n", "m", "zipf"), SPARSE)
+def test_p_values_of_many_categories_hold(categories, n, m, zipf):
+    rates = null_rates(categories, n, m, zipf, trials=400, level=0.05)
+    assert max(rates.values()) <= stats.binom.ppf(0.999, 400, 0.05) / 400, rates
+
+
+def test_categories_too_many_to_be_told_apart_are_not_compared():
+    rng = np.random.default_rng(8)
+    sides = [counted(rng.integers(0, 10_000, 50_000), 10_000) for _ in range(2)]
+    found = measure_psi(*sides)
+    assert found.value is None
+    assert "4,096 categories" in found.reason
+    moved = counted(np.where(rng.random(50_000) < 0.1, 9_999, rng.integers(0, 10_000, 50_000)), 10_000)
+    assert measure_psi(sides[0], moved).p_value < 1e-6

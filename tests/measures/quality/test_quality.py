@@ -11,11 +11,14 @@ from watchkeeper.domain.schema import Column, Kind, Role, Schema
 from watchkeeper.domain.values import Values
 from watchkeeper.errors import NotFound
 from watchkeeper.measures.quality.catalogue import CATALOGUE
+from watchkeeper.measures.quality.categories import new_categories, vanished_categories
 from watchkeeper.measures.quality.evaluation import measure_quality
 from watchkeeper.measures.quality.out_of_range import beyond_extremes
 from watchkeeper.stats.duplicates import Duplicates
 from watchkeeper.stats.states.accumulator import profile_columns
 from watchkeeper.stats.states.edge_search import EdgeSearch
+from watchkeeper.stats.states.frequencies import Frequencies
+from watchkeeper.stats.states.profile import ColumnProfile
 
 
 def values_of(data, valid=None, kind=None):
@@ -266,3 +269,36 @@ class TestMedian:
         (none,) = measure_quality(profiled({"x": values_of([None, None])}), names=["median"])
         assert none.value is None
         assert none.reason
+
+
+def of_codes(codes):
+    names, counts = np.unique(codes, return_counts=True)
+    f = Frequencies.of_counts(
+        {f"k{name}": n for name, n in zip(names.tolist(), counts.tolist(), strict=True)}
+    )
+    return ColumnProfile(
+        column=Column(name="shop", kind=Kind.CATEGORICAL), states={"frequencies": f}, rows=f.total
+    )
+
+
+@pytest.mark.parametrize(("n", "m"), [(50_000, 50_000), (50_000, 5_000), (5_000, 50_000)])
+def test_categories_that_may_have_lost_their_names_are_neither_new_nor_gone(n, m):
+    rng = np.random.default_rng(n + m)
+    for _ in range(5):
+        then, now = (of_codes(rng.integers(0, 9_000, size)) for size in (n, m))
+        for measure in (new_categories, vanished_categories):
+            found = measure(now, then)
+            assert found.value - found.details["expected"] < 0.01 or found.p_value > 0.05
+
+
+def test_a_category_that_the_baseline_would_have_named_is_new_and_one_that_the_window_would_is_gone():
+    rng = np.random.default_rng(6)
+    then, now = rng.integers(0, 9_000, 50_000), rng.integers(0, 9_000, 50_000)
+    now[:5_000], then[:5_000] = 9_001, 9_002
+    new = new_categories(of_codes(now), of_codes(then))
+    assert (new.value, new.details["names"]) == (0.1, ["k9001"])
+    assert new.p_value < 1e-9
+    gone = vanished_categories(of_codes(now), of_codes(then))
+    assert (gone.value, gone.details["names"]) == (0.1, ["k9002"])
+    assert gone.p_value < 1e-9
+    assert new.bound >= np.isin(now, then[5_000:], invert=True).mean() - new.value

@@ -2,12 +2,13 @@ r"""Two states of one column, brought to the same bins.
 
 Distances that ignore order (PSI, Jensen-Shannon, chi-square, ...) read `shared_bins`: few bins, each heavy enough
 on the baseline's side to say something. How many rows stray into thin bins is chance, and a distance that adds up
-thousands of them is mostly noise. The bins depend on the baseline alone:
+thousands of them is mostly noise.
 
 - numbers: 20 bins of about equal baseline mass, or, with at most 64 distinct values, one for each value;
-- categories: the 64 most frequent ones;
-- in both, values or categories that the baseline holds fewer than 10 times share one bin with all that it does
-  not hold: were they chosen one by one, those that happen to occur in the baseline would seem to vanish;
+- categories: the 64 most frequent ones of both sides together. Were they chosen by the baseline's counts, those
+  that it happens to hold too often would come first, and each would seem to fall in the window;
+- in both, values or categories of which, by both sides' rows, the baseline is expected to hold fewer than 10 share
+  one bin;
 - missing values (null, NaN) and each infinity are bins of their own.
 
 Distances of distribution functions (Kolmogorov-Smirnov, Wasserstein, ...) read `ordered_bins`: all finite values
@@ -34,7 +35,10 @@ OWN_VALUES = 64
 """Up to this many distinct values or categories each has a bin of its own."""
 QUANTILE_BINS = 20
 SMALLEST_OWN = 10
-"""Rows that a value needs in the baseline for a bin of its own."""
+"""Rows that a value must be expected to have in the baseline for a bin of its own."""
+
+_SURELY_KEPT = 4.0
+"""A category of so many times the rows of those that lost their names would not have lost its own."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,8 +94,8 @@ def shared_bins(baseline: Distribution, window: Distribution) -> SharedBins:
 
     >>> bins = shared_bins(Frequencies.of_counts({"a": 50, "b": 50}, nulls=10),
     ...                    Frequencies.of_counts({"a": 60, "c": 40}))
-    >>> bins.baseline.tolist(), bins.window.tolist()      # a, b, all else, missing
-    ([50.0, 50.0, 0.0, 10.0], [60.0, 0.0, 40.0, 0.0])
+    >>> bins.baseline.tolist(), bins.window.tolist()      # a, b, c, all else, missing
+    ([50.0, 50.0, 0.0, 0.0, 10.0], [60.0, 0.0, 40.0, 0.0, 0.0])
     """
     _check_rows(baseline, window)
     if isinstance(baseline, Histogram) and isinstance(window, Histogram):
@@ -132,7 +136,7 @@ def ordered_bins(baseline: Histogram, window: Histogram) -> OrderedBins:
 
 def _of_histograms(baseline: Histogram, window: Histogram) -> SharedBins:
     q, p = baseline.counts.astype(np.float64), window.counts.astype(np.float64)
-    group = _groups(q, exact=baseline.edges.exact)
+    group = _groups(q, p, exact=baseline.edges.exact)
     apart = [(side.missing, side.pos_inf, side.neg_inf) for side in (baseline, window)]
     return SharedBins(
         np.concatenate([np.bincount(group, q), apart[0]]),
@@ -141,10 +145,11 @@ def _of_histograms(baseline: Histogram, window: Histogram) -> SharedBins:
     )
 
 
-def _groups(q: Floats, *, exact: bool) -> NDArray[np.intp]:
+def _groups(q: Floats, p: Floats, *, exact: bool) -> NDArray[np.intp]:
     """Which shared bin each of the baseline's bins goes to."""
     if exact and np.count_nonzero(q) <= OWN_VALUES:
-        own = q >= SMALLEST_OWN
+        # A value that the baseline never held is a gap between its values, whatever lies there now.
+        own = (q > 0) & (_expected(q, p, q.sum(), p.sum()) >= SMALLEST_OWN)
         # the values with a bin of their own, in order, and one last bin for everything else
         return np.where(own, np.cumsum(own) - 1, np.count_nonzero(own))
     total = q.sum()
@@ -156,13 +161,32 @@ def _groups(q: Floats, *, exact: bool) -> NDArray[np.intp]:
 
 
 def _of_frequencies(baseline: Frequencies, window: Frequencies) -> SharedBins:
-    own = [name for name, count in baseline.top(OWN_VALUES) if count >= SMALLEST_OWN]
+    names = sorted({*baseline.counts, *window.counts})
+    q, p = (np.array([side.counts.get(name, 0) for name in names], np.float64) for side in (baseline, window))
+    expected = _expected(q, p, baseline.n, window.n)
+    # Where a side lost names, it kept those that it happens to hold often: only what it would have kept anyway can be
+    # compared one by one.
+    needed = max(SMALLEST_OWN, _SURELY_KEPT * baseline.error)
+    if window.error and window.n:
+        needed = max(needed, _SURELY_KEPT * window.error * baseline.n / window.n)
+    chosen = np.lexsort((np.arange(len(names)), -expected))[:OWN_VALUES]
+    own = [names[i] for i in chosen if expected[i] >= needed]
+    if not own and (baseline.error or window.error):
+        raise BadInput(
+            f"It has more than {min(baseline.cap, window.cap):,} categories, and none of them is frequent enough to "
+            "be compared."
+        )
     sides = []
     for side in (baseline, window):
         named = [side.counts.get(name, 0) for name in own]
         sides.append(np.array([*named, side.n - sum(named), side.nulls], dtype=np.float64))
     lost = [side.error / side.n if side.n else 0.0 for side in (baseline, window)]
     return SharedBins(sides[0], sides[1], sum(lost))
+
+
+def _expected(q: Floats, p: Floats, n: float, m: float) -> Floats:
+    """Rows that the baseline would have of each, if both sides together say how frequent it is."""
+    return (q + p) * (n / (n + m)) if n + m else q
 
 
 def _check_rows(baseline: Distribution, window: Distribution) -> None:

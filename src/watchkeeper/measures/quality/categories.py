@@ -14,7 +14,9 @@ were on the baseline's side.
 
 Limits
 ------
-Past the cap of names a "new" category may be one whose name was not kept: ``bound`` says what share that can be.
+Past the cap of names a category that a side does not name may be one whose name was not kept. Only those count then
+that the side would have named, by a binomial test at 1% shared by all of them (Bonferroni); ``bound`` says what share
+the others hold.
 
 References
 ----------
@@ -32,6 +34,8 @@ from watchkeeper.stats.states.frequencies import Frequencies
 from watchkeeper.stats.states.profile import ColumnProfile
 
 SHOWN = 20
+SURE = 0.01
+"""Chance, for all categories together, that one passes for new or gone whose name was merely not kept."""
 
 
 def new_categories(window: ColumnProfile, baseline: ColumnProfile) -> Measurement:
@@ -50,16 +54,23 @@ def new_categories(window: ColumnProfile, baseline: ColumnProfile) -> Measuremen
         return sides
     now, then = sides
     new = {name: count for name, count in now.counts.items() if name not in then.counts}
+    unsure = 0.0
+    if then.error:
+        known = {name: count for name, count in new.items() if _lost(count, now.n, then, len(new)) < SURE}
+        unsure, new = sum(new.values()) - sum(known.values()), known
     # Rows that are not counted by name are new too, but for those that a name of the baseline may have among them.
     lost = now.error * sum(name not in now.counts for name in then.counts)
     unnamed = 0.0 if then.other else max(now.other - lost, 0.0)
     hits = sum(new.values()) + unnamed
-    singles = sum(1 for count in then.counts.values() if count <= 1)
-    chance = singles / then.n
-    # Not knowing better than its interval what the baseline has not seen, we take the upper end.
-    p_value = tail_probability(hits, now.n, wilson(singles, then.n).high)
     details: dict[str, Any] = _named(window.name, "new", new, hits / now.n, more=unnamed > 0)
-    details["expected"] = chance
+    if then.error:
+        p_value = min((_lost(count, now.n, then, len(now.counts)) for count in new.values()), default=1.0)
+        details |= {"expected": 0.0, "unnamed": then.other / then.n}
+    else:
+        singles = sum(1 for count in then.counts.values() if count <= 1)
+        # Not knowing better than its interval what the baseline has not seen, we take the upper end.
+        p_value = tail_probability(hits, now.n, wilson(singles, then.n).high)
+        details["expected"] = singles / then.n
     return Measurement(
         measure="new_categories",
         subject=window.name,
@@ -68,7 +79,7 @@ def new_categories(window: ColumnProfile, baseline: ColumnProfile) -> Measuremen
         baseline_rows=then.n,
         interval=wilson(hits, now.n),
         p_value=p_value,
-        bound=((hits if then.other else 0.0) + now.other - unnamed) / now.n,
+        bound=(unsure + now.other - unnamed) / now.n,
         details=details,
     )
 
@@ -89,13 +100,18 @@ def vanished_categories(window: ColumnProfile, baseline: ColumnProfile) -> Measu
         return sides
     now, then = sides
     gone = {name: count for name, count in then.counts.items() if name not in now.counts}
+    unsure = 0.0
+    if now.error:
+        known = {name: count for name, count in gone.items() if _lost(count, then.n, now, len(gone)) < SURE}
+        unsure, gone = sum(gone.values()) - sum(known.values()), known
     hits = sum(gone.values())
-    stay = then.n / (then.n + now.n)
     passed_over = max(1.0 - now.n / then.n, 0.0)
     expected = sum(c * passed_over ** max(c - 1, 0) for c in then.counts.values()) / then.n
     most = max(gone.values(), default=0)
     details: dict[str, Any] = _named(window.name, "vanished", gone, hits / then.n)
-    details["expected"] = expected
+    details["expected"] = 0.0 if now.error else expected
+    if now.error:
+        details["unnamed"] = now.other / now.n
     return Measurement(
         measure="vanished_categories",
         subject=window.name,
@@ -103,10 +119,23 @@ def vanished_categories(window: ColumnProfile, baseline: ColumnProfile) -> Measu
         rows=now.n,
         baseline_rows=then.n,
         # The most frequent one that is gone is the strongest evidence; Bonferroni for having chosen it.
-        p_value=min(1.0, len(then.counts) * stay**most) if gone else 1.0,
-        bound=(hits if now.other else 0.0) / then.n,
+        p_value=_lost(most, then.n, now, len(then.counts)) if gone else 1.0,
+        bound=unsure / then.n,
         details=details,
     )
+
+
+def _lost(count: float, rows: float, other: Frequencies, searched: int) -> float:
+    """Chance that one of *searched* categories with *count* of *rows* here lost its name on the *other* side.
+
+    Given how many rows of a category both sides have together, how many lie on the other side is binomial; a category
+    lost its name, or never had one, with at most ``error`` rows.
+    """
+    from scipy.special import bdtr
+
+    kept = round(other.error)
+    chance = float(bdtr(kept, round(count) + kept, other.n / (other.n + rows)))
+    return min(1.0, searched * chance)
 
 
 def _both(
