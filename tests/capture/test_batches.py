@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+from datetime import date, datetime
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -121,13 +123,80 @@ class TestRoles:
         assert column.cast(pa.int64()).to_pylist() == [1709251200_000000, 1709251201_000000]
         assert [millisecond_of(id) for id in ids] == [1709251200_000, 1709251201_000]
 
-    def test_a_missing_time_is_now_and_a_missing_id_is_made(self, tmp_path):
-        with Recorder("m", 1, path=tmp_path, clock=lambda: 1_700_000_000.0) as recorder:
-            ids = recorder.record_batch({"id": ["a", None], "at": [None, 5]})
+    @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+    @pytest.mark.parametrize("kind", ["int64", "float64", "str", "uint64", "object"])
+    def test_numbers_count_in_the_unit_that_their_size_shows(self, tmp_path, unit, kind):
+        at = pd.Series(pd.to_datetime(["2024-03-01 12:30:15", "2026-11-29 23:59:59"])).dt.as_unit(unit)
+        with Recorder("m", 1, path=tmp_path) as recorder:
+            recorder.record_batch(pd.DataFrame({"x": [1, 2], "at": at.astype("int64").astype(kind)}))
         (batch,) = events_in(tmp_path)
-        assert table_in(batch).column("at").cast(pa.int64()).to_pylist() == [1_700_000_000_000_000, 5_000_000]
+        assert table_in(batch)["at"].to_pandas().dt.tz_localize(None).tolist() == at.tolist()
+
+    @pytest.mark.parametrize(
+        ("at", "said"),
+        [
+            ([None, 1709251200], "it has no time"),
+            ([float("nan"), 1709251200.5], "it has no time"),
+            (
+                ["25/12/2024", "2024-03-01"],
+                "'25/12/2024' cannot be read; write times as 2024-12-25T13:45:00Z",
+            ),
+            (["", "2024-03-01"], "it has no time"),
+            ([5, 1709251200], "time 5 lies before"),
+            ([20240301, 1709251200], "20240301 counts neither seconds nor less"),
+            (["20240301.0", "1709251200.5"], "counts neither seconds nor less"),
+            (pa.array([datetime(9999, 12, 31), datetime(2024, 3, 1)], pa.timestamp("us")), "years ahead"),
+            (
+                pa.array([datetime(1900, 1, 1), datetime(2024, 3, 1)], pa.timestamp("s")),
+                "before 2 January 1970",
+            ),
+            (pa.array([-(2**62), 1709251200], pa.int64()), "before 2 January 1970"),
+            ([date(2262, 1, 1), date(2024, 3, 1)], "years ahead"),
+        ],
+        ids=str,
+    )
+    def test_a_row_without_a_time_that_can_be_is_refused_and_the_others_kept(self, tmp_path, at, said):
+        with Recorder("m", 1, path=tmp_path, clock=lambda: 1_800_000_000.0) as recorder:
+            ids = recorder.record_batch({"id": ["a", "b"], "at": at})
+        (batch,) = events_in(tmp_path)
+        assert (ids, table_in(batch)["id"].to_pylist(), batch.rows) == (["a", "b"], ["b"], 1)
+        assert table_in(batch)["at"][0].as_py().date() == date(2024, 3, 1)
+        assert recorder.stats().dropped == 1
+        assert "1 of 2 rows (row 1: " in recorder.stats().last_error
+        assert said in recorder.stats().last_error
+
+    def test_a_missing_id_is_made_and_holds_the_time(self, tmp_path):
+        with Recorder("m", 1, path=tmp_path) as recorder:
+            ids = recorder.record_batch({"id": ["a", None], "at": [1709251200, 1709251201]})
         assert ids[0] == "a"
-        assert millisecond_of(ids[1]) == 5_000
+        assert millisecond_of(ids[1]) == 1709251201_000
+
+    @pytest.mark.parametrize(
+        ("ids", "kept"),
+        [
+            (pa.array([2**63, 2**64 - 1], pa.uint64()), ["9223372036854775808", "18446744073709551615"]),
+            (pa.array([10000.0, 10001.0]), ["10000", "10001"]),
+            (pa.array([Decimal("10000"), Decimal(2**80)], pa.decimal256(40, 2)), ["10000", str(2**80)]),
+            (pa.array(["a", "b"]).dictionary_encode(), ["a", "b"]),
+            (pa.array([b"a", b"b"]), ["a", "b"]),
+            (pa.array(["00123", "10000.0"], pa.large_string()), ["00123", "10000.0"]),
+        ],
+        ids=lambda x: str(getattr(x, "type", "")),
+    )
+    def test_ids_of_every_type_are_exact(self, tmp_path, ids, kept):
+        with Recorder("m", 1, path=tmp_path) as recorder:
+            assert recorder.record_batch({"id": ids, "x": [1, 2]}) == kept
+            assert recorder.outcomes({"id": ids, "actual": [1, 0]}) == 2
+        predictions, outcomes = events_in(tmp_path)
+        assert table_in(predictions)["id"].to_pylist() == table_in(outcomes)["id"].to_pylist() == kept
+
+    @pytest.mark.parametrize("id", [float("nan"), None, 12.5, 2.0**53], ids=str)
+    def test_an_outcome_of_nothing_is_refused(self, tmp_path, id):
+        with Recorder("m", 1, path=tmp_path) as recorder:
+            recorder.outcomes(pa.table({"id": pa.array([id, 1.0], pa.float64()), "actual": [1, 1]}))
+        (batch,) = events_in(tmp_path)
+        assert table_in(batch)["id"].to_pylist() == ["1"]
+        assert recorder.stats().dropped == 1
 
     def test_outcomes(self, tmp_path):
         with Recorder("m", 1, path=tmp_path) as recorder:
@@ -182,6 +251,8 @@ class TestOptions:
 def test_neither_numpy_nor_pyarrow_is_imported_before_a_batch(tmp_path):
     program = f"""
 import sys
+from datetime import date, datetime
+from decimal import Decimal
 from watchkeeper.capture import recorder, wrapping, watching, asgi, wsgi
 with recorder.Recorder("m", 1, path={str(tmp_path)!r}, label_below=0.9, drop=["b"]) as r:
     r.record({{"a": 1}}, 1, score=0.5); r.record([1, 2], 1); r.outcome("x", 1); r.flush()

@@ -1,9 +1,13 @@
 """What a program that records its predictions can rely on."""
 
 import logging
+import math
 import threading
 from datetime import UTC, datetime
+from decimal import Decimal
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from watchkeeper.capture.events import Counters, Outcome, Prediction
@@ -78,11 +82,53 @@ class TestRecording:
         assert events_in(tmp_path)[0].at_us == seconds * 1e6
         assert millisecond_of(id) == seconds * 1000
 
-    def test_a_time_that_is_none_becomes_now_and_is_counted(self, tmp_path):
+    @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+    @pytest.mark.parametrize(
+        "kind", [int, float, str, lambda n: str(float(n))], ids=["int", "float", "text", "float text"]
+    )
+    def test_a_number_counts_in_the_unit_that_its_size_shows(self, tmp_path, unit, kind):
+        at = np.datetime64("2024-03-01T12:30:15")
+        number = int(at.astype(f"datetime64[{unit}]").astype(int))
+        with Recorder("churn", 3, path=tmp_path) as recorder:
+            recorder.record({}, 1, at=kind(number))
+            recorder.outcome("a", 1, at=kind(number))
+        assert [e.at_us for e in events_in(tmp_path, (Prediction, Outcome))] == [
+            int(at.astype("datetime64[us]").astype(int))
+        ] * 2
+
+    @pytest.mark.parametrize(
+        "at",
+        [
+            "yesterday", "25/12/2024", "9999-12-31", "1900-01-01", "1970-01-01", "", 5, 20240301, 45_352.5, 10**30,
+            math.nan, math.inf, True, pd.NaT, np.datetime64("NaT"), datetime(2300, 1, 1),
+        ],
+        ids=str,
+    )  # fmt: skip
+    def test_a_time_that_is_none_is_refused_and_counted(self, tmp_path, at):
         with Recorder("churn", 3, path=tmp_path, clock=lambda: 1_700_000_000.0) as recorder:
-            recorder.record({}, 1, at="yesterday")
-        assert events_in(tmp_path)[0].at_us == 1_700_000_000_000_000
-        assert recorder.stats().unencodable == 1
+            assert isinstance(recorder.record({}, 1, at=at), str)
+            recorder.outcome("a", 1, at=at)
+        assert events_in(tmp_path, (Prediction, Outcome)) == []
+        assert recorder.stats().dropped == 2
+        assert "time" in recorder.stats().last_error or "1970" in recorder.stats().last_error
+
+    @pytest.mark.parametrize(
+        "id", [10_000, 10_000.0, np.int64(10_000), np.float32(10_000), Decimal("1E+4"), "10000"]
+    )
+    def test_an_id_is_one_name_whatever_type_holds_it(self, tmp_path, id):
+        with Recorder("churn", 3, path=tmp_path) as recorder:
+            assert recorder.record({}, 1, id=id) == recorder.outcome(id, 1) == "10000"
+        assert [e.id for e in events_in(tmp_path, (Prediction, Outcome))] == ["10000"] * 2
+
+    @pytest.mark.parametrize("id", [12.5, 2.0**53, math.inf, True], ids=str)
+    def test_an_id_that_names_nothing_is_refused(self, tmp_path, id):
+        with Recorder("churn", 3, path=tmp_path) as recorder:
+            recorder.record({}, 1, id=id)
+            recorder.outcome(id, 1)
+            recorder.outcome(None, 1)
+        assert events_in(tmp_path, (Prediction, Outcome)) == []
+        assert recorder.stats().dropped == 3
+        assert "id" in recorder.stats().last_error
 
     def test_a_model_may_have_any_name(self, tmp_path):
         for name in ("a/b", "..", "größe", "a b", "x" * 60):

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from watchkeeper.capture.batch_rows import packed
-from watchkeeper.capture.events import Encoder, micros, plain_features
+from watchkeeper.capture.events import Encoder, plain_features
 from watchkeeper.capture.identity import IdSource
 from watchkeeper.capture.redaction import Redaction
+from watchkeeper.domain.instant import HOW_TO_WRITE
 from watchkeeper.errors import BadInput, MissingExtra, NotFound, nearest
 
 if TYPE_CHECKING:
@@ -37,6 +38,19 @@ class BatchEncoding:
     """Whether a row with this score is marked for labelling; None marks none."""
 
 
+class Refused:
+    """Rows that cannot be taken, with the reason of the first."""
+
+    def __init__(self) -> None:
+        self.rows: set[int] = set()
+        self.first = ""
+
+    def add(self, row: int, why: str) -> None:
+        """Row number *row* (from 0) cannot be taken."""
+        self.first = self.first or f"row {row + 1}: {why}"
+        self.rows.add(row)
+
+
 def encode_batches(
     how: BatchEncoding,
     what: str,
@@ -46,8 +60,9 @@ def encode_batches(
     latency_s: float | None = None,
     error: str | None = None,
     tags: Mapping[str, Any] | None = None,
-) -> tuple[list[str], list[tuple[bytes, int]], int]:
-    """Return the ids of *frame*'s rows, its events with their number of rows, and how many rows were left out.
+) -> tuple[list[str], list[tuple[bytes, int]], int, Refused]:
+    """Return the ids of *frame*'s rows, its events with their number of rows, how many rows the sample left out, and
+    which were refused: rows whose time or id cannot be used.
 
     Raises
     ------
@@ -63,15 +78,19 @@ def encode_batches(
             raise BadInput(
                 f"The outcomes have no {needed!r} column.", f"Name it: outcomes(frame, {needed}=...)."
             )
-    table, times = _with_times(table, roles)
-    table, ids, now_us = _with_ids(table, roles, times, how)
+    table, refused = _with_times(table, roles, how)
+    table, ids, now_us = _with_ids(table, roles, refused, what, how)
     table = _redacted(table, how)
     roles = {role: column for role, column in roles.items() if column in table.column_names}
-    rows, kept = table.num_rows, table
-    if how.keep is not None:
+    kept, sampled_out = table, 0
+    if how.keep is not None or refused.rows:
         import pyarrow as pa
 
-        kept = table.filter(pa.array([how.keep(id) for id in ids], pa.bool_()))
+        sampled = [how.keep is None or how.keep(id) for id in ids]
+        sampled_out = sum(not keep and row not in refused.rows for row, keep in enumerate(sampled))
+        kept = table.filter(
+            pa.array([k and row not in refused.rows for row, k in enumerate(sampled)], pa.bool_())
+        )
     label = None
     if what == "predictions" and how.is_unsure is not None:
         kept, label = _labelled(kept, roles, how.is_unsure)
@@ -84,7 +103,7 @@ def encode_batches(
             "b", what, now_us, count, roles, payload, latency_s, error, labels, how.sample_rate, label,
         )  # fmt: skip
         encoded.append((how.encoder.encode(event), count))
-    return ids, encoded, rows - kept.num_rows
+    return ids, encoded, sampled_out, refused
 
 
 def table_of(frame: Any, replace: Callable[[Any], str] = repr) -> pa.Table:
@@ -149,51 +168,48 @@ def _roles(columns: Sequence[str], named: Mapping[str, str | Mapping[str, str] |
     return roles
 
 
-def _with_times(table: pa.Table, roles: Mapping[str, str]) -> tuple[pa.Table, list[int] | None]:
-    """Bring the column of times, if there is one, to microseconds in UTC; no time means now."""
+def _with_times(table: pa.Table, roles: Mapping[str, str], how: BatchEncoding) -> tuple[pa.Table, Refused]:
+    """Bring the column of times, if there is one, to microseconds in UTC; refuse rows that it does not place."""
     import pyarrow as pa
 
+    from watchkeeper.rows.row_keys import instants_of
+
+    refused = Refused()
     if "at" not in roles:
-        return table, None
+        return table, refused
     position = table.column_names.index(roles["at"])
-    column = table.column(position)
-    instant = pa.timestamp("us", "UTC")
-    if pa.types.is_timestamp(column.type):
-        naive = column.type.tz is None
-        column = column.cast(pa.timestamp("us", None if naive else "UTC"), safe=False).cast(instant)
-    else:
-        column = pa.chunked_array(
-            [pa.array([None if at is None else micros(at) for at in column.to_pylist()], pa.int64())]
-        ).cast(instant)
-    times = column.cast(pa.int64()).to_pylist()
-    return table.set_column(position, roles["at"], column), times
+    found = instants_of(table.column(position), how.ids.now_us())
+    for row in (~found.good).nonzero()[0].tolist():
+        refused.add(row, f"{found.why(row)}; {HOW_TO_WRITE}" if not refused.rows else "")
+    us = pa.Array.from_buffers(pa.int64(), len(found.us), [None, pa.py_buffer(found.us)])
+    return table.set_column(position, roles["at"], us.cast(pa.timestamp("us", "UTC"))), refused
 
 
 def _with_ids(
-    table: pa.Table, roles: dict[str, str], times: list[int] | None, how: BatchEncoding
+    table: pa.Table, roles: dict[str, str], refused: Refused, what: str, how: BatchEncoding
 ) -> tuple[pa.Table, list[str], int]:
     """Give every row an id; one that is made here holds the row's time, where it has one."""
     import pyarrow as pa
 
-    source, rows = how.ids, table.num_rows
-    made, now_us = source.take(max(rows, 1))
-    if times is not None:
-        made = [new if at is None else source.at(at) for new, at in zip(made, times, strict=False)]
-    if times is not None and None in times:
-        position = table.column_names.index(roles["at"])
-        filled = table.column(position).fill_null(pa.scalar(now_us, pa.timestamp("us", "UTC")))
-        table = table.set_column(position, roles["at"], filled)
+    from watchkeeper.rows.row_keys import ids_of
+
+    rows = table.num_rows
+    made, now_us = how.ids.take(max(rows, 1))
+    if "at" in roles:
+        made = [how.ids.at(at) for at in table.column(roles["at"]).cast(pa.int64()).to_pylist()]
     if "id" not in roles:
         ids = made[:rows]
         roles["id"] = _ID
         return table.append_column(_ID, pa.array(ids, pa.string())), ids, now_us
     position = table.column_names.index(roles["id"])
-    given = table.column(position)
-    if pa.types.is_string(given.type) or pa.types.is_large_string(given.type):
-        texts = given.to_pylist()
-    else:
-        texts = [None if id is None else str(id) for id in given.to_pylist()]
-    ids = [new if id is None else id for id, new in zip(texts, made, strict=False)]
+    found = ids_of(table.column(position))
+    for row, why in found.refused.items():
+        refused.add(row, why)
+    ids = []
+    for row, (id, new) in enumerate(zip(found.texts.to_pylist(), made, strict=False)):
+        if id is None and what == "outcomes":
+            refused.add(row, "it has no id")
+        ids.append(new if id is None else id)
     return table.set_column(position, roles["id"], pa.array(ids, pa.string())), ids, now_us
 
 

@@ -19,6 +19,8 @@ from typing import Any
 
 import msgspec
 
+from watchkeeper.domain.instant import EPOCH_LIMITS, HOW_TO_WRITE, LEAST_NUMBER
+
 REPR_CHARACTERS = 200
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
@@ -276,7 +278,12 @@ def plain_features(features: Any) -> dict[Any, Any]:
 
 
 def micros(at: Any) -> int:
-    """Return microseconds since 1970 UTC of a datetime (naive means UTC), ISO 8601 text or number of seconds.
+    """Return microseconds since 1970 UTC of a datetime (naive means UTC), ISO 8601 text, or a number since 1970.
+
+    A number (also as text) counts seconds, milliseconds, microseconds or nanoseconds, as its size shows.
+
+    >>> micros("2024-03-01T00:00:00Z") == micros(1709251200) == micros(1709251200000) == micros("1709251200.0")
+    True
 
     Raises
     ------
@@ -284,15 +291,37 @@ def micros(at: Any) -> int:
         *at* is no point in time.
     """
     if isinstance(at, str):
-        at = dt.datetime.fromisoformat(at)
+        at = _of_text(at.strip())
+    elif _is_numpy_time(at):
+        at = at.astype("datetime64[us]").item()
     elif not isinstance(at, dt.datetime) and isinstance(at, dt.date):
         at = dt.datetime(at.year, at.month, at.day)
     if isinstance(at, dt.datetime):
+        if at != at:
+            raise ValueError("the time is missing (NaT)")
         aware = at if at.tzinfo is not None else at.replace(tzinfo=dt.UTC)
         return (aware - _EPOCH) // dt.timedelta(microseconds=1)
-    if _is_numpy_time(at):
-        return int(at.astype("datetime64[us]").astype("int64"))
-    return int(at * 1_000_000) if isinstance(at, int) else round(float(at) * 1e6)
+    if at is None or isinstance(at, bool):
+        raise ValueError(f"{at!r} is no time: {HOW_TO_WRITE}")
+    number = at if isinstance(at, int) else float(at)
+    if not LEAST_NUMBER <= abs(number) < 2.0**63:
+        raise ValueError(f"{at!r} counts neither seconds nor less since 1970: {HOW_TO_WRITE}")
+    for limit, times in EPOCH_LIMITS:
+        if abs(number) < limit:
+            return number * int(times) if isinstance(number, int) else round(number * times)
+    return int(number) // 1000
+
+
+def _of_text(text: str) -> dt.datetime | float:
+    digits = text.lstrip("+-")
+    if digits.isdecimal() and len(digits) != 8:  # 8 digits are a date
+        return int(text)
+    try:
+        if digits[:4].isdecimal() and (len(digits) == 8 or digits[4:5] == "-"):
+            return dt.datetime.fromisoformat(text)
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is no time: {HOW_TO_WRITE}") from None
 
 
 def join_events(events: Sequence[bytes]) -> bytes:

@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 
 from watchkeeper.capture.recorder import Recorder
+from watchkeeper.domain.row_id import id_text
 
 HEADER = "x-prediction-id"
 _MOST_IDS_IN_HEADER = 50
@@ -128,7 +129,7 @@ def read_bodies(request: Any, response: Any) -> list[dict[str, Any]]:
         predictions, scores, answered = response, None, None
     count = len(rows)
     return [
-        {"features": row, "prediction": prediction, "score": score, "id": id if given is None else str(given)}
+        {"features": row, "prediction": prediction, "score": score, "id": id if given is None else _id(given)}
         for row, id, prediction, score, given in zip(
             rows, ids, _each(predictions, count, is_many), _each(scores, count, is_many),
             _each(answered, count, is_many), strict=True,
@@ -155,8 +156,16 @@ def _rows_of(request: Any) -> tuple[list[Any], list[str | None]]:
         own = [_first(row, _ID) if isinstance(row, Mapping) else None for row in body]
         given = id if isinstance(id, list) and len(id) == len(body) else own
         rows = [{k: v for k, v in r.items() if k not in _ID} if isinstance(r, Mapping) else r for r in body]
-        return rows, [None if one is None else str(one) for one in given]
-    return [{} if body is None else body], [None if id is None or isinstance(id, list) else str(id)]
+        return rows, [_id(one) for one in given]
+    return [{} if body is None else body], [None if isinstance(id, list) else _id(id)]
+
+
+def _id(value: Any) -> str | None:
+    """A body's id as text; what can be none is left out, and an id is made."""
+    try:
+        return id_text(value)
+    except ValueError:
+        return None
 
 
 def _first(mapping: Mapping[str, Any], names: Sequence[str]) -> Any:

@@ -58,6 +58,10 @@ class IdSource:
             now, block, counter = self._turn(now)
         return f"{block}{next(counter):012x}", now
 
+    def now_us(self) -> int:
+        """Return microseconds since 1970 UTC by this source's clock."""
+        return self._now_us()
+
     def at(self, at_us: int) -> str:
         """Return a new id for a given time; between such ids no order is promised."""
         return f"{_block(at_us // 1000, self._random(26))}{self._random(48):012x}"

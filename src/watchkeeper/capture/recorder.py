@@ -14,6 +14,8 @@ from watchkeeper.capture.events import Encoder, micros, plain_features
 from watchkeeper.capture.identity import IdSource
 from watchkeeper.capture.outbox import Outbox
 from watchkeeper.capture.redaction import Redaction, sampler
+from watchkeeper.domain.instant import implausible
+from watchkeeper.domain.row_id import id_text
 from watchkeeper.errors import BadInput
 
 
@@ -168,8 +170,9 @@ class Recorder:
 
         *features* is a mapping of column to value (see `plain_features` for what else), *score* a probability
         (of the positive class) or a mapping of class to probability, *at* a datetime (naive: UTC), ISO text or
-        seconds since 1970, *latency_s* the seconds that the model took, *error* a text when it failed.
-        An id given twice is one prediction: the first one counts.
+        a number since 1970 (seconds, or finer: its size shows it), *latency_s* the seconds that the model took, *error* a text when it failed.
+        An id given twice is one prediction: the first one counts. A prediction whose id or time cannot be used (a
+        fraction, a word, the year 57850) is dropped, counted and noted in `stats`, never recorded as made now.
         """
         try:
             if id is None and at is None:
@@ -222,7 +225,9 @@ class Recorder:
     def outcome(self, id: str, actual: Any, *, at: Any = None) -> str:
         """Tell what really happened to the prediction *id*; the last one told counts. Returns the id."""
         try:
-            id = id if type(id) is str else str(id)
+            id = id_text(id) or ""
+            if not id:
+                raise BadInput(f"The outcome {actual!r} has no id.")
             if self._keep is not None and not self._keep(id):
                 self._outbox.count("sampled_out")
                 return id
@@ -236,7 +241,7 @@ class Recorder:
             return id if self._strict_s is None else self._receipt(id, parcel)
         except Exception as trouble:
             self._refused(trouble)
-        return id
+        return id if type(id) is str else ""
 
     def record_batch(
         self,
@@ -255,7 +260,8 @@ class Recorder:
         *frame* is anything that exports the Arrow C stream (pandas, polars, pyarrow, DuckDB), a dict of columns,
         a list of dicts or a matrix. *id*, *at*, *prediction* and *score* name its columns; where they are not
         given, columns of these very names are taken if there are any (``""``: there is none). Every other column is a feature. *score*
-        may also map each class to its column. *latency_s* is the time of the whole batch.
+        may also map each class to its column. Rows whose time or id cannot be used are dropped, counted and noted.
+        *latency_s* is the time of the whole batch.
 
         A frame that cannot be used is counted as dropped, and logged; the list is then empty.
         """
@@ -282,7 +288,12 @@ class Recorder:
                 sample_rate=self.sample_rate,
                 is_unsure=None if self.label_below is None else self.is_unsure,
             )
-            ids, events, sampled_out = encode_batches(how, what, frame, named, **rest)
+            ids, events, sampled_out, refused = encode_batches(how, what, frame, named, **rest)
+            if refused.rows:
+                self._refused(
+                    BadInput(f"{len(refused.rows):,} of {len(ids):,} rows ({refused.first})"),
+                    len(refused.rows),
+                )
             if sampled_out:
                 self._outbox.count("sampled_out", sampled_out)
             for event, rows in events:
@@ -348,17 +359,19 @@ class Recorder:
         return f"Recorder({self.model!r}, {self.version!r})"
 
     def _identify(self, id: Any, at: Any) -> tuple[str, int]:
+        name = None if id is None else id_text(id)
         if at is None:
-            return (id if type(id) is str else str(id)), self._next()[1]
+            made, at_us = self._next()
+            return name or made, at_us
         at_us = self._micros(at)
-        return (self._ids.at(at_us) if id is None else id if type(id) is str else str(id)), at_us
+        return name or self._ids.at(at_us), at_us
 
     def _micros(self, at: Any) -> int:
-        try:
-            return micros(at)
-        except Exception:
-            self._outbox.count("unencodable")
-            return self._next()[1]
+        at_us = micros(at)
+        wrong = implausible(at_us, self._ids.now_us())
+        if wrong:
+            raise ValueError(f"its time {at!r} {wrong}")
+        return at_us
 
     def _full(
         self, id: str, at_us: int, features: Any, prediction: Any, score: Any,

@@ -31,6 +31,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from watchkeeper.domain.instant import EPOCH_LIMITS
 from watchkeeper.domain.schema import Column, Kind
 from watchkeeper.domain.values import Values
 
@@ -65,9 +66,6 @@ _FALSE = frozenset(("false", "f", "no", "n", "off", "0", "0.0"))
 _EXAMPLE_LENGTH = 80
 _INT64 = np.iinfo(np.int64)
 _PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
-_EPOCH_LIMITS = ((1e11, 1_000_000.0), (1e14, 1_000.0), (1e17, 1.0))
-"""A bare number as a time: below 1e11 it counts seconds (until the year 5138), below 1e14 milliseconds,
-below 1e17 microseconds, from there on nanoseconds. Each value is judged by itself, so batches agree."""
 
 
 def values_of(array: pa.Array | pa.ChunkedArray, column: Column) -> Values:
@@ -510,8 +508,8 @@ def _epochs(array: pa.Array, valid: np.ndarray | None) -> _Read:
         size = np.abs(raw.astype(np.float64))
         whole = _integers_as(raw, valid, np.int64)
         numbers, valid, far = whole.data, whole.valid, whole.misfit
-        data = np.where(size < _EPOCH_LIMITS[2][0], numbers, numbers // 1_000)
-        for limit, times in reversed(_EPOCH_LIMITS[:2]):
+        data = np.where(size < EPOCH_LIMITS[2][0], numbers, numbers // 1_000)
+        for limit, times in reversed(EPOCH_LIMITS[:2]):
             near = size < limit
             data = np.where(near, np.where(near, numbers, 0) * int(times), data)
         return _Read(data, valid, far)
@@ -519,12 +517,12 @@ def _epochs(array: pa.Array, valid: np.ndarray | None) -> _Read:
     missing = np.isnan(numbers)
     size = np.abs(numbers)
     scaled = numbers * 1e-3
-    for limit, times in reversed(_EPOCH_LIMITS):
+    for limit, times in reversed(EPOCH_LIMITS):
         scaled = np.where(size < limit, numbers * times, scaled)
     fits = np.abs(scaled) < 2.0**63
     if missing.any():
         valid = ~missing if valid is None else valid & ~missing
-    return _marked(np.where(fits, scaled, 0.0).astype(np.int64), valid, ~fits & ~missing)
+    return _marked(np.rint(np.where(fits, scaled, 0.0)).astype(np.int64), valid, ~fits & ~missing)
 
 
 def _instant(word: str) -> int:
@@ -542,7 +540,7 @@ def _bare_epoch(word: str) -> int:
     number = _number(word)
     if not -(2.0**63) < number < 2.0**63:
         raise ValueError(word)
-    for limit, times in _EPOCH_LIMITS:
+    for limit, times in EPOCH_LIMITS:
         if abs(number) < limit:
             return round(number * times)
     return int(number) // 1_000
