@@ -3,8 +3,10 @@
 import gzip
 import io
 import json
+import re
 import time
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import pyarrow as pa
 import pytest
@@ -183,6 +185,39 @@ def test_arrow_arrives_with_bad_rows_told(client, watch):
         None,
     )
     assert (d["x"], d["wk_error"], d["wk_latency_s"]) == (4.0, "boom", 0.4)
+
+
+@pytest.mark.parametrize("how", ["json", "arrow"])
+def test_ids_of_any_number_type_meet(client, watch, how):
+    at, rows = "2026-03-01T05:00:00Z", [2**63 + 1, 10_000, 7]
+    predictions = [{"id": i, "at": at, "prediction": 1} for i in rows]
+    assert client.post("/v1/predictions?model=m&version=1", json=predictions).json()["accepted"] == 3
+    if how == "json":
+        outcomes = [{"id": i, "actual": 1} for i in (str(2**63 + 1), 10_000.0, 7.0, 12.5, 1e300)]
+        answer = client.post("/v1/outcomes?model=m", json=outcomes)
+    else:
+        ids = pa.array(
+            [Decimal(2**63 + 1), Decimal(10_000), Decimal(7), Decimal("12.5"), None], pa.decimal128(38, 2)
+        )
+        body = arrow(id=ids, actual=[1] * 5)
+        answer = client.post("/v1/outcomes?model=m", content=body, headers={"content-type": ARROW})
+    assert (answer.json()["accepted"], [e["line"] for e in answer.json()["errors"]]) == (3, [4, 5])
+    assert re.search(r"12\.50? is no whole number", answer.json()["errors"][0]["error"])
+    assert [(r["wk_id"], r["wk_actual"]) for r in rows_of(watch)] == [
+        (str(i), 1.0) for i in sorted(map(str, rows))
+    ]
+
+
+def test_arrow_times_are_read_in_any_unit_or_refused(client, watch):
+    at = pa.array(
+        [1772341200, 1772341200_000, 1772341200_000_000, 1772341200_000_000_000, 5, None], pa.int64()
+    )
+    body = arrow(id=list("abcdef"), at=at, prediction=[1] * 6)
+    answer = client.post("/v1/predictions?model=m&version=1", content=body, headers={"content-type": ARROW})
+    told = {e["line"]: e["error"] for e in answer.json()["errors"]}
+    assert (answer.json()["accepted"], told[6]) == (4, "it has no time")
+    assert "time 5 lies before" in told[5]
+    assert {r["wk_at"] for r in rows_of(watch)} == {datetime.fromtimestamp(1772341200, UTC)}
 
 
 @pytest.mark.parametrize(

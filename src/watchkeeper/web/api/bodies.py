@@ -15,12 +15,13 @@ import msgspec
 
 from watchkeeper.capture.events import Encoder
 from watchkeeper.capture.identity import IdSource, millisecond_of
+from watchkeeper.domain.instant import EARLIEST_US, LEAST_NUMBER
+from watchkeeper.domain.row_id import id_text
 from watchkeeper.errors import BadInput
 
 ARROW = "application/vnd.apache.arrow.stream"
 AHEAD_S = 3600
 """A prediction may be this far ahead of our clock (clocks differ); further, its time is a mistake."""
-EARLIEST_US = 0
 MOST_TOLD = 1000
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MICROSECOND = dt.timedelta(microseconds=1)
@@ -34,7 +35,7 @@ class PredictionRow(msgspec.Struct):
     features: dict[str, Any] | None = None
     prediction: Any = None
     score: Any = None
-    id: str | int | None = None
+    id: str | int | float | None = None
     at: dt.datetime | float | None = None
     latency_s: float | None = None
     error: str | None = None
@@ -46,7 +47,7 @@ class PredictionRow(msgspec.Struct):
 class OutcomeRow(msgspec.Struct):
     """What really happened to the prediction ``id``."""
 
-    id: str | int
+    id: str | int | float
     actual: Any
     at: dt.datetime | float | None = None
     model: str | None = None
@@ -225,10 +226,8 @@ def _take_prediction(
     if id is None:
         id = ids.at(at_us) if key is None else f"{key}:{line}"
         out.made.append(id)
-    elif type(id) is int:
-        id = str(id)
-    elif not id:
-        raise ValueError("its id is empty")
+    else:
+        id = _id(id)
     if row.latency_s is None and row.error is None and row.tags is None:
         return encode(("p", id, at_us, row.features or {}, row.prediction, row.score))
     return encode(
@@ -245,10 +244,15 @@ def _take_outcome(
     encode: Callable[..., bytes],
     out: Parcels,
 ) -> bytes:
-    if row.id == "":
-        raise ValueError("its id is empty")
     at_us = now if row.at is None else _micros(row.at, now)
-    return encode(("o", row.id if type(row.id) is str else str(row.id), at_us, row.actual))
+    return encode(("o", _id(row.id), at_us, row.actual))
+
+
+def _id(given: str | int | float) -> str:
+    id = id_text(given)
+    if id is None:
+        raise ValueError("its id is empty")
+    return id
 
 
 def _micros(at: dt.datetime | float, now: int) -> int:
@@ -256,7 +260,7 @@ def _micros(at: dt.datetime | float, now: int) -> int:
         aware = at if at.tzinfo is not None else at.replace(tzinfo=dt.UTC)
         at_us = (aware - _EPOCH) // _MICROSECOND
     else:
-        if abs(at) > 10**_DIGITS:
+        if not LEAST_NUMBER <= abs(at) <= 10**_DIGITS:
             raise ValueError(f"its time {at:g} is no number of seconds since 1970")
         at_us = int(at * 1_000_000)
     _check_time(at_us, now)
@@ -271,7 +275,7 @@ def _check_time(at_us: int, now: int) -> None:
             + (" (milliseconds? Seconds are meant)" if hours > 1e6 else "")
         )
     if at_us < EARLIEST_US:
-        raise ValueError("its time lies before 1970")
+        raise ValueError("its time lies before 2 January 1970")
 
 
 def arrow_events(
@@ -301,14 +305,19 @@ def arrow_events(
     out, now = Parcels(), now_us or time.time_ns() // 1000
     if len(set(table.column_names)) != table.num_columns:
         raise BadInput("Two columns have the same name.")
-    table = _times_in(pa, table, now)
-    table, ids_made = _ids_in(pa, table, what, ids, key)
+    table, wrong = _times_in(pa, table, now)
     if what == "outcomes" and "actual" not in table.column_names:
         raise BadInput(
             "The outcomes have no column 'actual'.", f"They have: {', '.join(table.column_names)}."
         )
-    table, kept = _without_bad(pa, table, now, out)
-    out.made = ids_made if kept is None else [i for i, ok in zip(ids_made, kept) if ok]
+    table, ids_made = _ids_in(pa, table, what, ids, key, wrong)
+    for row in sorted(wrong):
+        out.refuse(row + 1, wrong[row])
+    if wrong:
+        kept = [row not in wrong for row in range(table.num_rows)]
+        table = table.filter(pa.array(kept, pa.bool_()))
+        ids_made = [i for i, ok in zip(ids_made, kept) if ok]
+    out.made = ids_made
     known = {"id", "at", "prediction", "score", "actual", "latency_s", "error"}
     roles = {n: n for n in table.column_names if n in known or n.startswith("score:")}
     encode = Encoder().encode
@@ -328,38 +337,33 @@ def arrow_events(
     return out
 
 
-def _times_in(pa: Any, table: Any, now: int) -> Any:
-    import pyarrow.compute as pc
+def _times_in(pa: Any, table: Any, now: int) -> tuple[Any, dict[int, str]]:
+    """The table with its times as instants, and why rows have none that can be a prediction's."""
+    from watchkeeper.rows.row_keys import instants_of
 
     instant = pa.timestamp("us", "UTC")
     if "at" not in table.column_names:
-        return table.append_column("at", pa.repeat(pa.scalar(now, pa.int64()), table.num_rows).cast(instant))
-    place, column = table.column_names.index("at"), table["at"]
-    try:
-        if pa.types.is_timestamp(column.type):
-            naive = column.type.tz is None
-            column = column.cast(pa.timestamp("us", None if naive else "UTC"), safe=False).cast(instant)
-        elif pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
-            seconds = pc.multiply(column.cast(pa.float64()), 1e6)
-            column = seconds.cast(pa.int64(), safe=False).cast(instant)
-        else:
-            column = column.cast(instant)
-    except pa.ArrowException as problem:
-        raise BadInput(f"The column 'at' of type {column.type} holds no times: {problem}.") from problem
-    return table.set_column(place, "at", pc.fill_null(column, pa.scalar(now, pa.int64()).cast(instant)))
+        at = pa.repeat(pa.scalar(now, pa.int64()), table.num_rows)
+        return table.append_column("at", at.cast(instant)), {}
+    place = table.column_names.index("at")
+    found = instants_of(table["at"], now, ahead_us=AHEAD_S * 1_000_000)
+    us = pa.Array.from_buffers(pa.int64(), len(found.us), [None, pa.py_buffer(found.us)])
+    wrong = {row: found.why(row) for row in (~found.good).nonzero()[0].tolist()}
+    return table.set_column(place, "at", us.cast(instant)), wrong
 
 
-def _ids_in(pa: Any, table: Any, what: str, ids: IdSource, key: str | None) -> tuple[Any, list[str]]:
+def _ids_in(
+    pa: Any, table: Any, what: str, ids: IdSource, key: str | None, wrong: dict[int, str]
+) -> tuple[Any, list[str]]:
+    """The table with its ids as text, and those that were made; why rows have none is added to *wrong*."""
+    from watchkeeper.rows.row_keys import ids_of
+
     if "id" in table.column_names:
-        column = table["id"]
-        if pa.types.is_dictionary(column.type):
-            column = column.cast(column.type.value_type)
-        if not pa.types.is_string(column.type):
-            try:
-                column = column.cast(pa.string())
-            except pa.ArrowException as problem:
-                raise BadInput(f"The column 'id' of type {column.type} cannot be ids.") from problem
-        return table.set_column(table.column_names.index("id"), "id", column), []
+        found = ids_of(table["id"])
+        for row, is_none in enumerate(found.texts.is_null().to_pylist()):
+            if is_none:
+                wrong.setdefault(row, found.refused.get(row, "it has no id"))
+        return table.set_column(table.column_names.index("id"), "id", found.texts), []
     if what == "outcomes":
         raise BadInput("The outcomes have no column 'id'.", f"They have: {', '.join(table.column_names)}.")
     if key is not None:
@@ -367,25 +371,3 @@ def _ids_in(pa: Any, table: Any, what: str, ids: IdSource, key: str | None) -> t
     else:
         made = [ids.at(us) for us in table["at"].cast(pa.int64()).to_pylist()]
     return table.append_column("id", pa.array(made, pa.string())), made
-
-
-def _without_bad(pa: Any, table: Any, now: int, out: Parcels) -> tuple[Any, list[bool] | None]:
-    import pyarrow.compute as pc
-
-    at = table["at"].cast(pa.int64())
-    ids = table["id"]
-    empty = pc.fill_null(pc.equal(pc.binary_length(ids), 0), True)
-    ahead, early = pc.greater(at, now + AHEAD_S * 1_000_000), pc.less(at, EARLIEST_US)
-    bad = pc.or_(empty, pc.or_(ahead, early))
-    if not pc.any(bad).as_py():
-        return table, None
-    for place in pc.indices_nonzero(bad.combine_chunks()).to_pylist():
-        if empty[place].as_py():
-            out.refuse(place + 1, "it has no id")
-        else:
-            try:
-                _check_time(at[place].as_py(), now)
-            except ValueError as problem:
-                out.refuse(place + 1, str(problem))
-    good = pc.invert(bad)
-    return table.filter(good), good.to_pylist()
