@@ -12,8 +12,8 @@ from watchkeeper.domain.measurement import Interval, Measurement
 from watchkeeper.domain.series import PlacedMeasurement, WindowKey, WindowState
 from watchkeeper.domain.window import Window
 from watchkeeper.web.app import create_app
-from watchkeeper.web.charts_data import fold_spreads, sparks
-from watchkeeper.web.dashboard.reads import Reads
+from watchkeeper.web.charts_data import fold_spreads
+from watchkeeper.wiring import page_reads
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 TIMED = {
@@ -117,7 +117,7 @@ class TestDaysOf25Hours:
         return watch
 
     def test_the_newest_day_is_the_newest(self, days):
-        reads = Reads(days.ledger)
+        reads = page_reads(days.ledger)
         assert [r["value"] for r in reads.latest(["model-0002"], ["accuracy"])] == [0.7]
         assert reads.last_known(["model-0002"], ["accuracy"])["model-0002", "accuracy"]["value"] == 0.7
         assert [r["value"] for r in reads.by_segment("model-0002", "accuracy")] == [0.7]
@@ -125,11 +125,11 @@ class TestDaysOf25Hours:
     def test_the_map_and_the_sparkline_show_every_day(self, days, connect):
         ask = "/models/model-0002/charts/drift-map.json?measure=ks&start=2026-03-01&end=2026-03-04"
         assert [r["largest"] for r in connect(create_app(days)).get(ask).json()] == [0.5, 0.6, 0.7]
-        line = sparks(days.ledger, {"model-0002": "accuracy"}, start=self.DAYS[0][0])["model-0002"]
+        line = page_reads(days.ledger).sparks({"model-0002": "accuracy"}, start=self.DAYS[0][0])["model-0002"]
         assert [p[1] for p in line] == [0.5, 0.6, 0.7]
 
     def test_a_sparkline_has_the_interval_of_each_day(self, days):
-        line = sparks(days.ledger, {"model-0002": "accuracy"}, start=self.DAYS[0][0])["model-0002"]
+        line = page_reads(days.ledger).sparks({"model-0002": "accuracy"}, start=self.DAYS[0][0])["model-0002"]
         assert [(round(low, 6), round(high, 6)) for _, _, low, high in line] == [
             (0.49, 0.51),
             (0.59, 0.61),
@@ -140,12 +140,12 @@ class TestDaysOf25Hours:
 class TestPeriods:
     def test_a_window_that_waits_for_its_first_row_is_not_the_newest(self, watch, clock):
         start = clock.at.replace(minute=0)
-        before = Reads(watch.ledger).last_windows(["churn"])["churn"]
+        before = page_reads(watch.ledger).last_windows(["churn"])["churn"]
         empty = WindowState(
             key=WindowKey(model="churn", window=Window(start, start + HOUR)), rows=0, generation=1
         )
         watch.ledger.windows.done([empty])
-        assert Reads(watch.ledger).last_windows(["churn"])["churn"] == before
+        assert page_reads(watch.ledger).last_windows(["churn"])["churn"] == before
 
     def test_a_usual_period_begins_with_the_model_and_one_of_ones_own_where_it_was_asked(self, client):
         year = client.get("/models/churn?format=json&period=1y").json()["period"]

@@ -8,7 +8,10 @@ from datetime import datetime, timedelta
 from watchkeeper.domain.measurement import Measurement
 from watchkeeper.domain.window import Window
 
-__all__ = ["DayOfWindows", "PlacedMeasurement", "WindowKey", "WindowState"]
+__all__ = ["ALIKE", "DayOfWindows", "PlacedMeasurement", "WindowKey", "WindowState"]
+
+ALIKE = 0.9
+"""Windows at least this long beside the longest are of one kind: days of 23, 24 and 25 hours are days."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)

@@ -6,7 +6,7 @@ the chart is there for; keeping least and largest of each bucket never does.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 BUCKETS = 400
 """Buckets of a time axis: two pixels each on a wide page."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-DAY_US = 86_400_000_000
-ALIKE = 0.9
-"""Windows at least this long beside the longest are of one kind: days of 23, 24 and 25 hours are days."""
 
 
 def downsample(table: pa.Table, buckets: int = BUCKETS) -> pa.Table:
@@ -98,135 +95,6 @@ def fold_spreads(found: Sequence[Sequence[float]], buckets: int) -> list[dict[st
         {"start": start, **{name: float(column[i]) for name, column in out.items()}}
         for i, start in enumerate(starts)
     ]
-
-
-class Grid:
-    """Values of one measure by column and time: ``cells[i][j]`` is the largest value of column i in bucket j."""
-
-    def __init__(
-        self, names: list[str], edges: list[datetime], cells: list[list[float | None]], more: int
-    ) -> None:
-        self.names, self.edges, self.cells, self.more = names, edges, cells, more
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON: names, the times between which buckets lie, and rows of cells."""
-        return {
-            "columns": self.names,
-            "times": [e.isoformat() for e in self.edges],
-            "cells": self.cells,
-            "columns_left_out": self.more,
-        }
-
-
-def grid(
-    ledger: Any,
-    model: str,
-    measure: str,
-    *,
-    start: datetime,
-    end: datetime,
-    segment: str = "",
-    version: str = "",
-    buckets: int = 60,
-    most: int = 40,
-) -> Grid:
-    """The largest value of *measure* of each column in each of *buckets* whole-day spans, gravest columns first.
-
-    Read from the ledger's daily roll-ups: a year of hourly windows of 100 columns is 36,500 rows there, and the
-    database folds them to at most ``100 * buckets``.
-    """
-    from sqlalchemy import func, select
-
-    from watchkeeper.adapters.ledgers.tables import rollups as r
-    from watchkeeper.adapters.ledgers.tables import series as s
-
-    first = _us(start) // DAY_US * DAY_US
-    days = max(1, -(-(_us(end) - first) // DAY_US))
-    per = -(-days // buckets)
-    count = -(-days // per)
-    width = per * DAY_US
-    # Windows of different lengths are different series: the longest stands, as in `MeasurementStore.series`.
-    longest = (
-        select(func.max(s.c.length_us)).where(s.c.model == model, s.c.measure == measure).scalar_subquery()
-    )
-    bucket = ((r.c.day_us - first) // width).label("bucket")
-    query = (
-        select(s.c.subject, bucket, func.max(r.c.high))
-        .join(r, r.c.series_id == s.c.id)
-        .where(
-            s.c.model == model,
-            s.c.measure == measure,
-            s.c.segment == segment,
-            s.c.version == version,
-            s.c.length_us >= ALIKE * longest,
-            r.c.day_us >= first,
-            r.c.day_us < first + count * width,
-        )
-        .group_by(s.c.subject, bucket)
-    )
-    rows: dict[str, list[float | None]] = {}
-    with ledger.reading() as connection:
-        for subject, at, value in connection.execute(query):
-            rows.setdefault(subject, [None] * count)[int(at)] = (
-                None if value is None else float(f"{value:.3g}")
-            )
-    names = sorted(rows, key=lambda n: (-_weight(rows[n]), n))
-    shown = names[:most]
-    edges = [EPOCH + timedelta(microseconds=first + k * width) for k in range(count + 1)]
-    return Grid(shown, edges, [rows[n] for n in shown], len(names) - len(shown))
-
-
-def _weight(cells: Sequence[float | None]) -> float:
-    """Grave columns first: the newest tenth of the time counts, then all of it."""
-    recent = [c for c in cells[-max(1, len(cells) // 10) :] if c is not None]
-    return max(recent, default=0.0) + 0.001 * max((c for c in cells if c is not None), default=0.0)
-
-
-def sparks(
-    ledger: Any, wanted: Mapping[str, str], *, start: datetime
-) -> dict[str, list[tuple[datetime, float, float, float]]]:
-    """Daily (day, value, low, high) since *start* of one measure of each model: ``{model: measure}``.
-
-    A window of a day or more has its interval as low and high; a day of shorter windows has their mean, least and
-    largest, from the roll-ups.
-    """
-    from sqlalchemy import and_, or_, select
-
-    from watchkeeper.adapters.ledgers.tables import measurements as m
-    from watchkeeper.adapters.ledgers.tables import rollups as r
-    from watchkeeper.adapters.ledgers.tables import series as s
-
-    out: dict[str, list[tuple[datetime, float, float, float]]] = {}
-    if not wanted:
-        return out
-    length: dict[str, int] = {}
-    pairs = or_(*(and_(s.c.model == m, s.c.measure == v) for m, v in wanted.items()))
-    since = _us(start) // DAY_US * DAY_US
-    whole = (s.c.subject == "", s.c.segment == "", s.c.version == "", pairs)
-    long = (
-        select(s.c.model, s.c.length_us, m.c.start_us, m.c.value, m.c.low, m.c.high)
-        .join(m, m.c.series_id == s.c.id)
-        .where(*whole, s.c.length_us >= ALIKE * DAY_US, m.c.start_us >= since, m.c.value.is_not(None))
-        .order_by(s.c.model, s.c.length_us.desc(), m.c.start_us)
-    )
-    short = (
-        select(s.c.model, s.c.length_us, r.c.day_us, r.c.mean, r.c.low, r.c.high)
-        .join(r, r.c.series_id == s.c.id)
-        .where(*whole, s.c.length_us < ALIKE * DAY_US, r.c.day_us >= since, r.c.mean.is_not(None))
-        .order_by(s.c.model, s.c.length_us.desc(), r.c.day_us)
-    )
-    with ledger.reading() as connection:
-        for query in (long, short):
-            for model, length_us, at, value, low, high in connection.execute(query):
-                if length_us >= ALIKE * length.setdefault(model, length_us):
-                    day = EPOCH + timedelta(microseconds=at)
-                    between = (value, value) if low is None or high is None else (low, high)
-                    out.setdefault(model, []).append((day, value, *between))
-    return {model: sorted(points) for model, points in out.items()}
-
-
-def _us(at: datetime) -> int:
-    return (at.astimezone(UTC) - EPOCH) // timedelta(microseconds=1)
 
 
 def table_as(table: pa.Table, form: str) -> tuple[bytes, str]:

@@ -7,11 +7,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from watchkeeper.errors import BadInput
+
 if TYPE_CHECKING:
     from watchkeeper.loop.effects.notifications import Outbox
     from watchkeeper.loop.watch.watch import Watch
+    from watchkeeper.ports.ledger import Ledger
+    from watchkeeper.ports.page_reads import PageReads
 
-__all__ = ["open_project", "outbox_of"]
+__all__ = ["open_project", "outbox_of", "page_reads"]
 
 
 def open_project(path: str | Path = ".", *, clock: Callable[[], datetime] | None = None) -> Watch:
@@ -59,6 +63,22 @@ def open_project(path: str | Path = ".", *, clock: Callable[[], datetime] | None
             model, folder, location=secret(model.table.location) if model.table else None
         ),
     )
+
+
+def page_reads(ledger: Ledger) -> PageReads:
+    """What pages ask of *ledger*.
+
+    Raises
+    ------
+    BadInput
+        the ledger is no database of ours.
+    """
+    from watchkeeper.adapters.ledgers.connections import Connections
+    from watchkeeper.adapters.ledgers.page_reads import SqlPageReads
+
+    if not isinstance(ledger, Connections):
+        raise BadInput(f"Pages cannot read a ledger of type {type(ledger).__name__}.")
+    return SqlPageReads(ledger)
 
 
 def outbox_of(watch: Watch) -> Outbox | None:

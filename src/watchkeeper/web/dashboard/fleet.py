@@ -12,12 +12,12 @@ from starlette.requests import Request
 from watchkeeper.domain.measurement import Measure
 from watchkeeper.domain.schema import Task
 from watchkeeper.measures.catalogue import described_measures
-from watchkeeper.web.charts_data import sparks
+from watchkeeper.ports.page_reads import NewestValue
+from watchkeeper.web.charts_data import EPOCH
 from watchkeeper.web.dashboard.health import ORDER, Health, headline, health_of
 from watchkeeper.web.dashboard.kit.filters import pager
 from watchkeeper.web.dashboard.kit.frame import Page, Room
 from watchkeeper.web.dashboard.operate.alert_view import alert_row
-from watchkeeper.web.dashboard.reads import EPOCH
 
 MAIN: dict[str, tuple[str, ...]] = {
     "binary": ("roc_auc", "f1", "accuracy"),
@@ -45,8 +45,8 @@ def fleet(room: Room, request: Request) -> Page:
     """Every model as a row, sorted by what needs a person."""
     query, now = request.query_params, room.now()
     names = room.models()
-    healths = room.reads.kept("healths", lambda: _healths(room, names, now))
-    last = room.reads.kept("last", lambda: room.reads.last_windows(names))
+    healths = room.kept("healths", lambda: _healths(room, names, now))
+    last = room.kept("last", lambda: room.reads.last_windows(names))
     words = query.get("q", "").strip().lower()
     state = query.get("state", "")
     team = query.get("owner", "")
@@ -76,9 +76,7 @@ def fleet(room: Room, request: Request) -> Page:
         "sentence": sentence,
         "gravest": next((s for s in ORDER if counts[s]), "waiting"),
         "todo": todo,
-        "firing": sum(
-            t.get("firing", (0, 0))[0] for t in room.reads.kept("tally", room.reads.alert_tally).values()
-        ),
+        "firing": sum(t.get("firing", (0, 0))[0] for t in room.alert_tally().values()),
         "counts": counts,
         "models": _rows(room, here, healths, last, now),
         "pager": pages.to_dict(),
@@ -99,8 +97,8 @@ def _todo(room: Room) -> list[dict[str, Any]]:
 
     The last of each model says how many more it has.
     """
-    tally = room.reads.kept("tally", room.reads.alert_tally)
-    firing = room.reads.open_alerts(states=["firing"], limit=200)
+    tally = room.alert_tally()
+    firing = room.open_alerts(states=["firing"], limit=200)
     first: dict[str, Any] = {}
     for document in firing:
         first.setdefault(document.model, document)
@@ -121,8 +119,8 @@ def _owner(room: Room, name: str) -> str:
 
 
 def _healths(room: Room, names: list[str], now: datetime) -> dict[str, Health]:
-    tally = room.reads.kept("tally", room.reads.alert_tally)
-    last = room.reads.kept("last", lambda: room.reads.last_windows(names))
+    tally = room.alert_tally()
+    last = room.kept("last", lambda: room.reads.last_windows(names))
     return {n: health_of(room.watch.models.get(n), tally.get(n, {}), last.get(n), now) for n in names}
 
 
@@ -131,7 +129,7 @@ def _rows(
 ) -> list[dict[str, Any]]:
     described = described_measures()
     main = list(dict.fromkeys(m for order in MAIN.values() for m in order))
-    newest: dict[str, dict[str, dict[str, Any]]] = {}
+    newest: dict[str, dict[str, NewestValue]] = {}
     guesses = [f"estimated_{m}" for m in main]
     for row in room.reads.latest(names, [*main, *guesses, "request_rate", "error_rate"]):
         newest.setdefault(row["model"], {})[row["measure"]] = row
@@ -142,9 +140,10 @@ def _rows(
         _without_outcomes(newest, main), main
     ).items():
         newest[model_name][measure_name] = row
-    furthest: dict[str, dict[str, Any]] = {}
+    furthest: dict[str, NewestValue] = {}
     for row in room.reads.latest(names, ["psi"], whole=False):
-        if row["value"] is not None and row["value"] > furthest.get(row["model"], {"value": -1})["value"]:
+        held = furthest.get(row["model"])
+        if row["value"] is not None and (held is None or row["value"] > (held["value"] or 0.0)):
             furthest[row["model"]] = row
     chosen = {}
     for name in names:
@@ -160,8 +159,8 @@ def _rows(
         elif guess is not None:
             chosen[name] = f"estimated_{guess}"
     since = max(last.values(), default=now) - timedelta(days=60)
-    lines = sparks(room.watch.ledger, chosen, start=since)
-    tally = room.reads.kept("tally", room.reads.alert_tally)
+    lines = room.reads.sparks(chosen, start=since)
+    tally = room.alert_tally()
     out = []
     for name in names:
         values = newest.get(name, {})

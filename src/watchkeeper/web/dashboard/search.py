@@ -28,9 +28,9 @@ def search(room: Room, request: Request) -> Response:
         for model, column in room.reads.search(words, limit=MOST):
             path = f"/models/{quote(model, safe='')}/columns/{quote(column, safe='')}"
             found.append({"kind": "column", "title": column, "note": model, "path": path})
-        alerts = room.reads.kept(
+        alerts = room.kept(
             "alerts to search",
-            lambda: [alert_row(d) for d in room.reads.open_alerts(limit=500)],
+            lambda: [alert_row(d) for d in room.open_alerts(limit=500)],
             seconds=10,
         )
         hits = [a for a in alerts if words in a["sentence"].lower() or words in a["rule"].lower()][:MOST]

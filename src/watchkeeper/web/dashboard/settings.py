@@ -35,10 +35,8 @@ def _page(room: Room, request: Request, made: dict[str, Any] | None) -> Page:
     text = ""
     try:
         stamp = file.stat().st_mtime_ns
-        text = room.reads.kept(
-            ("words", stamp), lambda: redacted(file.read_text(encoding="utf-8")), seconds=600
-        )
-        now = room.reads.kept(("config", stamp), lambda: load_config(file), seconds=600)
+        text = room.kept(("words", stamp), lambda: redacted(file.read_text(encoding="utf-8")), seconds=600)
+        now = room.kept(("config", stamp), lambda: load_config(file), seconds=600)
         changed = room.watch.config is not None and now != room.watch.config
     except WatchkeeperError as failure:
         faults = [failure.what, *failure.next_steps]

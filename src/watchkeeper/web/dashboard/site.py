@@ -19,14 +19,14 @@ from watchkeeper.web.dashboard.model.column import column_page
 from watchkeeper.web.dashboard.model.labels import Labels
 from watchkeeper.web.dashboard.model.page import model_page
 from watchkeeper.web.dashboard.operate import alerts, incidents
-from watchkeeper.web.dashboard.reads import Reads
 from watchkeeper.web.dashboard.sign_in import SignIn
 from watchkeeper.web.security import Keys, Role
+from watchkeeper.wiring import page_reads
 
 
 def site_of(watch: Any, keys: Keys) -> Sequence[BaseRoute]:
     """The routes of all pages over one watch."""
-    room = Room(watch, Reads(watch.ledger))
+    room = Room(watch, page_reads(watch.ledger))
     live, sign_in = Live(room.reads), SignIn(room, keys)
     comparing, labels = Comparing(room), Labels(room)
     room.navigation = [

@@ -7,7 +7,7 @@ and nothing else, so the twin cannot say less than the page does.
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
@@ -29,15 +29,18 @@ from watchkeeper.errors import (
     WatchkeeperError,
 )
 from watchkeeper.web.dashboard.kit import words
-from watchkeeper.web.dashboard.reads import Reads
+from watchkeeper.web.dashboard.kit.kept import Kept
 from watchkeeper.web.security import Identity, Role, csrf_token, require
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
+    from watchkeeper.domain.fact import Document
     from watchkeeper.loop.watch.watch import Watch
+    from watchkeeper.ports.page_reads import PageReads, SeriesName, VersionSeen
 
 
+FEW_ALERTS = 1_000
 STATIC = Path(__file__).parents[1] / "static"
 MEDIA = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
 
@@ -59,7 +62,8 @@ class Room:
     """What every page needs: the watch, questions to its ledger, and which pages there are."""
 
     watch: Watch
-    reads: Reads
+    reads: PageReads
+    kept: Kept = field(default_factory=Kept)
     navigation: list[tuple[str, str, str]] = field(default_factory=list)
     """(key, path, title)"""
 
@@ -75,7 +79,7 @@ class Room:
 
     def models(self) -> list[str]:
         """Configured models, then those that only the ledger still knows."""
-        seen = self.reads.kept("models", self.reads.models_seen, seconds=10)
+        seen = self.kept("models", self.reads.models_seen, seconds=10)
         return list(dict.fromkeys([*self.watch.models, *seen]))
 
     def known_model(self, name: str) -> str:
@@ -83,6 +87,48 @@ class Room:
         if name not in self.watch.models and name not in self.models():
             self.watch.model(name)
         return name
+
+    def alert_tally(self) -> dict[str, dict[str, tuple[int, float]]]:
+        """Open alerts by model and state: how many, and the highest rank among them."""
+        return self.kept("tally", self.reads.alert_tally)
+
+    def last_window(self, model: str) -> datetime | None:
+        """The end of the model's newest window with rows."""
+        return self.kept(("last", model), lambda: self.reads.last_windows([model])).get(model)
+
+    def first_window(self, model: str) -> datetime | None:
+        """The start of the model's oldest window."""
+        return self.kept(("first", model), lambda: self.reads.first_window(model), seconds=60)
+
+    def series_of(self, model: str) -> list[SeriesName]:
+        """Which series the model has."""
+        return self.kept(("series", model), lambda: self.reads.series_of(model), seconds=15)
+
+    def versions(self, model: str) -> list[VersionSeen]:
+        """The versions of the model that answered, oldest first."""
+        return self.kept(("versions", model), lambda: self.reads.versions(model), seconds=30)
+
+    def open_alerts(
+        self,
+        *,
+        states: Sequence[str] = ("firing", "pending"),
+        model: str | None = None,
+        limit: int = 200,
+        offset: int = 0,
+    ) -> list[Document]:
+        """Documents of open alerts, gravest first.
+
+        While they are few, all of them are read by their state and sorted here: by rank, the database would walk
+        past every alert that is over to find that there is no further one.
+        """
+        tally = self.alert_tally()
+        asked = [tally.get(model, {})] if model is not None else list(tally.values())
+        there = sum(counts.get(state, (0, 0.0))[0] for counts in asked for state in states)
+        read = self.watch.ledger.facts.documents
+        if there > FEW_ALERTS:
+            return list(read("alert", states=states, model=model, limit=limit, offset=offset, order="-rank"))
+        found = [d for s in states for d in read("alert", states=[s], model=model, limit=FEW_ALERTS)]
+        return sorted(found, key=lambda d: (-d.rank, d.key))[offset : offset + limit]
 
 
 Handler = Callable[[Room, Request], Page]
@@ -256,7 +302,7 @@ def _html(room: Room, request: Request, found: Page, who: Identity | None) -> Re
             csrf=who.csrf if who is not None else "",
             theme=theme if theme in ("light", "dark") else "",
             now=room.now().astimezone(UTC),
-            stamp=room.reads.kept("newest", room.reads.newest, seconds=1) if who is not None else 0,
+            stamp=room.kept("newest", room.reads.newest, seconds=1) if who is not None else 0,
             asset=_asset,
         )
     )

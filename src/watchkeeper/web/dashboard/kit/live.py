@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
 from watchkeeper.errors import StoreUnavailable
-from watchkeeper.web.dashboard.reads import Reads
+from watchkeeper.ports.page_reads import FleetReads
 
 EVERY_S = 2.0
 BEAT_S = 20.0
@@ -22,7 +22,7 @@ MOST_LISTENERS = 200
 class Live:
     """Asks the ledger every two seconds for its newest fact while anybody listens, and tells all listeners."""
 
-    def __init__(self, reads: Reads, *, every_s: float = EVERY_S) -> None:
+    def __init__(self, reads: FleetReads, *, every_s: float = EVERY_S) -> None:
         self.reads, self.every_s = reads, every_s
         self.listeners: set[asyncio.Queue[int]] = set()
         self._watcher: asyncio.Task[None] | None = None

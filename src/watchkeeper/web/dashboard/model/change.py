@@ -55,7 +55,7 @@ def _change(room: Room, name: str, window: Window) -> tuple[list[Measurement], l
             except WatchkeeperError as failure:
                 return [], [failure.what, *failure.next_steps]
 
-    return room.reads.kept(("change", name, window), ask, seconds=KEPT_S)
+    return room.kept(("change", name, window), ask, seconds=KEPT_S)
 
 
 def share_of(room: Room, name: str, column: str, asked: str, *, now: bool) -> dict[str, Any]:
@@ -65,7 +65,7 @@ def share_of(room: Room, name: str, column: str, asked: str, *, now: bool) -> di
     """
     window = _window(room, name, asked)
     said: dict[str, Any] = {"window": asked, "title": moment(window.start, now=room.now()), "sentence": ""}
-    if not now and not room.reads.known(("change", name, window)):
+    if not now and not room.kept.knows(("change", name, window)):
         return said
     found, trouble = _change(room, name, window)
     part = next((p for p in map(_part, found) if p["column"] == column), None)

@@ -15,14 +15,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from watchkeeper.documents.drawing.column_view import picture_of
+from watchkeeper.domain.series import ALIKE
 from watchkeeper.errors import BadInput, NotFound, nearest
 from watchkeeper.measures.catalogue import described_measures
-from watchkeeper.web.charts_data import ALIKE, BUCKETS, downsample, table_as
+from watchkeeper.web.charts_data import BUCKETS, downsample, table_as
 from watchkeeper.web.dashboard.kit import chart_specs as charts
 from watchkeeper.web.dashboard.kit.filters import Period, whole
 from watchkeeper.web.dashboard.kit.frame import Room
 from watchkeeper.web.dashboard.model.column import QUANTILES, sides_of, spread_by_time
-from watchkeeper.web.dashboard.model.page import drift_cells, estimate_of, span_of
+from watchkeeper.web.dashboard.model.page import estimate_of, span_of
 from watchkeeper.web.dashboard.operate.alert_view import alert_row
 
 if TYPE_CHECKING:
@@ -79,9 +80,9 @@ def marks_of(room: Room, name: str, shown: Period) -> tuple[list[dict[str, str]]
             {"at": r["fired_at"], "text": r["sentence"][:90]} for r in map(alert_row, found) if r["fired_at"]
         ]
 
-    alerts = room.reads.kept(("marks", name), ask, seconds=5)
+    alerts = room.kept(("marks", name), ask, seconds=5)
     start, end = shown.start.isoformat(), shown.end.isoformat()
-    versions = [{"at": v["first"], "text": v["version"]} for v in room.reads.versions(name)][-12:]
+    versions = [{"at": v["first"], "text": v["version"]} for v in room.versions(name)][-12:]
     return (
         [a for a in alerts if start <= a["at"] <= end][:60],
         [v for v in versions if start <= v["at"] <= end],
@@ -104,9 +105,7 @@ def read_series(
 
     store = room.watch.ledger.measurements
     lengths = [
-        le
-        for m, s, g, v, le in room.reads.series_of(name)
-        if (m, s, g, v) == (measure, subject, segment, version)
+        le for m, s, g, v, le in room.series_of(name) if (m, s, g, v) == (measure, subject, segment, version)
     ]
     if not lengths:
         return store.series(name, measure, subject=subject, segment=segment, version=version, buckets=buckets)
@@ -183,7 +182,7 @@ def _iso(at: datetime) -> str:
 def _series(room: Room, name: str, query: Mapping[str, str]) -> Drawn:
     measure, subject, segment = query.get("measure", ""), query.get("subject", ""), query.get("segment", "")
     described = described_measures()
-    having = {m for m, *_ in room.reads.series_of(name)}
+    having = {m for m, *_ in room.series_of(name)}
     if measure not in having:
         raise NotFound(f"{name} has no measure {measure!r}.{nearest(measure, having)}")
     shown = span_of(room, name, query)
@@ -225,12 +224,12 @@ def _drift_map(room: Room, name: str, query: Mapping[str, str]) -> Drawn:
     if measure not in described:
         raise NotFound(f"There is no measure {measure!r}.{nearest(measure, described)}")
     shown = span_of(room, name, query)
-    found = drift_cells(
-        room,
+    found = room.reads.grid(
         name,
         measure,
-        shown,
-        query.get("segment", ""),
+        start=shown.start,
+        end=shown.end,
+        segment=query.get("segment", ""),
         buckets=whole(query, "buckets", usual=60, least=2, most=366),
         most=whole(query, "columns", usual=40, least=1, most=100),
     )

@@ -49,7 +49,7 @@ def column_within(room: Room, model: str, column: str, window: Window, segment: 
     if model not in room.watch.models:
         return ColumnBetween(profile=None)
     # The page and its chart ask for the same.
-    return room.reads.kept(
+    return room.kept(
         ("side", model, column, window, segment),
         lambda: column_between(room.watch, model, column, window, segment=segment),
         seconds=10,
@@ -118,7 +118,7 @@ def column_page(room: Room, request: Request) -> Page:
     model = room.known_model(request.path_params["model"])
     column = request.path_params["column"]
     query = request.query_params
-    known = room.reads.series_of(model)
+    known = room.series_of(model)
     series = {(m, s) for m, s, *_ in known}
     columns = {s for m, s in series if m in ("psi", "missing")}
     if column not in columns:
@@ -197,7 +197,7 @@ def _share(room: Room, model: str, column: str, query: Mapping[str, str]) -> dic
     watched = room.watch.models.get(model)
     if watched is None or not room_has_baseline(room, model):
         return None
-    having = {m for m, subject, segment, *_ in room.reads.series_of(model) if not subject and not segment}
+    having = {m for m, subject, segment, *_ in room.series_of(model) if not subject and not segment}
     main = main_measure(watched.task, having)
     window = newest_realised(room, model, main) if main else ""
     return share_of(room, model, column, window, now=query.get("share") == "1") if window else None
@@ -256,11 +256,11 @@ def spread_by_time(
     found = room.reads.spreads(model, column, start=shown.start, end=shown.end, segment=segment)
     rows = fold_spreads(found, MOST_POINTS)
     begins = rows[0]["start"] if rows else shown.end
-    first = room.reads.first_window(model)
+    first = room.first_window(model)
     if first is None or begins <= max(shown.start, first) + room.watch.models[model].judge_every:
         return rows
     before = Period(max(shown.start, first), begins)
-    earlier = room.reads.kept(
+    earlier = room.kept(
         ("spread", model, column, segment, before.start, before.end),
         lambda: _from_the_lake(room, model, column, before, segment),
         seconds=300,

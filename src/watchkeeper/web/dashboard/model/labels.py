@@ -60,7 +60,7 @@ class Labels:
 
     def _row(self, room: Room, name: str) -> dict[str, Any]:
         model = room.watch.models[name]
-        end = room.reads.kept(("last", name), lambda: room.reads.last_windows([name])).get(name)
+        end = room.last_window(name)
         states = []
         if end is not None:
             found = room.watch.ledger.windows.windows(name, start=end - LOOK_BACK, end=end, limit=5_000)
@@ -85,7 +85,7 @@ class Labels:
         known = requests(room.watch, name)
         estimates: list[dict[str, Any]] = []
         if known:
-            _, found = room.reads.kept(
+            _, found = room.kept(
                 ("labels say", name, known[0].key), lambda: estimate_from_labels(room.watch, name), seconds=30
             )
             described = described_measures()

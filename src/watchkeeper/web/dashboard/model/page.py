@@ -14,14 +14,14 @@ from watchkeeper.domain.measurement import Direction, Family, Measure
 from watchkeeper.domain.watched import WatchedModel
 from watchkeeper.errors import WatchkeeperError
 from watchkeeper.measures.catalogue import described_measures
-from watchkeeper.web.charts_data import grid
+from watchkeeper.ports.page_reads import NewestValue
+from watchkeeper.web.charts_data import EPOCH
 from watchkeeper.web.dashboard.fleet import main_measure
 from watchkeeper.web.dashboard.health import health_of
 from watchkeeper.web.dashboard.kit.filters import Period, period
 from watchkeeper.web.dashboard.kit.frame import Page, Room
 from watchkeeper.web.dashboard.kit.words import moment, per_cent, seconds, with_unit
 from watchkeeper.web.dashboard.operate.alert_view import alert_row
-from watchkeeper.web.dashboard.reads import EPOCH
 
 SERVICE = (("request_rate", ""), ("error_rate", ""), ("latency", "p95"), ("outcome_delay", "p50"))
 QUALITY = (
@@ -39,13 +39,13 @@ MANY_SEGMENTS = 60
 
 def newest_moment(room: Room, name: str) -> datetime:
     """The end of the model's newest window; now, before there is one."""
-    return room.reads.kept(("last", name), lambda: room.reads.last_windows([name])).get(name) or room.now()
+    return room.last_window(name) or room.now()
 
 
 def span_of(room: Room, name: str, query: Mapping[str, str]) -> Period:
     """The period that a page or chart of this model shows; a usual one begins no earlier than the model's first window."""
     shown = period(query, newest=newest_moment(room, name))
-    first = room.reads.first_window(name)
+    first = room.first_window(name)
     if not shown.name or first is None or not shown.start < first < shown.end:
         return shown
     return Period(first, shown.end, shown.name)
@@ -71,13 +71,13 @@ def model_page(room: Room, request: Request) -> Page:
     query, now = request.query_params, room.now()
     shown = span_of(room, name, query)
     model = room.watch.models.get(name)
-    series = room.reads.series_of(name)
+    series = room.series_of(name)
     whole = {m for m, subject, segment, _, _ in series if not segment and not subject}
     segments = sorted({segment for _, _, segment, _, _ in series if segment})
     segment = query.get("segment", "")
     segment = segment if segment in segments else ""
-    tally = room.reads.kept("tally", room.reads.alert_tally).get(name, {})
-    last = room.reads.kept(("last", name), lambda: room.reads.last_windows([name])).get(name)
+    tally = room.alert_tally().get(name, {})
+    last = room.last_window(name)
     health = health_of(model, tally, last, now)
     described = described_measures()
     newest = _newest(room, name, segment)
@@ -88,7 +88,7 @@ def model_page(room: Room, request: Request) -> Page:
     newest |= {
         (m, ""): r for (_, m), r in room.reads.last_known([name], performance, segment=segment).items()
     }
-    firing = [alert_row(d) for d in room.reads.open_alerts(model=name, limit=20)]
+    firing = [alert_row(d) for d in room.open_alerts(model=name, limit=20)]
     maps = [m for m in DRIFT_MAPS if any(n == m and subject for n, subject, _, _, _ in series)]
     data = {
         "model": name,
@@ -116,12 +116,17 @@ def model_page(room: Room, request: Request) -> Page:
             if (m, subject) in newest and (newest[m, subject]["value"] is not None or m == "outcome_delay")
         ],
         "by_segment": _by_segment(room, name, measure, described) if segments and measure else [],
-        "all_rows": (room.reads.last_known([name], [measure]).get((name, measure)) or {}).get("value"),
-        "versions": room.reads.versions(name),
+        "all_rows": _value_of_all_rows(room, name, measure),
+        "versions": room.versions(name),
         "baseline": _baseline(room, name),
         "windows": _windows(room, name, shown),
     }
     return Page(template="model.html.j2", title=name, data=data, here="fleet")
+
+
+def _value_of_all_rows(room: Room, name: str, measure: str) -> float | None:
+    row = room.reads.last_known([name], [measure]).get((name, measure))
+    return row["value"] if row is not None else None
 
 
 def room_has_baseline(room: Room, name: str) -> bool:
@@ -156,7 +161,7 @@ def _about(model: WatchedModel | None) -> dict[str, Any]:
     }
 
 
-def _newest(room: Room, name: str, segment: str) -> dict[tuple[str, str], dict[str, Any]]:
+def _newest(room: Room, name: str, segment: str) -> dict[tuple[str, str], NewestValue]:
     """The newest value of each series of one segment (or of all rows), by (measure, subject)."""
     wanted = [m for m, d in described_measures().items() if d.family is not Family.DRIFT]
     rows = room.reads.latest([name], wanted, whole=False, segment=segment)
@@ -323,18 +328,16 @@ def _quality(
     return sorted(found, key=lambda r: (r["baseline"] or 0.0) - float(r["value"]))[:12]
 
 
-def _by_segment(
-    room: Room, name: str, measure: str, described: Mapping[str, Measure]
-) -> list[dict[str, Any]]:
+def _by_segment(room: Room, name: str, measure: str, described: Mapping[str, Measure]) -> list[NewestValue]:
     """The main measure in each segment, worst first."""
     worse = -1 if described[measure].direction is Direction.HIGHER_IS_WORSE else 1
-    rows = room.reads.kept(("segments", name, measure), lambda: room.reads.by_segment(name, measure))
-    return sorted(rows, key=lambda r: worse * r["value"])[:MANY_SEGMENTS]
+    rows = room.kept(("segments", name, measure), lambda: room.reads.by_segment(name, measure))
+    return sorted(rows, key=lambda r: worse * (r["value"] or 0.0))[:MANY_SEGMENTS]
 
 
 def _baseline(room: Room, name: str) -> dict[str, Any] | None:
     """Who set the baseline, and when."""
-    facts = room.reads.kept(
+    facts = room.kept(
         ("baseline", name), lambda: room.reads.facts(kinds=["baseline.set"], model=name, limit=1), seconds=10
     )
     if not facts:
@@ -370,19 +373,3 @@ def _windows(room: Room, name: str, shown: Period) -> dict[str, Any]:
     ]
     young = [r for r in rows if not r["mature"] and r["rows"]]
     return {"newest": rows[-7:], "not_mature": len(young), "looked_at": len(rows)}
-
-
-def drift_cells(
-    room: Room, name: str, measure: str, shown: Period, segment: str, *, buckets: int, most: int
-) -> Any:
-    """The drift map's grid."""
-    return grid(
-        room.watch.ledger,
-        name,
-        measure,
-        start=shown.start,
-        end=shown.end,
-        segment=segment,
-        buckets=buckets,
-        most=most,
-    )

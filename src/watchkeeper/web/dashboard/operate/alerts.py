@@ -38,7 +38,7 @@ def alerts_page(room: Room, request: Request) -> Page:
     query, facts = request.query_params, room.watch.ledger.facts
     state = query.get("state", "open") if query.get("state", "open") in STATES else "open"
     model = query.get("model", "").strip()
-    counts = room.reads.kept(
+    counts = room.kept(
         ("alert counts", model),
         lambda: {
             s: facts.count("alert", states=[s], model=model or None)
@@ -48,9 +48,7 @@ def alerts_page(room: Room, request: Request) -> Page:
     total = sum(counts.get(s, 0) for s in STATES[state]) if state != "all" else sum(counts.values())
     pages = pager(query, total=total, size=SIZE)
     if state in ("open", "firing", "pending"):
-        found = room.reads.open_alerts(
-            states=STATES[state], model=model or None, limit=SIZE, offset=pages.offset
-        )
+        found = room.open_alerts(states=STATES[state], model=model or None, limit=SIZE, offset=pages.offset)
     else:
         found = facts.documents(
             "alert", states=STATES[state], model=model or None, limit=SIZE, offset=pages.offset
@@ -101,10 +99,10 @@ def alert_page(room: Room, request: Request) -> Page:
         chart |= {"measure": "psi", "subject": labels_column(alert)}
     shown = {k: v for k, v in chart.items() if v}
     drawable = bool(chart["measure"]) and any(
-        (m, s) == (chart["measure"], chart["subject"]) for m, s, *_ in room.reads.series_of(alert.model)
+        (m, s) == (chart["measure"], chart["subject"]) for m, s, *_ in room.series_of(alert.model)
     )
     labels = {k: v for k, v in alert.labels.items() if v}
-    open_alerts = [Alert.of_body(d.body) for d in room.reads.open_alerts(limit=2000)]
+    open_alerts = [Alert.of_body(d.body) for d in room.open_alerts(limit=2000)]
     data = {
         **row,
         "headline": story.headline,
@@ -120,7 +118,7 @@ def alert_page(room: Room, request: Request) -> Page:
         "chart": urlencode(shown) if drawable else "",
         "chart_title": _title(chart["measure"], chart["subject"]),
         "estimated": drawable
-        and estimate_of(chart["measure"], {m for m, *_ in room.reads.series_of(alert.model)}) is not None,
+        and estimate_of(chart["measure"], {m for m, *_ in room.series_of(alert.model)}) is not None,
         "silenced": _muted_by(alert, silences, now),
         "would_mute": sum(all(a.labels.get(k) == v for k, v in labels.items()) for a in open_alerts),
         "lengths": [{"value": text, "word": duration_words(duration_of(text))} for text in LENGTHS],
@@ -203,7 +201,7 @@ def silences_page(room: Room, request: Request) -> Page:
 def _preview(room: Room, text: str) -> dict[str, Any]:
     """Which open alerts these matchers would mute now."""
     matchers = _matchers(text)
-    found = room.reads.open_alerts(limit=5000)
+    found = room.open_alerts(limit=5000)
     muted = [d for d in found if all_match(matchers, Alert.of_body(d.body).labels)]
     return {"count": len(muted), "of": len(found), "alerts": [alert_row(d) for d in muted[:10]]}
 

@@ -54,8 +54,8 @@ def incidents_page(room: Room, request: Request) -> Page:
     found = store.find(states=SHOWN[show], model=model or None, limit=SIZE, offset=pages.offset)
     n = counts["open"]
     title = f"{n:,} {'incident is' if n == 1 else 'incidents are'} open" if n else "No incident is open"
-    figures = room.reads.kept("incident figures", store.figures, seconds=30)
-    follow_ups = room.reads.kept("follow-ups", store.follow_ups, seconds=10)
+    figures = room.kept("incident figures", store.figures, seconds=30)
+    follow_ups = room.kept("follow-ups", store.follow_ups, seconds=10)
     data = {
         "headline": title,
         "incidents": [_row(i) for i in found],
