@@ -318,7 +318,7 @@ class _Baseline:
 
     def save(self) -> None:
         """Write the baseline beside the project file."""
-        from watchkeeper.loop.profiling import save_baseline
+        from watchkeeper.loop.batch.profiling import save_baseline
 
         save_baseline(self.made, self.path)
 
