@@ -154,11 +154,16 @@ class TestRule:
         assert heavy_tails(wild, errors)
         assert tail_of(days, errors) < 0.27 < tail_of(wild, errors)
 
-    @pytest.mark.parametrize(("correlation", "heavy"), [(0.7, False), (0.0, True)])
-    def test_nothing_is_promised_where_nothing_was_confirmed(self, correlation, heavy):
-        guarantee, why = promise(a_year=1, correlation=correlation, heavy=heavy)
+    @pytest.mark.parametrize(
+        ("correlation", "heavy", "growth"), [(0.7, False, 1), (0.0, True, 1), (0.0, False, 9)]
+    )
+    def test_nothing_is_promised_where_nothing_was_confirmed(self, correlation, heavy, growth):
+        guarantee, why = promise(a_year=1, correlation=correlation, heavy=heavy, growth=growth)
         assert guarantee == "no bound on false alarms"
         assert why
+        assert promise(a_year=2, correlation=0.0, heavy=False)[0].startswith(
+            "on average about 2 windows a year are"
+        )
 
 
 def found_in_the_first_window(contrasts, chance, worse=0):

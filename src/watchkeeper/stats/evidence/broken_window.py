@@ -50,6 +50,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from watchkeeper.domain.rule import NO_GUARANTEE
 from watchkeeper.errors import BadInput
 
 Floats = NDArray[np.float64]
@@ -58,7 +59,9 @@ FEWEST_WINDOWS = 10
 """Baseline windows that the rule needs. With fewer the limit is too wide to find anything, or a guess."""
 MOST_CORRELATED = 0.65
 """The largest lag-1 correlation between windows for which the promise was confirmed: .6, and the error of its estimate."""
-HEAVY, LIGHT = 0.27, 0.2
+MOST_GROWTH = 4.0
+"""Rows of a window, in median baseline windows, up to which the promise was confirmed: small ones hide heavy tails."""
+HEAVY, LIGHT = 0.25, 0.2
 """Mean log ratio of the largest to the second largest deviation: from here tails are heavy, and for normal days."""
 BIG_SHARE = 0.15
 SMALL_SHARE = 0.01
@@ -197,27 +200,34 @@ def heavy_tails(usual: Floats, noise: Floats) -> bool:
     return tail_of(usual, noise) > max(HEAVY, LIGHT * (1 + 1.645 / np.sqrt(columns)))
 
 
-def promise(*, a_year: float, correlation: float, heavy: bool) -> tuple[str, str]:
+def promise(*, a_year: float, correlation: float, heavy: bool, growth: float = 1.0) -> tuple[str, str]:
     """Return what the rule promises and what that assumes; the first says so where nothing is promised.
+
+    *growth* is how many times as many rows as the baseline's median window has the window that is judged.
 
     >>> promise(a_year=1, correlation=0.1, heavy=False)[0]
     'on average about 1 window a year is called broken in this deployment that is not'
     """
     if correlation > MOST_CORRELATED:
-        return (
-            "no bound on false alarms",
-            f"neighbouring baseline windows hang together (correlation {correlation:.2f}), so they show too little of "
-            "how much windows differ",
+        return NO_GUARANTEE, (
+            f"neighbouring baseline windows hang together (correlation {correlation:.2f}), so they show too little of how "
+            "much windows differ"
         )
     if heavy:
-        return (
-            "no bound on false alarms",
-            "the baseline has windows far from the others, so more such days, about one a month, will be called broken",
+        return NO_GUARANTEE, (
+            "some baseline windows are far from the others, so more such days, about one a month, will be called broken"
         )
+    if growth > MOST_GROWTH:
+        return NO_GUARANTEE, (
+            f"this window has {growth:.0f} times the rows of the baseline's windows, which show little of how much such large "
+            "windows differ; a new baseline would help"
+        )
+    windows = "window a year is" if a_year == 1 else "windows a year are"
     return (
-        f"on average about {a_year:g} window{'s' if a_year != 1 else ''} a year is called broken in this deployment "
-        "that is not".replace("windows a year is", "windows a year are"),
-        "if days vary without heavy tails and hang together no more than 0.6: an average from simulation, not a bound",
+        f"on average about {a_year:g} {windows} called broken in this deployment that {windows[-3:].strip()} not",
+        (
+            "if days vary without heavy tails and hang together no more than 0.6: an average from simulation, not a bound"
+        ),
     )
 
 
