@@ -8,8 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from watchkeeper.documents.drawing.charts import _STYLE as STYLE
-from watchkeeper.documents.drawing.charts import FAIL, INK, SCHEMA, render_svg
+from watchkeeper.documents.drawing.charts import MESSAGE, SCHEMA, config_of, render_svg
 from watchkeeper.domain.measurement import Interval
 
 OURS = {"paging": "your rules that page", "notices": "your rules that only note"}
@@ -252,11 +251,11 @@ def calibration_picture(c: Calibration, *, width: int = 620) -> dict[str, Any]:
         "data": {"name": "false", "values": [b for b in bars if b["procedure"] in kept]},
         "layer": [
             {
-                "mark": {"type": "bar", "color": FAIL, "size": 26},
+                "mark": {"type": "bar", "style": "fail", "size": 26},
                 "encoding": {"x": bare, "y": {**y, "field": "share", "title": None}},
             },
             {
-                "mark": {"type": "rule", "color": INK},
+                "mark": {"type": "rule", "style": "ink"},
                 "encoding": {"x": bare, "y": {**y, "field": "low", "title": None}, "y2": {"field": "high"}},
             },
         ],
@@ -294,7 +293,10 @@ def calibration_picture(c: Calibration, *, width: int = 620) -> dict[str, Any]:
                 "mark": {"type": "text", "fontSize": 10},
                 "encoding": {
                     "text": {"field": "text"},
-                    "color": {"condition": {"test": "datum.found > 0.55", "value": "#ffffff"}, "value": INK},
+                    "color": {
+                        "condition": {"test": "datum.found > 0.55", "value": "#ffffff"},
+                        "value": "#1b2127",
+                    },
                 },
             },
         ],
@@ -304,7 +306,7 @@ def calibration_picture(c: Calibration, *, width: int = 620) -> dict[str, Any]:
         "title": {"text": f"What each finds, and how often it cries wolf: {c.model}"},
         "description": "Chance of a false alarm of each procedure, and the share of injected shifts that it finds",
         "vconcat": [upper, lower],
-        "config": STYLE,
+        "config": config_of(MESSAGE),
     }
 
 

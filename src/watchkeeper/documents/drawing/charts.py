@@ -1,15 +1,18 @@
-"""One chart definition for page, report and message: Vega-Lite specifications, with their data inside.
+"""Charts for pages, reports and messages: Vega-Lite specifications, built once with their place and theme.
 
-The dashboard hands a spec to the browser, a mail or a chat gets `render_png` of the same spec. Nothing is
-fetched: the data stand in the spec, and the renderer may not open any address.
+A chart names what it draws (``measured``, ``threshold``, ``alert``); the theme says which colour that is, in Vega's
+own ``config``. Nothing is fetched: the data stand in the specification, and the renderer may not open any address.
+No meaning rests on colour alone: alerts are triangles, versions lines with a name, estimates dashed.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from math import isfinite
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from watchkeeper.documents.drawing.picture import Picture
 
@@ -17,34 +20,124 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-SCHEMA = "https://vega.github.io/schema/vega-lite/v5.json"
-INK, SOFT, LINE, CURRENT, BASE, FAIL = "#1b2127", "#57626c", "#e5e2db", "#1f5fa8", "#cfd3d8", "#9c2f1b"
+SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 Spec = dict[str, Any]
+Theme = Literal["light", "dark"]
 
-_STYLE: Spec = {
-    "font": "system-ui, -apple-system, Segoe UI, Roboto, Helvetica Neue, Arial, sans-serif",
-    "background": "#ffffff",
-    "view": {"stroke": None},
-    "title": {"color": INK, "fontSize": 14, "fontWeight": 600, "anchor": "start", "subtitleColor": SOFT},
-    "axis": {
-        "labelColor": SOFT,
-        "titleColor": SOFT,
-        "titleFontWeight": 400,
-        "gridColor": LINE,
-        "domainColor": SOFT,
-        "tickColor": LINE,
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a chart is shown, and in which theme.
+
+    On a ``page`` it is as wide as its container, its title stands beside it as text, and dragging selects a span. In
+    a ``report`` (a file of its own) and in a ``message`` it carries its title and says its own names.
+    """
+
+    kind: Literal["page", "report", "message"] = "message"
+    theme: Theme = "light"
+
+    @property
+    def on_page(self) -> bool:
+        """Whether the page around it says its title and legend."""
+        return self.kind == "page"
+
+
+MESSAGE = Place()
+COLOURS: dict[Theme, dict[str, str]] = {
+    "light": {
+        "ink": "#1b2127",
+        "soft": "#57626c",
+        "line": "#e5e2db",
+        "measured": "#1f5fa8",
+        "base": "#cfd3d8",
+        "grey": "#8a929a",
+        "doubt": "#7a5a00",
+        "fail": "#9c2f1b",
+        "cold": "#f3f1ec",
+        "warm": "#d98b6b",
+        "card": "#ffffff",
     },
-    "legend": {"labelColor": SOFT, "titleColor": SOFT, "titleFontWeight": 400},
+    "dark": {
+        "ink": "#e8e6e1",
+        "soft": "#a0a8b0",
+        "line": "#2c3239",
+        "measured": "#7db4f0",
+        "base": "#454d56",
+        "grey": "#7c8690",
+        "doubt": "#e6c873",
+        "fail": "#f2a08c",
+        "cold": "#22272d",
+        "warm": "#a5583f",
+        "card": "#1b1f24",
+    },
 }
+MANY = 45
+"""From so many windows on, single ones are faint and the mean of the last `TOGETHER` is bold."""
+TOGETHER = 7
+BRUSH = {"name": "brush", "select": {"type": "interval", "encodings": ["x"]}}
+
+
+def config_of(place: Place) -> Spec:
+    """Vega's configuration at *place*: fonts, ground, and the colour of everything that a chart names."""
+    c = COLOURS[place.theme]
+    return {
+        "background": "transparent" if place.on_page else c["card"],
+        "font": "system-ui, -apple-system, Segoe UI, Roboto, Helvetica Neue, Arial, sans-serif",
+        "view": {"stroke": None},
+        "title": {
+            "color": c["ink"],
+            "fontSize": 15,
+            "fontWeight": 600,
+            "anchor": "start",
+            "offset": 12,
+            "subtitleColor": c["soft"],
+        },
+        "axis": {
+            "labelColor": c["soft"],
+            "labelFontSize": 12,
+            "labelPadding": 6,
+            "titleColor": c["soft"],
+            "titleFontWeight": 400,
+            "gridColor": c["line"],
+            "domainColor": c["line"],
+            "tickColor": c["line"],
+        },
+        "legend": {
+            "labelColor": c["soft"],
+            "labelFontSize": 12,
+            "titleColor": c["soft"],
+            "titleFontWeight": 400,
+        },
+        "text": {"color": c["soft"]},
+        "range": {"category": [c["base"], c["measured"]], "heatmap": [c["cold"], c["warm"], c["fail"]]},
+        "style": {
+            "measured": {"color": c["measured"], "strokeWidth": 1.8},
+            "single": {"color": c["measured"], "strokeWidth": 1, "opacity": 0.45},
+            "several": {"color": c["measured"], "strokeWidth": 2.4},
+            "interval": {"color": c["measured"], "opacity": 0.16},
+            "range": {"color": c["measured"], "opacity": 0.3},
+            "half": {"color": c["measured"], "opacity": 0.26},
+            "estimate": {"color": c["grey"], "strokeWidth": 1.6, "strokeDash": [5, 4]},
+            "estimate-interval": {"color": c["grey"], "opacity": 0.2},
+            "tolerated": {"color": c["grey"], "opacity": 0.13},
+            "baseline": {"color": c["soft"], "strokeDash": [2, 3]},
+            "threshold": {"color": c["fail"], "strokeDash": [6, 4]},
+            "ink": {"color": c["ink"]},
+            "event": {"color": c["soft"]},
+            "fail": {"color": c["fail"]},
+            "alert": {"color": c["fail"], "size": 70, "shape": "triangle-up", "opacity": 1},
+            "firing": {"color": c["fail"], "opacity": 0.1},
+            "incident": {"color": c["doubt"], "opacity": 0.12},
+            "apart": {"color": c["doubt"], "opacity": 1},
+        },
+    }
 
 
 def points_of(table: pa.Table) -> list[Spec]:
     """The points of one series (`MeasurementStore.series`) as `series_line` takes them."""
-    present = [c for c in ("start", "value", "low", "high") if c in table.column_names]
-    return [
-        {"at": row["start"], **{k: row.get(k) for k in ("value", "low", "high")}}
-        for row in table.select(present).to_pylist()
-    ]
+    names = {"start": "at", "end": "end", "value": "value", "low": "low", "high": "high"}
+    present = [c for c in names if c in table.column_names]
+    return [{names[c]: row[c] for c in present} for row in table.select(present).to_pylist()]
 
 
 def series_line(
@@ -53,130 +146,134 @@ def series_line(
     title: str,
     subtitle: str = "",
     unit: str = "",
+    place: Place = MESSAGE,
+    span: tuple[datetime | str, datetime | str] | None = None,
     threshold: float | None = None,
     baseline: float | None = None,
+    tolerated: tuple[float, float] | None = None,
+    estimated: Sequence[Mapping[str, Any]] = (),
+    apart: Sequence[Mapping[str, Any]] = (),
+    spans: Sequence[Mapping[str, Any]] = (),
     marks: Iterable[Mapping[str, Any]] = (),
+    alerts: Sequence[Mapping[str, Any]] = (),
     width: int = 560,
     height: int = 220,
 ) -> Spec:
-    """A series by time with its interval, the level that matters, and what happened.
+    """A series by time, one step a window, with its interval, what it is held against, and what happened.
 
     Parameters
     ----------
-    points : each has ``at`` (datetime or ISO text) and ``value`` (None leaves a gap), maybe ``low`` and ``high``.
-    threshold, baseline : drawn as rules; the threshold is dashed and named.
-    marks : each has ``at`` and ``text``, maybe ``kind`` (``"fail"`` is red) and ``side`` (``"left"``: the text stands
-        before its line): versions, alerts, baselines.
+    points : each has ``at`` (datetime or ISO text) and ``value`` (None leaves a gap), maybe ``end`` (else the next
+        window's start), ``low`` and ``high`` (interval), ``least`` and ``largest`` (of several windows drawn as one).
+    estimated : the same measure without outcomes, drawn dashed.
+    span : what the axis of time covers; without it, what the points cover.
+    threshold, baseline : drawn as rules with their names; *tolerated* as a band.
+    apart : spans, ``at`` to ``end``, in which estimate and outcome differ by more than chance.
+    spans : ``at``, ``end``, ``text`` and ``kind`` (``"firing"`` or ``"incident"``), maybe ``href``: shaded.
+    marks : each has ``at`` and ``text``, maybe ``kind`` (``"fail"`` is red), ``href``, and ``side`` (``"left"``: the
+        text stands before its line): versions, deployments, when it began.
+    alerts : ``at``, ``text`` and maybe ``href``: triangles at the foot.
 
     >>> spec = series_line([{"at": "2026-03-01T00:00:00Z", "value": 0.1}], title="PSI of age", threshold=0.2)
     >>> [layer["mark"]["type"] for layer in spec["layer"]]
-    ['line', 'point', 'rule', 'text']
+    ['line', 'rule', 'text']
     """
-    rows = [
-        {
-            "at": _time(p["at"]),
-            "value": _number(p.get("value")),
-            "low": _number(p.get("low")),
-            "high": _number(p.get("high")),
+    rows, guesses = _rows(points), _rows(estimated)
+    covered = _covered(span, [*rows, *guesses])
+    several = any("least" in r for r in rows)
+    many = len(rows) > MANY and not several
+    if many:
+        _running_mean(rows)
+    numbers = [r[k] for r in (*rows, *guesses) for k in ("value", "low", "high") if r.get(k) is not None]
+    x = _time_axis(covered)
+    steps = {**x, "field": "t"}
+    y = _value_axis(unit, [*numbers, *(v for v in (threshold, baseline) if v is not None and isfinite(v))])
+
+    def band(style: str, low: str, high: str, given: Spec) -> Spec:
+        return {
+            **given,
+            "mark": {"type": "area", "style": style, "invalid": "break-paths-show-domains", "clip": True},
+            "encoding": {"x": steps, "y": {**y, "field": low}, "y2": {"field": high}},
         }
-        for p in points
-    ]
-    x = {
-        "field": "at",
-        "type": "temporal",
-        "title": None,
-        "scale": {"type": "utc"},
-        "axis": {"labelOverlap": True, "grid": False, "format": _tick_format(rows)},
-    }
-    y = {"type": "quantitative", "title": unit or None, "scale": {"zero": False, "nice": True}}
-    tooltip = [
-        {"field": "at", "type": "temporal", "title": "window", "format": "%Y-%m-%d %H:%M"},
-        {"field": "value", "type": "quantitative", "title": unit or "value", "format": ".4~g"},
-    ]
-    layers: list[Spec] = []
+
+    def line(style: str, field: str, given: Spec) -> Spec:
+        return {
+            **given,
+            "mark": {"type": "line", "style": style, "invalid": "break-paths-show-domains", "clip": True},
+            "encoding": {"x": steps, "y": {**y, "field": field}},
+        }
+
+    guessed: Spec = {"data": _windows("estimated", guesses), "transform": [STEPS]}
+    layers = _shade(spans, x)
+    if tolerated is not None:
+        layers.append(_level_band(tolerated, y))
+    if several:
+        layers.append(band("range", "least", "largest", {}))
     if any(r["low"] is not None and r["high"] is not None for r in rows):
-        layers.append(
-            {
-                "mark": {"type": "area", "color": CURRENT, "opacity": 0.16},
-                "encoding": {"x": x, "y": {**y, "field": "low"}, "y2": {"field": "high"}},
-            }
-        )
-    layers += [
-        {
-            "mark": {
-                "type": "line",
-                "color": CURRENT,
-                "strokeWidth": 1.8,
-                "invalid": "break-paths-show-domains",
-            },
-            "encoding": {"x": x, "y": {**y, "field": "value"}},
-        },
-        {
-            "mark": {"type": "point", "color": CURRENT, "filled": True, "size": 22},
-            "encoding": {"x": x, "y": {**y, "field": "value"}, "tooltip": tooltip},
-        },
-    ]
+        layers.append(band("interval", "low", "high", {}))
+    if guesses:
+        layers += [band("estimate-interval", "low", "high", guessed), line("estimate", "value", guessed)]
+    layers.append(line("single" if many else "measured", "value", {}))
+    if many:
+        layers.append(line("several", "mean", {}))
+    if place.on_page:
+        layers[-1]["params"] = [BRUSH]
     # What moved has left its baseline at the right end: there the name stands free.
-    for level, name, colour, dash, side in (
-        (threshold, "level that matters", FAIL, [6, 4], "left"),
-        (baseline, "baseline", SOFT, [2, 3], "right"),
-    ):
+    for level, name, side in ((threshold, "threshold", "left"), (baseline, "baseline", "right")):
         if level is not None and isfinite(level):
-            layers += _level(level, f"{name} {level:.4g}", colour, dash, y, side)
-    noted = [
-        {
-            "at": _time(m["at"]),
-            "text": _cut(str(m["text"]), 40),
-            "kind": str(m.get("kind", "")),
-            **({"side": "left"} if m.get("side") == "left" else {}),
-        }
-        for m in marks
-    ]
-    if noted:
-        layers += _marks(noted, x)
+            layers += _level(level, name, y, side)
+    if apart:
+        layers.append(_strip(apart, x))
+    layers += _marks(marks, x)
+    if alerts:
+        layers.append(_triangles(alerts, x, {"value": height - 6}))
     return {
-        "$schema": SCHEMA,
-        "title": {"text": title, **({"subtitle": subtitle} if subtitle else {})},
-        "description": title + (f". {subtitle}" if subtitle else ""),
-        "data": {"name": "points", "values": rows},
-        "width": width,
-        "height": height,
+        **_head(title, subtitle, place, width, height),
+        "data": _windows("points", rows),
+        "transform": [STEPS],
         "layer": layers,
-        "config": _STYLE,
     }
 
 
 def distribution(
-    picture: Picture, *, title: str, subtitle: str = "", width: int = 560, height: int = 220
+    picture: Picture,
+    *,
+    title: str,
+    subtitle: str = "",
+    place: Place = MESSAGE,
+    names: tuple[str, str] = ("baseline", "window"),
+    width: int = 560,
+    height: int = 220,
 ) -> Spec:
-    """The baseline's shares as an area (or bars), the current ones as a line (or ticks) over it.
+    """The first side's shares as an area (or bars), the second's as a line (or ticks) over it.
 
     >>> picture = Picture(baseline=(0.5, 0.5), current=(0.2, 0.8), labels=("a", "b"))
     >>> [layer["mark"]["type"] for layer in distribution(picture, title="plan")["layer"]]
     ['bar', 'tick']
     """
-    head: Spec = {
-        "$schema": SCHEMA,
-        "title": {"text": title, **({"subtitle": subtitle} if subtitle else {})},
-        "description": f"{title}: shares of the baseline and of the window"
-        + (f". {subtitle}" if subtitle else ""),
-        "width": width,
-        "height": height,
-        "config": _STYLE,
-    }
-    sides = (("baseline", picture.baseline), ("window", picture.current))
+    sides = (("before", picture.baseline), ("after", picture.current))
     colour = {
         "field": "rows",
         "type": "nominal",
         "title": None,
-        "scale": {"domain": ["baseline", "window"], "range": [BASE, CURRENT]},
-        "legend": {"orient": "top", "symbolType": "square", "symbolStrokeWidth": 0},
+        "scale": {"domain": list(names), "range": "category"},
+        "legend": {"orient": "top", "symbolType": "square", "symbolStrokeWidth": 0, "labelLimit": 320},
     }
-    y = {"field": "share", "type": "quantitative", "title": "share of rows", "axis": {"format": ".0~%"}}
+    y: Spec = {
+        "field": "share",
+        "type": "quantitative",
+        "title": None if place.on_page else "share of rows",
+        "axis": {"format": "~%", "tickCount": 4, "domain": False, "ticks": False},
+    }
+    tooltip = [
+        {"field": "name", "title": "value"},
+        {"field": "rows", "title": "rows of"},
+        {"field": "share", "type": "quantitative", "format": ".3~%"},
+    ]
     if picture.labels:
-        values = [
-            {"name": name, "rows": side, "share": share}
-            for side, shares in sides
+        values: list[Spec] = [
+            {"name": name, "side": side, "rows": said, "share": share}
+            for (side, shares), said in zip(sides, names)
             for name, share in zip(picture.labels, shares)
         ]
         x: Spec = {
@@ -184,112 +281,179 @@ def distribution(
             "type": "nominal",
             "sort": list(picture.labels),
             "title": None,
-            "axis": {"labelAngle": 0},
+            "axis": {"labelAngle": 0, "labelOverlap": "greedy"},
         }
-        tooltip = [{"field": f} for f in ("name", "rows")] + [
-            {"field": "share", "type": "quantitative", "format": ".2%"}
-        ]
-        encoding = {"x": x, "y": y, "color": colour, "tooltip": tooltip}
-        layers: list[Spec] = [
-            {
-                "transform": [{"filter": "datum.rows == 'baseline'"}],
-                "mark": {"type": "bar"},
-                "encoding": encoding,
-            },
-            {
-                "transform": [{"filter": "datum.rows == 'window'"}],
-                "mark": {"type": "tick", "thickness": 3, "bandSize": 28},
-                "encoding": encoding,
-            },
-        ]
+        shapes: tuple[Spec, Spec] = ({"type": "bar"}, {"type": "tick", "thickness": 3, "bandSize": 28})
     else:
         borders = [_moment(b) for b in picture.borders] if picture.is_time else list(picture.borders)
         # A step needs its last value twice: once where the last bin starts, once where it ends.
         values = [
-            {"from": at, "rows": side, "share": share}
-            for side, shares in sides
+            {"from": at, "side": side, "rows": said, "share": share}
+            for (side, shares), said in zip(sides, names)
             for at, share in zip(borders, (*shares, *shares[-1:]))
         ]
         x = {
             "field": "from",
             "type": "temporal" if picture.is_time else "quantitative",
             "title": None,
-            "scale": {"zero": False, "nice": False},
+            "scale": {"zero": False, "nice": False, **({"type": "utc"} if picture.is_time else {})},
+            "axis": {"grid": False},
         }
-        layers = [
+        step = {"interpolate": "step-after"}
+        shapes = ({"type": "area", **step, "line": False}, {"type": "line", **step, "strokeWidth": 1.8})
+    encoding = {"x": x, "y": y, "color": colour, **({"tooltip": tooltip} if picture.labels else {})}
+    return {
+        **_head(title, subtitle, place, width, height),
+        "description": f"{title}: shares of {names[0]} and of {names[1]}"
+        + (f". {subtitle}" if subtitle else ""),
+        "data": {"name": "shares", "values": values},
+        "layer": [
             {
-                "transform": [{"filter": "datum.rows == 'baseline'"}],
-                "mark": {"type": "area", "interpolate": "step-after", "line": False},
-                "encoding": {"x": x, "y": y, "color": colour},
-            },
+                "transform": [{"filter": f"datum.side == '{side}'"}],
+                "mark": {**shape, "opacity": 1},
+                "encoding": encoding,
+            }
+            for (side, _), shape in zip(sides, shapes)
+        ],
+    }
+
+
+def column_bands(
+    points: Sequence[Mapping[str, Any]],
+    *,
+    title: str,
+    subtitle: str = "",
+    place: Place = MESSAGE,
+    span: tuple[datetime | str, datetime | str] | None = None,
+    baseline: Mapping[str, float] | None = None,
+    marks: Iterable[Mapping[str, Any]] = (),
+    spans: Sequence[Mapping[str, Any]] = (),
+    alerts: Sequence[Mapping[str, Any]] = (),
+    width: int = 560,
+    height: int = 240,
+) -> Spec:
+    """A numeric column over time, one step a window: the median in bands from the 5th to the 95th percentile.
+
+    *points* have ``at``, maybe ``end``, and ``p5``, ``p25``, ``p50``, ``p75``, ``p95``; so has *baseline*, whose
+    quartiles are drawn as lines.
+    """
+    rows = _rows(points, ("p5", "p25", "p50", "p75", "p95"))
+    x = _time_axis(_covered(span, rows))
+    y = _value_axis("", [r[k] for r in rows for k in ("p5", "p95") if r[k] is not None])
+    steps = {**x, "field": "t"}
+    layers = _shade(spans, x)
+    for low, high, style in (("p5", "p95", "interval"), ("p25", "p75", "half")):
+        layers.append(
             {
-                "transform": [{"filter": "datum.rows == 'window'"}],
-                "mark": {"type": "line", "interpolate": "step-after", "strokeWidth": 1.8},
-                "encoding": {"x": x, "y": y, "color": colour},
-            },
-        ]
-    return {**head, "data": {"name": "shares", "values": values}, "layer": layers}
+                "mark": {"type": "area", "style": style, "clip": True},
+                "encoding": {"x": steps, "y": {**y, "field": low}, "y2": {"field": high}},
+            }
+        )
+    layers.append(
+        {
+            "mark": {"type": "line", "style": "measured", "clip": True},
+            "encoding": {"x": steps, "y": {**y, "field": "p50"}},
+            **({"params": [BRUSH]} if place.on_page else {}),
+        }
+    )
+    for name, word in (("p25", ""), ("p50", "baseline"), ("p75", "")):
+        if baseline and name in baseline:
+            layers += _level(baseline[name], word, y, "right", style="baseline")
+    layers += _marks(marks, x)
+    if alerts:
+        layers.append(_triangles(alerts, x, {"value": height - 6}))
+    return {
+        **_head(title, subtitle, place, width, height),
+        "data": _windows("points", rows),
+        "transform": [STEPS],
+        "layer": layers,
+    }
 
 
 def heat_map(
-    cells: Iterable[Mapping[str, Any]],
+    columns: Sequence[str],
+    times: Sequence[datetime | str],
+    cells: Sequence[Sequence[float | None]],
     *,
     title: str,
-    unit: str = "",
-    limit: float | None = None,
+    top: float,
+    subtitle: str = "",
+    place: Place = MESSAGE,
+    marks: Sequence[Mapping[str, Any]] = (),
+    alerts: Sequence[Mapping[str, Any]] = (),
     width: int = 640,
-    row_height: int = 18,
 ) -> Spec:
-    """Columns by time: each cell has ``row`` (a column, a segment), ``at``, ``value`` (None: not measured).
+    """Columns by time; stronger is further from the baseline. Rows keep their order; a cell without a number is empty.
 
-    With *limit*, colour tells how far a value is along the way to the level that matters; past it is full red.
+    ``cells[i][j]`` is column i between ``times[j]`` and ``times[j + 1]``. *top* is the value at which the strongest
+    colour is reached. *alerts* have a row of their own below the columns, *marks* a line through all of them.
     """
-    values = [{"row": str(c["row"]), "at": _time(c["at"]), "value": _number(c.get("value"))} for c in cells]
-    rows = list(dict.fromkeys(v["row"] for v in values))
-    scale: Spec = {"scheme": "blues"}
-    if limit is not None and limit > 0:
-        scale = {
-            "domain": [0, limit / 2, limit],
-            "range": ["#eef2f6", "#e8c48a", FAIL],
-            "clamp": True,
-            "interpolate": "rgb",
-        }
-    return {
-        "$schema": SCHEMA,
-        "title": title,
-        "description": f"{title}: {len(rows)} rows by time",
-        "data": {"name": "cells", "values": values},
-        "width": width,
-        "height": max(1, len(rows)) * row_height,
-        "mark": {"type": "rect", "invalid": None},
-        "encoding": {
-            "x": {
-                "field": "at",
-                "type": "ordinal",
-                "title": None,
-                "axis": {"labelExpr": "slice(datum.value, 0, 10)", "labelOverlap": True, "labelAngle": 0},
-            },
-            "y": {
-                "field": "row",
-                "type": "nominal",
-                "sort": rows,
-                "title": None,
-                "axis": {"labelLimit": 180},
-            },
-            "color": {
-                "condition": {"test": "datum.value === null", "value": "#ffffff"},
-                "field": "value",
-                "type": "quantitative",
-                "title": unit or None,
-                "scale": scale,
-            },
-            "tooltip": [
-                {"field": "row", "title": "column"},
-                {"field": "at", "title": "window"},
-                {"field": "value", "type": "quantitative", "format": ".4~g", "title": unit or "value"},
-            ],
+    when = [_time(t) for t in times]
+    said = json.dumps([_cut(n, 26) for n in (*columns, "alerts")])
+    values = [{"c": i, "v": [_number(v) for v in row]} for i, row in enumerate(cells)]
+    unfolded = [  # one row a column in the data, one a cell in the drawing
+        {"flatten": ["v"], "as": ["value"]},
+        {"window": [{"op": "row_number", "as": "k"}], "groupby": ["c"]},
+        {"calculate": f"toDate({json.dumps(when)}[datum.k - 1])", "as": "at"},
+        {"calculate": f"toDate({json.dumps(when)}[datum.k])", "as": "end"},
+        {"calculate": f"{json.dumps(list(columns))}[datum.c]", "as": "name"},
+        {"filter": "isValid(datum.value)"},
+    ]
+    down = list(range(len(columns) + bool(alerts)))
+    step = 20 if len(columns) <= 24 else 14
+    x = _time_axis((when[0], when[-1])) if when else {"field": "at", "type": "temporal"}
+    y: Spec = {
+        "field": "c",
+        "type": "ordinal",
+        "scale": {"domain": down},
+        "axis": {
+            "title": None,
+            "labelExpr": f"{said}[datum.value]",
+            "domain": False,
+            "ticks": False,
+            "labelLimit": 190,
+            "labelFontSize": 11 if step < 18 else 12,
         },
-        "config": _STYLE,
+    }
+    legend = {
+        "orient": "bottom",
+        "direction": "horizontal",
+        "title": None,
+        "values": [0, top],
+        "labelExpr": f"datum.value >= {top} ? '{top:g} or more' : 'as the baseline'",
+        "gradientLength": 240,
+        "gradientThickness": 8,
+        "offset": 4,
+    }
+    colour = {
+        "field": "value",
+        "type": "quantitative",
+        "scale": {"domain": [0, top / 2, top], "range": "heatmap", "clamp": True, "interpolate": "lab"},
+        "legend": legend,
+    }
+    tooltip = [
+        {"field": "name", "title": "column"},
+        {"field": "value", "type": "quantitative", "title": title, "format": ".3~g"},
+        {"field": "at", "timeUnit": "utcyearmonthdate", "title": "from", "format": "%-d %b %Y"},
+    ]
+    picked = {"name": "picked", "select": {"type": "point", "fields": ["c"], "toggle": False}}
+    layers: list[Spec] = [
+        {
+            "data": {"name": "cells", "values": values},
+            "transform": unfolded,
+            "mark": {"type": "rect", "cornerRadius": 1},
+            "encoding": {"x": x, "x2": {"field": "end"}, "y": y, "color": colour, "tooltip": tooltip},
+            **({"params": [picked]} if place.on_page else {}),
+        }
+    ]
+    if when:
+        layers += _marks([m for m in marks if when[0] <= _time(m["at"]) <= when[-1]], x, above=True)
+        inside = [{**a, "c": len(columns)} for a in alerts if when[0] <= _time(a["at"]) <= when[-1]]
+        if inside:
+            layers.append(_triangles(inside, x, {"field": "c", "type": "ordinal", "scale": {"domain": down}}))
+    return {
+        **_head(title, subtitle, place, width, step * max(1, len(down))),
+        "layer": layers,
     }
 
 
@@ -307,56 +471,245 @@ def render_svg(spec: Mapping[str, Any]) -> str:
     return str(vl_convert.vegalite_to_svg(dict(spec), allowed_base_urls=[]))
 
 
-def _level(level: float, text: str, colour: str, dash: list[int], y: Spec, side: str) -> list[Spec]:
-    datum = {**y, "datum": level}
-    return [
-        {
-            "data": {"values": [{}]},
-            "mark": {"type": "rule", "color": colour, "strokeDash": dash},
-            "encoding": {"y": datum},
+# ---- the parts ----------------------------------------------------------------------------------------
+
+DATES = {"parse": {"at": "date", "end": "date"}}
+STEPS = {"fold": ["at", "end"], "as": ["edge", "t"]}
+"""Each window is drawn from its start to its end; what lies between two windows is a step, never a slope."""
+
+
+def _head(title: str, subtitle: str, place: Place, width: int, height: int) -> Spec:
+    said = title + (f". {subtitle}" if subtitle else "")
+    head: Spec = {"$schema": SCHEMA, "description": said, "height": height, "config": config_of(place)}
+    if place.on_page:
+        return {**head, "width": "container", "autosize": {"type": "fit-x", "contains": "padding"}}
+    heading = {"text": title, **({"subtitle": subtitle} if subtitle else {})}
+    padding = {"padding": 18} if place.kind == "report" else {}
+    return {**head, **padding, "title": heading, "width": 760 if place.kind == "report" else width}
+
+
+def _windows(name: str, rows: list[Spec]) -> Spec:
+    return {"name": name, "values": rows, "format": DATES}
+
+
+def _rows(points: Sequence[Mapping[str, Any]], names: Sequence[str] = ("value", "low", "high")) -> list[Spec]:
+    """Points as the chart's data: times as text, numbers finite, every window with its end."""
+    rows = []
+    times = [_time(p["at"]) for p in points]
+    for i, p in enumerate(points):
+        following = times[i + 1] if i + 1 < len(times) else None
+        row: Spec = {"at": times[i], "end": _time(p["end"]) if p.get("end") else following}
+        row |= {k: _number(p.get(k)) for k in names}
+        row |= {k: _number(p[k]) for k in ("least", "largest") if p.get(k) is not None}
+        rows.append(row)
+    if rows and rows[-1]["end"] is None:  # the last window is as long as the one before it
+        last = datetime.fromisoformat(times[-1])
+        length = last - datetime.fromisoformat(times[-2]) if len(times) > 1 else timedelta(days=1)
+        rows[-1]["end"] = _time(last + length)
+    return rows
+
+
+def _running_mean(rows: list[Spec]) -> None:
+    """The mean of each window and the six before it, where at least four of them have a value."""
+    for i, row in enumerate(rows):
+        known = [r["value"] for r in rows[max(0, i + 1 - TOGETHER) : i + 1] if r["value"] is not None]
+        enough = len(known) > TOGETHER // 2 and row["value"] is not None
+        row["mean"] = float(f"{sum(known) / len(known):.5g}") if enough else None
+
+
+def _covered(span: tuple[datetime | str, datetime | str] | None, rows: Sequence[Spec]) -> tuple[str, str]:
+    if span is not None:
+        return _time(span[0]), _time(span[1])
+    if not rows:
+        return "2000-01-01T00:00:00Z", "2000-01-02T00:00:00Z"
+    return min(r["at"] for r in rows), max(r["end"] for r in rows)
+
+
+def _time_axis(span: tuple[str, str]) -> Spec:
+    values, form = _ticks(*map(datetime.fromisoformat, span))
+    return {
+        "field": "at",
+        "type": "temporal",
+        "title": None,
+        "scale": {"type": "utc", "domain": list(span)},
+        "axis": {
+            "values": [int(v.timestamp() * 1000) for v in values],
+            "labelExpr": form,
+            "grid": False,
+            "labelOverlap": "greedy",
+            "labelSeparation": 10,
+            "labelFlush": True,
         },
-        {
-            "data": {"values": [{}]},
-            "mark": {
-                "type": "text",
-                "color": colour,
-                "align": side,
-                "baseline": "bottom",
-                "dx": 3 if side == "left" else -3,
-                "dy": -2,
-            },
-            "encoding": {
-                "y": datum,
-                "x": {"value": 0 if side == "left" else "width"},
-                "text": {"value": text},
-            },
-        },
-    ]
+    }
 
 
-def _marks(noted: list[Spec], x: Spec) -> list[Spec]:
-    colour = {"condition": {"test": "datum.kind === 'fail'", "value": FAIL}, "value": SOFT}
-    before = [m for m in noted if m.get("side") == "left"]
-    after = [m for m in noted if m.get("side") != "left"]
+def _ticks(start: datetime, end: datetime) -> tuple[list[datetime], str]:
+    """At most nine round moments of UTC within a span, and the expression that says each: no two read alike.
 
-    def text(side: str, values: list[Spec], name: str) -> Spec:
-        dx = 4 if side == "left" else -4
-        mark = {"type": "text", "align": side, "baseline": "top", "dx": dx, "fontSize": 10}
+    >>> day = datetime(2026, 3, 1, tzinfo=UTC)
+    >>> [t.day for t in _ticks(day, day + timedelta(days=6))[0]]
+    [1, 2, 3, 4, 5, 6, 7]
+    """
+    length, epoch = end - start, datetime(1970, 1, 5, tzinfo=UTC)  # a Monday
+    day, hour = timedelta(days=1), timedelta(hours=1)
+    for step in (hour / 4, hour, 3 * hour, 6 * hour, 12 * hour, day, 2 * day, 7 * day, 14 * day):
+        if length <= 8 * step:
+            first = epoch - (epoch - start) // step * step
+            values = [first + i * step for i in range(10) if start <= first + i * step <= end]
+            if step >= day:
+                return values, "utcFormat(datum.value, '%-d %b')"
+            clock = "utcFormat(datum.value, '%H:%M')"
+            return (
+                values,
+                f"utchours(datum.value) + utcminutes(datum.value) == 0 ? utcFormat(datum.value, '%-d %b') : {clock}",
+            )
+    months = next((m for m in (1, 2, 3, 6) if length <= 8 * m * 31 * day), 0) or 12 * -(
+        -length // (8 * 365 * day)
+    )
+    values = []
+    year, month = start.year, 1
+    while (at := datetime(year, month, 1, tzinfo=UTC)) <= end:
+        if at >= start:
+            values.append(at)
+        year, month = year + (month - 1 + months) // 12, (month - 1 + months) % 12 + 1
+        if year > 9998:
+            break
+    return values, "utcFormat(datum.value, '%b %Y')" if months < 12 else "utcFormat(datum.value, '%Y')"
+
+
+def _value_axis(unit: str, numbers: Sequence[float]) -> Spec:
+    return {
+        "type": "quantitative",
+        "title": None,
+        "scale": {"zero": False, "nice": True},
+        "axis": {"tickCount": 4, "domain": False, "ticks": False, **_labels(unit, numbers)},
+    }
+
+
+def _labels(unit: str, numbers: Sequence[float]) -> Spec:
+    """How an axis says a measure's unit."""
+    if unit.startswith("share of"):
+        return {"format": "~%"}
+    if unit == "s":
+        steps = (("172800", 86400, " d"), ("5400", 3600, " h"), ("100", 60, " min"), ("1", 1, " s"))
+        said = "format(datum.value * 1000, '~g') + ' ms'"
+        for least, size, word in reversed(steps):
+            said = f"datum.value >= {least} ? format(datum.value / {size}, '.3~g') + '{word}' : {said}"
+        return {"labelExpr": f"datum.value == 0 ? '0' : {said}"}
+    if unit == "1/s":
+        said = "datum.value * 60 >= 1 ? format(datum.value * 60, '.3~g') + '/min' : format(datum.value * 3600, '.3~g') + '/h'"
         return {
-            "data": {"name": name, "values": values},
-            "mark": mark,
-            "encoding": {"x": x, "y": {"value": 0}, "text": {"field": "text"}, "color": colour},
+            "labelExpr": f"datum.value == 0 ? '0' : datum.value >= 1 ? format(datum.value, '.3~g') + '/s' : {said}"
         }
+    large = max(map(abs, numbers), default=0.0) >= 10_000
+    return {"labelExpr": f"format(datum.value, '{'.4~s' if large else '.6~g'}')"}
 
-    return [
-        {
-            "data": {"name": "marks", "values": noted},
-            "mark": {"type": "rule", "strokeWidth": 1},
-            "encoding": {"x": x, "color": colour, "tooltip": [{"field": "text", "title": "what happened"}]},
+
+def _level(level: float, name: str, y: Spec, side: str, *, style: str = "") -> list[Spec]:
+    datum = {**y, "datum": level}
+    mark = {"align": side, "baseline": "bottom", "dx": 3 if side == "left" else -3, "dy": -2}
+    rule: Spec = {
+        "data": {"values": [{}]},
+        "mark": {"type": "rule", "style": style or name},
+        "encoding": {"y": datum},
+    }
+    label: Spec = {
+        "data": {"values": [{}]},
+        "mark": {"type": "text", "style": style or name, **mark},
+        "encoding": {
+            "y": datum,
+            "x": {"value": 0 if side == "left" else "width"},
+            "text": {"value": f"{name} {level:.3g}"},
         },
-        text("left", after, "marks" if not before else "marks_after"),
-        *([text("right", before, "marks_before")] if before else []),
-    ]
+    }
+    return [rule, label] if name else [rule]
+
+
+def _level_band(between: tuple[float, float], y: Spec) -> Spec:
+    low, high = between
+    return {
+        "data": {"values": [{}]},
+        "mark": {"type": "rect", "style": "tolerated", "clip": True},
+        "encoding": {"y": {**y, "datum": low}, "y2": {"datum": high}},
+    }
+
+
+def _shade(spans: Sequence[Mapping[str, Any]], x: Spec) -> list[Spec]:
+    layers = []
+    for style in ("incident", "firing"):
+        values = [{**s, "at": _time(s["at"]), "end": _time(s["end"])} for s in spans if s["kind"] == style]
+        if values:
+            encoding = {"x": x, "x2": {"field": "end"}, "tooltip": [{"field": "text", "title": style}]}
+            layers.append(
+                {
+                    "data": _windows(style, values),
+                    "mark": {"type": "rect", "style": style, "clip": True},
+                    "encoding": {**encoding, **_link(values)},
+                }
+            )
+    return layers
+
+
+def _link(values: Sequence[Mapping[str, Any]]) -> Spec:
+    return {"href": {"field": "href"}} if any(v.get("href") for v in values) else {}
+
+
+def _strip(apart: Sequence[Mapping[str, Any]], x: Spec) -> Spec:
+    text = "estimated and realised differ by more than chance"
+    rows = [{"at": _time(a["at"]), "end": _time(a["end"]), "text": text} for a in apart]
+    return {
+        "data": _windows("apart", rows),
+        "mark": {"type": "rect", "style": "apart", "clip": True},
+        "encoding": {
+            "x": x,
+            "x2": {"field": "end"},
+            "y": {"value": 0},
+            "y2": {"value": 4},
+            "tooltip": [{"field": "text", "title": "from here"}],
+        },
+    }
+
+
+def _triangles(alerts: Sequence[Mapping[str, Any]], x: Spec, y: Spec) -> Spec:
+    rows = [{**a, "at": _time(a["at"])} for a in alerts]
+    encoding = {"x": x, "y": y, "tooltip": [{"field": "text", "title": "alert"}], **_link(rows)}
+    return {
+        "data": _windows("alerts", rows),
+        "mark": {"type": "point", "style": "alert", "filled": True},
+        "encoding": encoding,
+    }
+
+
+def _marks(marks: Iterable[Mapping[str, Any]], x: Spec, *, above: bool = False) -> list[Spec]:
+    """A line with its name where something happened; *above* the plot where its top is not free."""
+    noted = [{**m, "at": _time(m["at"]), "text": _cut(str(m["text"]), 40)} for m in marks]
+    layers: list[Spec] = []
+    for style, wanted in (("event", False), ("fail", True)):
+        values = [m for m in noted if (m.get("kind") == "fail") is wanted]
+        if not values:
+            continue
+        link = _link(values)
+        tooltip = [{"field": "text", "title": "what happened"}]
+        layers.append(
+            {
+                "data": _windows("marks" if not wanted else "marks_fail", values),
+                "mark": {"type": "rule", "style": style, "strokeWidth": 1, "clip": True},
+                "encoding": {"x": x, "tooltip": tooltip, **link},
+            }
+        )
+        for side in ("left", "right"):
+            here = [m for m in values if (m.get("side") == "left") is (side == "right")]
+            if here:
+                edge = {"align": side, "dx": 4 if side == "left" else -4, "fontSize": 11}
+                place = {"baseline": "bottom", "dy": -3} if above else {"baseline": "top", "dy": 5}
+                layers.append(
+                    {
+                        "data": _windows(f"{style}_{side}", here),
+                        "mark": {"type": "text", "style": style, **edge, **place},
+                        "encoding": {"x": x, "y": {"value": 0}, "text": {"field": "text"}, **link},
+                    }
+                )
+    return layers
 
 
 def _time(at: datetime | str) -> str:
@@ -364,13 +717,6 @@ def _time(at: datetime | str) -> str:
     if isinstance(at, str):
         return at
     return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _tick_format(rows: Sequence[Spec]) -> str:
-    """How the time axis writes its ticks: hours where the series is short, days, or months where it is long."""
-    times = sorted(datetime.fromisoformat(r["at"]) for r in rows)
-    days = (times[-1] - times[0]).total_seconds() / 86_400 if times else 0.0
-    return "%-d %b, %H:%M" if days <= 3 else "%-d %b" if days <= 200 else "%b %Y"
 
 
 def _moment(us: float) -> str:

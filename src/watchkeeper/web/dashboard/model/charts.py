@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from watchkeeper.documents.drawing import charts
 from watchkeeper.documents.drawing.column_view import picture_of
 from watchkeeper.domain.series import ALIKE
 from watchkeeper.errors import BadInput, NotFound, nearest
 from watchkeeper.measures.catalogue import described_measures
 from watchkeeper.web.charts_data import BUCKETS, downsample, table_as
-from watchkeeper.web.dashboard.kit import chart_specs as charts
 from watchkeeper.web.dashboard.kit.filters import Period, whole
 from watchkeeper.web.dashboard.kit.frame import Room
 from watchkeeper.web.dashboard.model.column import QUANTILES, sides_of, spread_by_time
@@ -28,6 +28,9 @@ from watchkeeper.web.dashboard.operate.alert_view import alert_row
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+FORMS = ("vega", "csv", "json", "arrow", "svg", "png")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,21 +49,17 @@ def chart(room: Room, request: Request) -> Response:
     kind, form = request.path_params["chart"], request.path_params["form"]
     if kind not in CHARTS:
         raise NotFound(f"There is no chart {kind!r}.{nearest(kind, CHARTS)}", f"Known: {', '.join(CHARTS)}.")
-    if form not in charts.FORMS:
-        raise NotFound(
-            f"A chart has no form {form!r}.{nearest(form, charts.FORMS)}",
-            f"Known: {', '.join(charts.FORMS)}.",
-        )
-    drawn = CHARTS[kind](room, name, request.query_params)
+    if form not in FORMS:
+        raise NotFound(f"A chart has no form {form!r}.{nearest(form, FORMS)}", f"Known: {', '.join(FORMS)}.")
     theme: charts.Theme = "dark" if request.query_params.get("theme") == "dark" else "light"
+    place = charts.Place("report" if form in ("svg", "png") else "page", theme)
+    drawn = CHARTS[kind](room, name, request.query_params, place)
     if form == "vega":
-        return JSONResponse(
-            {"spec": charts.themed(drawn.spec, theme), "title": drawn.title, "says": drawn.says}
-        )
-    if form in ("svg", "png"):
-        content, media = charts.picture(
-            drawn.spec, form, title=f"{name}: {drawn.title}", subtitle=drawn.says, theme=theme
-        )
+        return JSONResponse({"spec": drawn.spec, "title": drawn.title, "says": drawn.says})
+    if form == "svg":
+        content, media = charts.render_svg(drawn.spec).encode(), "image/svg+xml"
+    elif form == "png":
+        content, media = charts.render_png(drawn.spec), "image/png"
     else:
         content, media = table_as(drawn.table, form)
     file = "".join(c if c.isalnum() or c in "._-" else "_" for c in f"{name}-{drawn.title}")[:120]
@@ -179,7 +178,7 @@ def _iso(at: datetime) -> str:
     return at.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _series(room: Room, name: str, query: Mapping[str, str]) -> Drawn:
+def _series(room: Room, name: str, query: Mapping[str, str], place: charts.Place) -> Drawn:
     measure, subject, segment = query.get("measure", ""), query.get("subject", ""), query.get("segment", "")
     described = described_measures()
     having = {m for m, *_ in room.series_of(name)}
@@ -201,22 +200,24 @@ def _series(room: Room, name: str, query: Mapping[str, str]) -> Drawn:
         table = _beside(table, guessed)
     alerts, versions = marks_of(room, name, shown)
     title = (about.title if about else measure) + (f" of {subject}" if subject else "")
-    spec = charts.series_spec(
+    says = (f"In {segment}. " if segment else "") + (about.sentence if about else "")
+    spec = charts.series_line(
         points,
-        title=title,
+        title=f"{name}: {title}",
+        subtitle=says,
         unit=about.unit if about else "",
-        span=(_iso(shown.start), _iso(shown.end)),
+        place=place,
+        span=(shown.start, shown.end),
         estimated=estimated,
         alerts=alerts,
-        versions=versions,
+        marks=versions,
         apart=_apart(points, estimated),
         height=whole(query, "height", usual=220, least=80, most=600),
     )
-    says = (f"In {segment}. " if segment else "") + (about.sentence if about else "")
     return Drawn(spec, table, title, says)
 
 
-def _drift_map(room: Room, name: str, query: Mapping[str, str]) -> Drawn:
+def _drift_map(room: Room, name: str, query: Mapping[str, str], place: charts.Place) -> Drawn:
     import pyarrow as pa
 
     measure = query.get("measure", "psi")
@@ -239,16 +240,19 @@ def _drift_map(room: Room, name: str, query: Mapping[str, str]) -> Drawn:
     top = {"psi": 0.5, "missing": 0.5, "ks": 0.4, "jensen_shannon": 0.4, "wasserstein_sd": 1.0}.get(
         measure, 1.0
     )
-    times = [_iso(t) for t in found.edges]
+    more = f" {found.more} more columns moved less." if found.more else ""
+    says = f"The largest value of each span; strongest from {top:g}.{more}"
     alerts, versions = marks_of(room, name, shown)
-    spec = charts.grid_spec(
+    spec = charts.heat_map(
         found.names,
-        times,
+        found.edges,
         found.cells,
-        title=described[measure].title,
+        title=f"{name}: {title}",
+        subtitle=says,
+        place=place,
         top=top,
         alerts=alerts,
-        versions=versions,
+        marks=versions,
     )
     flat = [
         {"column": column, "start": found.edges[j], "end": found.edges[j + 1], "largest": value}
@@ -256,16 +260,10 @@ def _drift_map(room: Room, name: str, query: Mapping[str, str]) -> Drawn:
         for j, value in enumerate(cells)
         if value is not None
     ]
-    more = f" {found.more} more columns moved less." if found.more else ""
-    return Drawn(
-        spec,
-        pa.Table.from_pylist(flat),
-        title,
-        f"The largest value of each span; darkest from {top:g}.{more}",
-    )
+    return Drawn(spec, pa.Table.from_pylist(flat), title, says)
 
 
-def _distribution(room: Room, name: str, query: Mapping[str, str]) -> Drawn:
+def _distribution(room: Room, name: str, query: Mapping[str, str], place: charts.Place) -> Drawn:
     import pyarrow as pa
 
     column = query.get("column", "")
@@ -275,7 +273,10 @@ def _distribution(room: Room, name: str, query: Mapping[str, str]) -> Drawn:
         raise NotFound(f"There is nothing to draw of {column!r} in these two windows.", "Choose two others.")
     names = (before.title, after.title if after.title != before.title else f"{after.title} (second)")
     title = f"Distribution of {column}"
-    spec = charts.distribution_spec(pair, title=title, names=names)
+    says = f"Shares of each side's own rows. Filled: {names[0]}. Line: {names[1]}."
+    spec = charts.distribution(
+        pair, title=f"{name}: {title}", subtitle=says, place=place, names=names, height=230
+    )
     places: dict[str, Any] = (
         {"category": list(pair.labels)}
         if pair.labels
@@ -285,10 +286,10 @@ def _distribution(room: Room, name: str, query: Mapping[str, str]) -> Drawn:
         }
     )
     table = pa.table({**places, names[0]: list(pair.baseline), names[1]: list(pair.current)})
-    return Drawn(spec, table, title, f"Shares of each side's own rows. Filled: {names[0]}. Line: {names[1]}.")
+    return Drawn(spec, table, title, says)
 
 
-def _bands(room: Room, name: str, query: Mapping[str, str]) -> Drawn:
+def _bands(room: Room, name: str, query: Mapping[str, str], place: charts.Place) -> Drawn:
     import pyarrow as pa
 
     column, shown = query.get("column", ""), span_of(room, name, query)
@@ -296,26 +297,28 @@ def _bands(room: Room, name: str, query: Mapping[str, str]) -> Drawn:
     rows = spread_by_time(room, name, column, shown, segment=segment) if name in room.watch.models else []
     if not rows:
         raise NotFound(f"No numbers of {column!r} are stored for this period.", "Choose a longer period.")
-    points = [{"t": _iso(r["start"]), **{q: _short(r[q]) for q in QUANTILES}} for r in rows]
+    points = [{"at": _iso(r["start"]), **{q: _short(r[q]) for q in QUANTILES}} for r in rows]
     made = room.watch.baseline(name) if name in room.watch.models else None
     held = made.profile.columns.get(column) if made is not None else None
     h = held.histogram if held is not None else None
     baseline = {q: float(h.quantile(p)) for q, p in QUANTILES.items()} if h is not None and h.n else None
     alerts, versions = marks_of(room, name, shown)
     title = f"{column} over time"
-    spec = charts.bands_spec(
+    says = "Median, middle half, and 5% to 95%." + (" Dotted: the baseline's quartiles." if baseline else "")
+    spec = charts.column_bands(
         points,
-        title=title,
-        span=(_iso(shown.start), _iso(shown.end)),
+        title=f"{name}: {title}",
+        subtitle=says,
+        place=place,
+        span=(shown.start, shown.end),
         baseline=baseline,
         alerts=alerts,
-        versions=versions,
+        marks=versions,
     )
-    dashed = " Dashed: the baseline's quartiles." if baseline else ""
-    return Drawn(spec, pa.Table.from_pylist(rows), title, f"Median, middle half, and 5% to 95%.{dashed}")
+    return Drawn(spec, pa.Table.from_pylist(rows), title, says)
 
 
-CHARTS: dict[str, Callable[[Room, str, Mapping[str, str]], Drawn]] = {
+CHARTS: dict[str, Callable[[Room, str, Mapping[str, str], charts.Place], Drawn]] = {
     "series": _series,
     "drift-map": _drift_map,
     "distribution": _distribution,
