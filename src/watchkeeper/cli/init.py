@@ -47,6 +47,7 @@ and runs a first check."""
 @click.option(
     "--task", type=click.Choice(["binary", "multiclass", "regression"]), help="What the model does."
 )
+@click.option("--positive", metavar="CLASS", help="The outcome that a binary model looks for.")
 @click.option("--role", "roles", multiple=True, metavar="COLUMN=ROLE", help="What part a column plays.")
 @click.option("--kind", "kinds", multiple=True, metavar="COLUMN=KIND", help="What a column holds.")
 @click.option("--encoding", help="Of text files that are not UTF-8, such as cp1252 or latin-1.")
@@ -61,6 +62,7 @@ def init(
     model: str | None,
     source: str | None,
     task: str | None,
+    positive: str | None,
     roles: tuple[str, ...],
     kinds: tuple[str, ...],
     encoding: str | None,

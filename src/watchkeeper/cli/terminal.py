@@ -72,6 +72,9 @@ _SOURCE_OPTIONS = (
         type=click.Choice(["binary", "multiclass", "regression"]),
         help="What the model does; guessed from the outcome otherwise.",
     ),
+    click.option(
+        "--positive", metavar="CLASS", help="The outcome that a binary model looks for; guessed otherwise."
+    ),
     click.option("--columns", metavar="A,B,...", help="Only these columns, separated by commas."),
     click.option("--encoding", help="Of text files that are not UTF-8, such as cp1252 or latin-1."),
 )

@@ -313,7 +313,7 @@ def test_the_positive_class_is_the_larger_one(outcomes, expected):
     batch = {"s": Values(kind=Kind.NUMERIC, rows=4, data=np.array([0.1, 0.9, 0.2, 0.8])), "y": y}
     with EdgeSearch(schema) as search:
         search.add(batch)
-        assert search.positive == expected
+        assert search.positive().name == expected
         plan = search.plan()
     for how in (plan, ProfilePlan(schema=schema, edges=plan.edges), ProfilePlan(schema=schema)):
         table = profile_columns(batch, how).performance["score_table"]

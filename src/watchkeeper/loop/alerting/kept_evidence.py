@@ -136,7 +136,7 @@ class KeptEvidence:
             for m in measure_performance(
                 profile.performance,
                 task=self._model.task or self._baseline.schema.task,
-                positive=self._model.positive or self._baseline.schema.positive,
+                positive=self._model.positive or self._baseline.plan.positive_class,
                 threshold=self._model.threshold,
                 names=[series.measure],
             ):

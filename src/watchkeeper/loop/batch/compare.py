@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from watchkeeper.decisions.batch.batch_check import CheckPlan, judge_batch
 from watchkeeper.documents.batch.answer import CAUSES, ColumnView, Side, WeakSegment
 from watchkeeper.documents.batch.report import Report
@@ -36,9 +38,10 @@ from watchkeeper.loop.batch.copies import CopyCount
 from watchkeeper.loop.batch.expectations import read_expectations
 from watchkeeper.loop.batch.profiling import Progress, baseline, is_baseline_file, load_baseline, profile
 from watchkeeper.measures.catalogue import described_measures
+from watchkeeper.measures.estimate.sampled import class_names, positive_of
 from watchkeeper.measures.performance.weak_segments import coded, row_losses, weak_segments
+from watchkeeper.stats.classes import class_key
 from watchkeeper.stats.states.baseline import Baseline
-from watchkeeper.stats.states.performance import class_order
 from watchkeeper.stats.states.profile import ColumnProfile, Profile
 from watchkeeper.stats.states.sample import Sample
 
@@ -51,6 +54,7 @@ def compare(
     roles: Mapping[str, str] | None = None,
     kinds: Mapping[str, str] | None = None,
     task: str | None = None,
+    positive: str | None = None,
     columns: Sequence[str] | None = None,
     segments: Sequence[str | Sequence[str]] = (),
     checks: Mapping[str, float | None] | None = None,
@@ -74,6 +78,7 @@ def compare(
     reference : a `Baseline`, a baseline's file, or rows: any frame, file, folder, glob, query or stream.
     current : rows, likewise, or a `Profile` made with the baseline's plan.
     schema, roles, kinds, task : what the columns are, where guessing is not wanted (not with a saved baseline).
+    positive : the outcome that a binary model looks for; otherwise it is guessed, and a note says so.
     columns : look only at these.
     segments : columns (or lists of columns, crossed) by whose values performance is measured apart.
     checks : measure -> level that matters, ``"measure:column"`` for one column, None for off.
@@ -114,7 +119,7 @@ def compare(
         check_peer(compat)
         reference = rows_of(reference, "the baseline", compat, encoding)
         current = rows_of(current, "this batch", compat, encoding)
-    before = _baseline(reference, schema, columns, roles, kinds, task, segments, encoding, progress)
+    before = _baseline(reference, schema, columns, roles, kinds, task, positive, segments, encoding, progress)
     if not before.profile.rows:
         raise BadInput(
             f"{_name(given, before)} has no rows, so there is nothing to compare with.",
@@ -169,6 +174,7 @@ def _baseline(
     roles: Mapping[str, str] | None,
     kinds: Mapping[str, str] | None,
     task: str | None,
+    positive: str | None,
     segments: Sequence[str | Sequence[str]],
     encoding: str | None,
     progress: Progress | None,
@@ -186,6 +192,7 @@ def _baseline(
             roles=roles,
             kinds=kinds,
             task=task,
+            positive=positive,
             segments=segments,
             encoding=encoding,
             progress=progress,
@@ -195,6 +202,7 @@ def _baseline(
             "A saved baseline has its schema already.",
             "Give the schema where the baseline is taken, not here.",
         )
+    made = made.with_positive(positive, "The comparison")
     changed = made.schema
     if roles:
         changed = changed.with_roles(roles)
@@ -445,6 +453,11 @@ def _weakest(after: Profile, positive: str | None) -> tuple[WeakSegment, ...]:
     try:
         if schema.task is Task.BINARY:
             losses = row_losses(schema.task, predicted, _truth(actual, positive))
+        elif schema.task is Task.MULTICLASS:
+            sides = (
+                [None if n is None else class_key(n) for n in class_names(v)] for v in (predicted, actual)
+            )
+            losses = row_losses(schema.task, *(np.array(list(side), dtype=object) for side in sides))
         else:
             losses = row_losses(schema.task, predicted, actual)
         columns = {
@@ -477,21 +490,10 @@ def _predicted(schema: Schema, sample: Sample) -> Any:
 
 
 def _truth(actual: Any, positive: str | None) -> list[float]:
-    """1 where the outcome is *positive* (None: the larger class), 0 elsewhere, NaN where it is not known."""
-    values = actual.tolist()
-    names = {v: None if v is None or v != v else _text(v) for v in set(values)}
-    if positive is None:
-        positive = max(filter(None, names.values()), key=class_order, default="1")
-    score = {None: float("nan")} | {name: float(name == positive) for name in names.values() if name}
-    return [score[names[v]] for v in values]
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value)
+    """1 where the outcome is *positive* (None: the usual class), 0 elsewhere, NaN where it is not known."""
+    names = class_names(actual)
+    yes = positive_of({name for name in names if name is not None}, positive)
+    return [float("nan") if name is None else float(name == yes) for name in names]
 
 
 # ---- words --------------------------------------------------------------------------------------------

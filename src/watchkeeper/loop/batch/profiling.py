@@ -45,6 +45,7 @@ def profile(
     roles: Mapping[str, str] | None = None,
     kinds: Mapping[str, str] | None = None,
     task: str | None = None,
+    positive: str | None = None,
     segments: Sequence[str | Sequence[str]] = (),
     plan: ProfilePlan | None = None,
     encoding: str | None = None,
@@ -55,7 +56,7 @@ def profile(
 
     Two passes where the rows can be read again (the first finds the histograms' edges), else one with a sketch.
     With *plan* (of a baseline), one pass on its edges, so that the two profiles can be compared and merged.
-    *encoding* is that of text files, where it is not UTF-8. *copies* also sees every batch.
+    *positive* is the outcome that a binary model looks for. *encoding* is that of text files, where it is not UTF-8. *copies* also sees every batch.
 
     Raises
     ------
@@ -66,9 +67,9 @@ def profile(
     BadInput
         a role, kind or task is not known.
     """
-    opened, found, notes = _opened(source, schema, columns, roles, kinds, task, encoding)
+    opened, found, notes = _opened(source, schema, columns, roles, kinds, task, positive, encoding)
     if plan is None:
-        plan = _plan(opened, found, _segments(segments, found), progress)
+        plan = _plan(opened, found, _segments(segments, found), progress, notes=notes)
     made, _ = _counted(opened, plan, progress, copies=copies)
     return _with_notes(made, [*notes, *opened.problems])
 
@@ -81,6 +82,7 @@ def baseline(
     roles: Mapping[str, str] | None = None,
     kinds: Mapping[str, str] | None = None,
     task: str | None = None,
+    positive: str | None = None,
     segments: Sequence[str | Sequence[str]] = (),
     window: timedelta | None = None,
     name: str = "",
@@ -92,7 +94,8 @@ def baseline(
     """Take a baseline of *source*: schema, edges, profile, a sample of rows, and where it came from.
 
     With a time column it also keeps its own windows (of length *window*, or as long as gives at least 20 of
-    them), which is how much variation is normal. A `Profile` becomes a baseline as it is.
+    them), which is how much variation is normal. A `Profile` becomes a baseline as it is. *positive* is the outcome
+    that a binary model looks for; otherwise it is guessed, and a note says so.
 
     Raises
     ------
@@ -106,10 +109,10 @@ def baseline(
     created = (now or datetime.now(UTC)).astimezone(UTC).isoformat(timespec="seconds")
     if isinstance(source, Profile):
         return Baseline.of_profile(source, created_at=created, name=name, source={"kind": "profile"})
-    opened, found, notes = _opened(source, schema, columns, roles, kinds, task, encoding)
+    opened, found, notes = _opened(source, schema, columns, roles, kinds, task, positive, encoding)
     options: dict[str, Any] = {} if sample_rows is None else {"sample_k": sample_rows}
     span: list[int] = []
-    plan = _plan(opened, found, _segments(segments, found), progress, span=span, **options)
+    plan = _plan(opened, found, _segments(segments, found), progress, span=span, notes=notes, **options)
     length = window or _window_length(span)
     made, windows = _counted(opened, plan, progress, window=length)
     return Baseline(
@@ -193,6 +196,7 @@ def _opened(
     roles: Mapping[str, str] | None,
     kinds: Mapping[str, str] | None,
     task: str | None,
+    positive: str | None = None,
     encoding: str | None = None,
 ) -> tuple[Source, Schema, list[str]]:
     from watchkeeper.rows.infer import infer
@@ -210,9 +214,9 @@ def _opened(
     if schema is not None:
         names = set(opened.arrow_schema.names)
         kept = replace(schema, columns=tuple(c for c in schema.columns if c.name in names))
-        return opened, kept, []
+        return opened, replace(kept, positive=positive or kept.positive), []
     inference = infer(opened, roles=roles, kinds=kinds, task=task)
-    return opened, inference.schema, list(inference.reasons)
+    return opened, replace(inference.schema, positive=positive), list(inference.reasons)
 
 
 def _segments(wanted: Sequence[str | Sequence[str]], schema: Schema) -> tuple[tuple[str, ...], ...]:
@@ -229,24 +233,28 @@ def _plan(
     segments: tuple[tuple[str, ...], ...],
     progress: Progress | None,
     *,
+    notes: list[str],
     span: list[int] | None = None,
     **options: Any,
 ) -> ProfilePlan:
-    """The first pass. A stream that comes by only once is counted on edges found on the way."""
+    """The first pass, and in *notes* what it guessed. A stream that comes by only once is counted on edges found on
+    the way.
+    """
     if not opened.rereadable:
         return ProfilePlan(schema=schema, segments=segments, **options)
     time = schema.first(Role.TIME)
     with EdgeSearch(schema) as search, closing(Crew()) as crew:
-        needed = {*search.finders, *(c.name for c in schema.of_role(Role.OUTCOME))}
         done = 0
         for batch in opened.batches():
-            values = _values(batch, schema, crew, only=needed)
+            values = _values(batch, schema, crew, only=search.columns)
             search.add(values)
             if span is not None and time is not None and time.name in values:
                 _widen(span, values[time.name])
             done += batch.num_rows
             if progress:
                 progress("looking", done, opened.row_count_hint)
+        if note := search.positive().note:
+            notes.append(note)
         return search.plan(segments=segments, **options)
 
 

@@ -23,6 +23,7 @@ from watchkeeper.domain.schema import Task
 from watchkeeper.domain.watched import WatchedModel
 from watchkeeper.domain.window import Window
 from watchkeeper.errors import BadInput, NotFound, UnreadableSource, nearest
+from watchkeeper.stats.classes import class_key
 from watchkeeper.stats.estimation.label_choice import choose_rows
 from watchkeeper.stats.estimation.ppi import PoweredMean, ppi_mean_of_chosen
 from watchkeeper.stats.hashing import hash_texts
@@ -462,7 +463,7 @@ def _guesses(
             return {}
         blank = np.zeros(len(predictions))
         own = [
-            scores["classes"].get(_class(p), scores["classes"].get(str(p), blank))[i]
+            scores["classes"].get(class_key(str(p)), scores["classes"].get(str(p), blank))[i]
             for i, p in enumerate(predictions)
         ]
         return {"accuracy": np.nan_to_num(np.array(own))}
@@ -490,7 +491,9 @@ def _truths(
         p = np.array([_as_float(o) for o in predictions])
         return {"mean_outcome": y, "mae": np.abs(y - p), "bias": p - y}
     if any(p is not None for p in predictions):
-        out["accuracy"] = np.array([float(_class(p) == _class(y)) for p, y in zip(predictions, outcomes)])
+        out["accuracy"] = np.array(
+            [float(class_key(str(p)) == class_key(str(y))) for p, y in zip(predictions, outcomes)]
+        )
     if task is Task.BINARY:
         said = [_is_positive(y, _positive(watch, model)) for y in outcomes]
         if all(s is not None for s in said):
@@ -516,26 +519,8 @@ def _is_positive(value: Any, positive: str | None) -> bool | None:
     (True, True, None)
     """
     if positive is not None:
-        return _class(value) == _class(positive)
-    return {"1": True, "0": False}.get(_class(value))
-
-
-def _class(value: Any) -> str:
-    """A class as text: 1, 1.0, True and "true" are one.
-
-    >>> _class(True), _class(1.0), _class("TRUE"), _class("left")
-    ('1', '1', '1', 'left')
-    """
-    if isinstance(value, (bool, int, float)):
-        return f"{float(value):g}"
-    text = str(value).strip()
-    plain = {"true": "1", "false": "0"}.get(text.lower())
-    if plain is not None:
-        return plain
-    try:
-        return f"{float(text):g}"
-    except ValueError:
-        return text
+        return class_key(str(value)) == class_key(positive)
+    return {"1": True, "0": False}.get(class_key(str(value)))
 
 
 def _as_float(value: Any) -> float:

@@ -139,7 +139,7 @@ class Project:
         if held is None or held[0] != stamp:
             held = (stamp, load_baseline(path))
             self._baselines[name] = held
-        return held[1]
+        return held[1].with_positive(self.model(name).positive, f"The configuration of {name!r}")
 
     def set_baseline(self, name: str, made: Baseline, *, actor: str, lease: Lease | None = None) -> None:
         """Put *made* in the place of the model's baseline; all windows since its end are measured again."""

@@ -24,6 +24,7 @@ from watchkeeper.measures.estimate.sampled import (
     numbers,
 )
 from watchkeeper.measures.estimate.told import PREFIX, told
+from watchkeeper.stats.classes import spelled_as
 from watchkeeper.stats.estimation.bbse import estimate_label_shift
 from watchkeeper.stats.estimation.cbpe import estimate
 from watchkeeper.stats.estimation.dle import REGRESSION, estimate_losses
@@ -312,8 +313,7 @@ def _several(
     columns = {c.score_of: c.name for c in schema.of_role(Role.SCORE)}
     if sample is not None and said is not None and all(columns.get(c) in sample.columns for c in shared):
         scores = np.column_stack([numbers(sample.columns[str(columns[c])]) for c in shared])
-        place = {c: i for i, c in enumerate(shared)}
-        predicted = np.array([place.get(n or "", -1) for n in class_names(sample.columns[said.name])])
+        predicted = _places(sample.columns[said.name], list(shared))
     weighted = (
         None
         if method == "cbpe"
@@ -337,6 +337,15 @@ def _several(
     return [told(_doubted(e, doubts, ratio), subject=subject) for (_, subject), e in found.items()]
 
 
+def _places(values: Any, classes: Sequence[str]) -> NDArray[np.int64]:
+    """Where each value stands among *classes*, -1 for none of them."""
+    names = class_names(values)
+    distinct = list({name for name in names if name is not None})
+    spelled = dict(zip(distinct, spelled_as(distinct, classes), strict=True))
+    place = {c: i for i, c in enumerate(classes)}
+    return np.array([-1 if name is None else place.get(spelled[name], -1) for name in names], np.int64)
+
+
 def _weighted_classes(
     baseline: Profile, window: Profile, classes: Sequence[str], *, always: bool
 ) -> WeightedRows | None:
@@ -346,8 +355,7 @@ def _weighted_classes(
     columns = {c.score_of: c.name for c in schema.of_role(Role.SCORE)}
     if sample is None or outcome is None or not all(columns.get(c) in sample.columns for c in classes):
         return None
-    place = {c: i for i, c in enumerate(classes)}
-    outcomes = np.array([place.get(n or "", -1) for n in class_names(sample.columns[outcome.name])])
+    outcomes = _places(sample.columns[outcome.name], classes)
     scores = np.column_stack([numbers(sample.columns[str(columns[c])]) for c in classes])
     found = _weighted(baseline, window, outcomes, scores.sum(axis=1))
     ratio = None if found is None else found.ratio(always=always)
@@ -439,7 +447,8 @@ def _losses(
         return np.where((rows.outcomes >= 0) & np.isfinite(rows.scores), wrong, np.nan)
     if said is None or outcome is None:
         return None
-    pairs = zip(
-        class_names(sample.columns[said.name]), class_names(sample.columns[outcome.name]), strict=True
-    )
-    return np.array([np.nan if a is None or b is None else float(a != b) for a, b in pairs])
+    outcomes = class_names(sample.columns[outcome.name])
+    known = sorted({name for name in outcomes if name is not None})
+    a, b = (_places(sample.columns[c.name], known) for c in (said, outcome))
+    missing = np.array([name is None for name in class_names(sample.columns[said.name])]) | (b < 0)
+    return np.where(missing, np.nan, (a != b).astype(float))

@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from watchkeeper.domain.schema import Column, Role, Schema
-from watchkeeper.stats.states.performance import class_order
+from watchkeeper.stats.classes import positive_class, spelled_as
+from watchkeeper.stats.states.moments import Moments
 from watchkeeper.stats.states.sample import Sample
-
-_FLAGS = {"0": "false", "1": "true", "false": "0", "true": "1"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,10 +63,10 @@ def column_of(sample: Sample | None, schema: Schema, *roles: Role) -> Column | N
 
 
 def positive_of(names: set[str], positive: str | None) -> str | None:
-    """The positive class among *names*: as said, or the larger one (1 of 0 and 1, true of false and true)."""
+    """The positive class among *names*, in their spelling: as said, or the usual one (1 of 0 and 1)."""
     if positive is not None:
-        return _FLAGS[positive] if positive not in names and positive in _FLAGS else positive
-    return max(names, key=class_order, default=None)
+        return spelled_as([positive], names)[0]
+    return positive_class(dict.fromkeys(names, Moments.empty()), {}).name
 
 
 @lru_cache(maxsize=16)

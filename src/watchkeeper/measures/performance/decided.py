@@ -15,7 +15,9 @@ import numpy as np
 
 from watchkeeper.domain.measurement import Interval, Measurement
 from watchkeeper.errors import BadInput
+from watchkeeper.stats.classes import positive_class, spelled_as
 from watchkeeper.stats.states.confusion import Confusion
+from watchkeeper.stats.states.moments import Moments
 from watchkeeper.stats.states.score_table import NEGATIVE, POSITIVE, ConfusionCounts, ScoreTable, lattice
 
 Decisions = ScoreTable | Confusion | ConfusionCounts
@@ -42,7 +44,8 @@ class Decided:
 def decided(state: Decisions, *, threshold: float = 0.5, positive: str | None = None) -> Decided:
     """The counts at *threshold* (score table) or for the *positive* class (confusion).
 
-    *positive* None takes the last label in order: ``1`` of 0/1, ``true`` of false/true.
+    *positive* in another spelling (``1`` for ``true``) is the same class. None takes the usual one: ``1`` of 0/1,
+    ``true`` of false/true, else the last label in order.
 
     Raises
     ------
@@ -62,7 +65,8 @@ def decided(state: Decisions, *, threshold: float = 0.5, positive: str | None = 
                 f"There are {len(state.labels)} classes; a binary measure needs to know which one is positive.",
                 'Name it: positive = "..." in the schema, or take the measures of multiclass models.',
             )
-        positive = state.labels[-1] if state.labels else ""
+        positive = positive_class(dict.fromkeys(state.labels, Moments.empty()), {}).name or ""
+    (positive,) = spelled_as([positive], state.labels)
     if not state.labels or (positive not in state.labels and state.n):
         # The class did not occur: then every row is negative on both sides.
         return Decided(ConfusionCounts(0, 0, 0, state.n), known=not state.rest)

@@ -7,7 +7,7 @@ from typing import Any
 
 from watchkeeper.domain.measurement import Measurement
 from watchkeeper.domain.schema import Task
-from watchkeeper.errors import NotFound, nearest
+from watchkeeper.errors import BadInput, NotFound, nearest
 from watchkeeper.measures.entry import Entry
 from watchkeeper.measures.performance.catalogue import CATALOGUE
 
@@ -44,6 +44,8 @@ def measure_performance(
     ['mae', 'bias']
     """
     out: list[Measurement] = []
+    confusion = states.get("confusion")
+    unmatched = None if confusion is None else confusion.unmatched(two=task is Task.BINARY)
     for entry in _wanted(names):
         taken = _state_for(entry, states, task)
         if taken is None:
@@ -51,7 +53,13 @@ def measure_performance(
         options: dict[str, Any] = {"level": level}
         if entry.reads == "decisions":
             options |= {"threshold": threshold, "positive": positive}
-        found = entry.function(taken, **options)
+        if confusion is not None and taken is confusion and unmatched is not None:
+            out.append(Measurement.missing(entry.name, unmatched, rows=taken.n))
+            continue
+        try:
+            found = entry.function(taken, **options)
+        except BadInput as problem:
+            found = Measurement.missing(entry.name, problem.what)
         out += found if isinstance(found, list) else [found]
     return out
 

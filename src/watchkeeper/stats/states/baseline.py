@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
 from watchkeeper.domain.schema import Schema
+from watchkeeper.errors import BadInput
+from watchkeeper.stats.classes import class_key
 from watchkeeper.stats.states.edges import Edges
 from watchkeeper.stats.states.profile import Profile
 from watchkeeper.stats.states.profile_plan import ProfilePlan
@@ -98,6 +100,25 @@ class Baseline:
     def sample(self) -> Sample | None:
         """Rows of the baseline, if any were kept."""
         return self.profile.sample
+
+    def with_positive(self, said: str | None, where: str) -> Self:
+        """The same with the positive class that *where* names, if it has none of its own.
+
+        Raises
+        ------
+        BadInput
+            it was counted with another one.
+        """
+        own = self.plan.positive_class
+        if said is None or (own is not None and class_key(said) == class_key(own)):
+            return self
+        if own is None:
+            return replace(self, plan=replace(self.plan, positive=said))
+        raise BadInput(
+            f"{where} says that {said!r} is the positive class, and the baseline was taken with {own!r}.",
+            f"Take it again:  watchkeeper baseline DATA --positive {said!r} --output FILE",
+            f"Or say that {own!r} is the positive class there too.",
+        )
 
     def without_rows(self) -> Self:
         """The same without the sample: nothing in it is any single row's."""

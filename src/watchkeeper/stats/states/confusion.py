@@ -1,7 +1,7 @@
 """Predicted class against actual class, counted.
 
-Classes are told apart by their text: ``1``, ``1.0`` and ``"1"`` are one class, and a boolean is taken for 0/1
-where the other side holds numbers. Past a cap the rarest classes are counted together as the rest, so a column
+Classes are told apart by their text, in the spelling of the classes that the plan knows (see `stats.classes`): ``1``,
+``1.0``, ``"1"`` and true are one class. Past a cap the rarest classes are counted together as the rest, so a column
 of ids that was taken for a class costs no memory; the share of right predictions stays exact even then.
 """
 
@@ -16,6 +16,7 @@ import numpy as np
 from watchkeeper.domain.schema import Kind
 from watchkeeper.domain.values import Values
 from watchkeeper.errors import BadInput, Incompatible
+from watchkeeper.stats.classes import class_key, in_words, spelled_as
 from watchkeeper.stats.states.state import Accuracy
 
 CAP = 100
@@ -50,8 +51,8 @@ class Confusion:
         return cls(labels=(), counts=np.zeros((0, 0), np.int64), cap=cap)
 
     @classmethod
-    def of(cls, actual: Values, predicted: Values, *, cap: int = CAP) -> Self:
-        """Count one batch.
+    def of(cls, actual: Values, predicted: Values, *, classes: Sequence[str] = (), cap: int = CAP) -> Self:
+        """Count one batch; names of classes are brought to the spelling of *classes*.
 
         Raises
         ------
@@ -60,9 +61,15 @@ class Confusion:
         """
         if actual.rows != predicted.rows:
             raise BadInput(f"There are {actual.rows} outcomes, but {predicted.rows} predictions.")
-        numbers = _is_number(actual) or _is_number(predicted)
-        a, a_names = class_codes(actual, booleans_as_numbers=numbers)
-        p, p_names = class_codes(predicted, booleans_as_numbers=numbers)
+        a, a_names = class_codes(actual)
+        p, p_names = class_codes(predicted)
+        if classes:
+            a_names, p_names = spelled_as(a_names, classes), spelled_as(p_names, classes)
+        elif actual.kind is not predicted.kind:
+            a_names, p_names = (
+                [class_key(name) if class_key(name) in ("0", "1") else name for name in names]
+                for names in (a_names, p_names)
+            )
         labels = sorted(set(a_names) | set(p_names))
         place = {name: i for i, name in enumerate(labels)}
         # Each pair of codes that occurs, once, and its rows: the rest is arithmetic on few numbers.
@@ -169,6 +176,24 @@ class Confusion:
         """Rows of each predicted class ``(k,)``."""
         return self.counts.sum(axis=0)
 
+    def unmatched(self, *, two: bool) -> str | None:
+        """Why predictions and outcomes cannot be compared, where they have no class in common; None where they have.
+
+        *two*: the model has two classes. Then all outcomes may be of the one and all predictions of the other.
+        """
+        actual, predicted = (
+            {self.labels[i] for i in np.flatnonzero(n)} for n in (self.actual, self.predicted)
+        )
+        if not actual or not predicted or actual & predicted or self.rest:
+            return None
+        enough = len(actual | predicted) > 2 if two else min(len(actual), len(predicted)) > 1 and self.n >= 30
+        if not enough:
+            return None
+        return (
+            "Predictions and outcomes have no class in common: predictions are "
+            f"{in_words(predicted)}, outcomes {in_words(actual)}"
+        )
+
     @property
     def _named(self) -> tuple[str, ...]:
         return self.labels[:-1] if self.rest else self.labels
@@ -217,7 +242,7 @@ def _pairs(a: np.ndarray, p: np.ndarray, a_names: int, p_names: int) -> tuple[np
     return held // wide - 1, held % wide - 1, counts
 
 
-def class_codes(values: Values, *, booleans_as_numbers: bool = False) -> tuple[np.ndarray, list[str]]:
+def class_codes(values: Values) -> tuple[np.ndarray, list[str]]:
     """Codes ``(rows,)`` into a list of class names; -1 for null and NaN.
 
     Raises
@@ -231,7 +256,7 @@ def class_codes(values: Values, *, booleans_as_numbers: bool = False) -> tuple[n
     data, valid = values.data, values.valid
     if values.kind is Kind.BOOLEAN:
         codes = np.asarray(data, dtype=np.int64)
-        names = ["0", "1"] if booleans_as_numbers else ["false", "true"]
+        names = ["false", "true"]
     elif values.kind in (Kind.CATEGORICAL, Kind.TEXT):
         codes, names = np.asarray(data, dtype=np.int64), [str(name) for name in values.dictionary]
     elif values.kind in (Kind.NUMERIC, Kind.INTEGER):
@@ -273,10 +298,6 @@ def class_codes(values: Values, *, booleans_as_numbers: bool = False) -> tuple[n
 
 def _number_name(x: float) -> str:
     return str(int(x)) if float(x).is_integer() else repr(x)
-
-
-def _is_number(values: Values) -> bool:
-    return values.kind in (Kind.NUMERIC, Kind.INTEGER)
 
 
 def _largest(sizes: np.ndarray, names: Sequence[str], cap: int) -> list[int]:

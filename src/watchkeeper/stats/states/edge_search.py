@@ -6,14 +6,23 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from watchkeeper.domain.schema import Role, Schema, Task
 from watchkeeper.domain.values import Values
-from watchkeeper.stats.states.confusion import class_codes
+from watchkeeper.stats.classes import (
+    PositiveClass,
+    class_order,
+    merged_scores,
+    positive_class,
+    scores_of_classes,
+    spelled_as,
+)
+from watchkeeper.stats.states.confusion import CAP, class_codes
 from watchkeeper.stats.states.crew import Call, Crew, Named
 from watchkeeper.stats.states.edge_finder import EdgeFinder
 from watchkeeper.stats.states.edges import Edges
-from watchkeeper.stats.states.performance import class_order
+from watchkeeper.stats.states.moments import Moments
 from watchkeeper.stats.states.profile_plan import ProfilePlan, finder_buffer, is_binned
 
 
@@ -34,8 +43,7 @@ class EdgeSearch:
         buffer = finder_buffer(len(columns))
         self.finders = {c.name: EdgeFinder(buffer=buffer) for c in columns}
         self.failures: dict[str, Exception] = {}
-        self._outcome = schema.first(Role.OUTCOME) if schema.task is Task.BINARY else None
-        self._classes: set[str] = set()
+        self._scores: dict[Role, dict[str, Moments]] = {Role.OUTCOME: {}, Role.PREDICTION: {}}
         self._crew = Crew(workers)
 
     def __enter__(self) -> Self:
@@ -51,25 +59,69 @@ class EdgeSearch:
             for name, finder in self.finders.items()
             if name in batch and name not in self.failures
         ]
-        if self._outcome is not None and self._outcome.name in batch and len(self._classes) < 10:
-            tasks.append((self._outcome.name, Call(self._see_classes, batch[self._outcome.name])))
+        if self.schema.task in (Task.BINARY, Task.MULTICLASS):
+            tasks += [
+                (role.value, Call(self._see_classes, role, batch))
+                for role in self._scores
+                if len(self._scores[role]) <= CAP
+            ]
         self.failures.update(self._crew.run(tasks))
 
-    def _see_classes(self, values: Values) -> None:
+    def _see_classes(self, role: Role, batch: Mapping[str, Values]) -> None:
+        column = self.schema.first(role)
+        values = batch.get(column.name) if column is not None else None
+        if values is None:
+            return
         codes, names = class_codes(values)
-        held = np.unique(codes[codes >= 0])
-        self._classes.update(names[i] for i in held[:10].tolist())
+        score = self._score(batch) if self.schema.task is Task.BINARY else None
+        found = scores_of_classes(codes, names, score)
+        self._scores[role] = merged_scores(self._scores[role], found)
+
+    def _score(self, batch: Mapping[str, Values]) -> NDArray[np.float64] | None:
+        """The score of the positive class, NaN where there is none."""
+        column = next((c for c in self.schema.of_role(Role.SCORE) if c.score_of is None), None)
+        values = batch.get(column.name) if column is not None else None
+        if values is None or values.data is None or values.data.dtype.kind not in "iuf":
+            return None
+        scores = values.data.astype(np.float64)
+        return scores if values.valid is None else np.where(values.valid, scores, np.nan)
+
+    @property
+    def columns(self) -> set[str]:
+        """The columns that it looks at."""
+        return {*self.finders, *(c.name for c in self.schema.of_role(Role.OUTCOME, Role.PREDICTION))}
 
     def edges(self) -> dict[str, Edges]:
         """The edges found, but for columns that failed."""
         return {name: f.edges() for name, f in self.finders.items() if name not in self.failures}
 
     @property
-    def positive(self) -> str | None:
-        """The larger of a binary outcome's two classes: numbers by size, words by the alphabet."""
-        return max(self._classes, key=class_order, default=None)
+    def classes(self) -> tuple[str, ...]:
+        """The outcomes' classes, and those predictions that are none of them; empty where they are too many."""
+        outcomes, predictions = self._scores[Role.OUTCOME], self._scores[Role.PREDICTION]
+        if self.schema.task is Task.BINARY and len(predictions) > 2:
+            predictions = {}  # no decisions, but numbers
+        names = {*outcomes, *spelled_as(predictions, outcomes)}
+        return tuple(sorted(names, key=class_order)) if len(names) <= CAP else ()
+
+    def positive(self) -> PositiveClass:
+        """Which of a binary model's classes is the positive one, and how that is known.
+
+        Raises
+        ------
+        BadInput
+            the schema names another class than there are.
+        """
+        if self.schema.task is not Task.BINARY:
+            return PositiveClass(self.schema.positive)
+        outcomes, predictions = self._scores[Role.OUTCOME], self._scores[Role.PREDICTION]
+        scores = self.schema.of_role(Role.SCORE)
+        said = scores[0].score_of if len(scores) == 1 else None
+        return positive_class(
+            outcomes, predictions if len(predictions) <= 2 else {}, given=self.schema.positive or said
+        )
 
     def plan(self, **options: Any) -> ProfilePlan:
         """The plan for the second pass; *options* are those of `ProfilePlan`."""
-        given = {"positive": self.schema.positive or self.positive, **options}
+        given = {"positive": self.positive().name, "classes": self.classes, **options}
         return ProfilePlan(schema=self.schema, edges=self.edges(), **given)

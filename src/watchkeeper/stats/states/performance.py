@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from watchkeeper.domain.schema import Kind, Role, Task
+from watchkeeper.domain.schema import Column, Kind, Role, Task
 from watchkeeper.domain.values import Values
 from watchkeeper.errors import BadInput
+from watchkeeper.stats.classes import class_key, positive_class, spelled_as
 from watchkeeper.stats.states.confusion import Confusion, class_codes
+from watchkeeper.stats.states.moments import Moments
 from watchkeeper.stats.states.residuals import Residuals
 from watchkeeper.stats.states.score_table import ScoreTable
 from watchkeeper.stats.states.state import State
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 
 _OTHER = "(other)"
+_MOST_NOTES = 50
 
 
 class PerformanceFold:
@@ -80,51 +83,75 @@ class PerformanceFold:
                     ),
                 )
             return
+        classes = self._plan.classes
         if prediction is not None and outcome is not None:
-            yield "confusion", Confusion.of(outcome, prediction)
+            yield "confusion", Confusion.of(outcome, prediction, classes=classes)
+            if prediction.kind is not Kind.NUMERIC or schema.task is Task.MULTICLASS:
+                self._note_spelling("predictions", prediction)
         scores = [c for c in schema.of_role(Role.SCORE) if c.name in batch]
+        if outcome is not None:
+            self._note_spelling("outcomes", outcome)
+        if schema.task is Task.BINARY and len(scores) > 1:
+            scores = self._of_positive(scores)
         if not scores:
             return
         codes, names = (None, []) if outcome is None else class_codes(outcome)
+        names = spelled_as(names, classes)
         for column in scores:
             values = batch[column.name]
             key, positive = f"score_table:{column.score_of}", column.score_of
             if schema.task is Task.BINARY:
-                if column.score_of is None or len(scores) == 1:
-                    key = "score_table"
+                key = "score_table"
                 positive = column.score_of or self._positive(outcome, names)
             elif column.score_of is None:
                 self.notes[f"{column.name}: the schema does not say which class it scores (score_of)."] = None
                 continue
-            if codes is None:
+            if codes is None or positive is None:
                 yield key, ScoreTable.of(_numbers(values), valid=values.valid)
                 continue
-            wanted = names.index(positive) if positive in names else -2
+            spelled = spelled_as(names, [positive])
+            wanted = np.array([name == positive for name in spelled] + [False], bool)
             yield (
                 key,
-                ScoreTable.of(_numbers(values), codes == wanted, labelled=codes >= 0, valid=values.valid),
+                ScoreTable.of(_numbers(values), wanted[codes], labelled=codes >= 0, valid=values.valid),
             )
 
+    def _of_positive(self, scores: Sequence[Column]) -> list[Column]:
+        """Of several scores of a binary model the one of its positive class."""
+        positive = self._plan.positive_class
+        of = {c: None if c.score_of is None else class_key(c.score_of) for c in scores}
+        if positive is not None and (mine := [c for c in scores if of[c] == class_key(positive)]):
+            return mine[:1]
+        return [c for c in scores if c.score_of is None][:1]
+
     def _positive(self, outcome: Values | None, names: Sequence[str]) -> str | None:
-        """The positive class; where nobody said it, true, 1, or the larger one of the two."""
+        """The positive class; where nobody knows it yet, what this batch alone says of it."""
         given = self._plan.positive_class
         if given is not None:
-            if given not in names and {given, *names} <= {"0", "1", "false", "true"}:
-                # A flag may be stored as a number or as a boolean.
-                return {"0": "false", "1": "true", "false": "0", "true": "1"}[given]
             return given
-        if outcome is None or outcome.kind is Kind.BOOLEAN:
-            return "true"
         edges = self._plan.edges.get(getattr(self._plan.schema.first(Role.OUTCOME), "name", ""))
-        if edges is not None and edges.high is not None:
-            return str(int(edges.high)) if float(edges.high).is_integer() else repr(edges.high)
-        if set(names) <= {"0", "1"}:
-            return "1"
-        largest = max(names, key=class_order, default=None)
-        self.notes[
-            f"The positive class is taken to be {largest!r}, the larger one; say it in the schema (positive)."
-        ] = None
-        return largest
+        seen = names
+        if edges is not None and edges.low is not None and edges.low != edges.high:
+            seen = [f"{end:g}" for end in (edges.low, edges.high)]
+        found = positive_class(dict.fromkeys(seen, Moments.empty()), {})
+        if found.name is not None and not found.note:
+            return found.name
+        if outcome is not None and names:
+            self.notes[found.note] = None
+        return found.name
+
+    def _note_spelling(self, what: str, values: Values) -> None:
+        known = self._plan.classes
+        if not known or len(self.notes) > _MOST_NOTES:
+            return
+        codes, names = class_codes(values)
+        names = [names[i] for i in np.unique(codes[codes >= 0]).tolist()]
+        changed = [(a, b) for a, b in zip(names, spelled_as(names, known), strict=True) if a != b]
+        if changed:
+            pairs = ", ".join(f"{a!r} as {b!r}" for a, b in changed[:5])
+            self.notes[
+                f"The {what} are spelled in another way than the classes of the baseline: {pairs}."
+            ] = None
 
     # -- segments
 
@@ -190,11 +217,3 @@ def _take(values: Values, rows: NDArray) -> Values:
         valid=None if values.valid is None else values.valid[rows],
         misfits=0,
     )
-
-
-def class_order(name: str) -> tuple[int, float, str]:
-    """Numbers by size, then words by the alphabet."""
-    try:
-        return 0, float(name), name
-    except ValueError:
-        return 1, 0.0, name

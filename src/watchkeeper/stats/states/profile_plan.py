@@ -26,6 +26,7 @@ class ProfilePlan:
     schema : the columns; those of role *ignored* are left out.
     edges : the edges of each numeric column. One without is counted on edges of its own, found on the way.
     positive : the outcome's positive class as text, where the schema does not say it.
+    classes : the classes of outcomes and predictions, in the spelling that later ones are brought to.
     sample_k : rows of the sample; 0 for none.
     frequency_cap : categories that are counted by name.
     distinct : columns whose distinct values are counted; None for ids, texts and categories.
@@ -38,6 +39,7 @@ class ProfilePlan:
     schema: Schema
     edges: dict[str, Edges] = field(default_factory=dict)
     positive: str | None = None
+    classes: tuple[str, ...] = ()
     sample_k: int = SAMPLE_K
     frequency_cap: int = CAP
     distinct: tuple[str, ...] | None = None
@@ -71,6 +73,7 @@ class ProfilePlan:
             "schema": self.schema.to_dict(),
             "edges": self.edges,
             "positive": self.positive,
+            "classes": list(self.classes),
             "sample_k": self.sample_k,
             "frequency_cap": self.frequency_cap,
             "distinct": None if self.distinct is None else list(self.distinct),
@@ -86,6 +89,7 @@ class ProfilePlan:
             schema=Schema.of_dict(payload["schema"]),
             edges=dict(payload["edges"]),
             positive=payload["positive"],
+            classes=tuple(payload.get("classes", ())),
             sample_k=payload["sample_k"],
             frequency_cap=payload["frequency_cap"],
             distinct=None if distinct is None else tuple(distinct),
