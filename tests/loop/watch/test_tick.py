@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from sklearn.metrics import accuracy_score, brier_score_loss, log_loss, roc_auc_score
+from sklearn.metrics import accuracy_score, brier_score_loss, log_loss, precision_score, roc_auc_score
 
 from watchkeeper.capture.recorder import Recorder
 from watchkeeper.domain.window import Window
+from watchkeeper.errors import BadInput
 from watchkeeper.loop.batch.profiling import baseline, save_baseline
 from watchkeeper.loop.reports.status import status
 from watchkeeper.stats.intervals import wilson
@@ -402,3 +403,29 @@ def test_stored_windows_as_long_as_judged_ones_are_judged_as_they_are(tmp_path):
         assert [w for w, _ in seen] == [Window(T0 + i * DAY, T0 + (i + 1) * DAY) for i in range(3)]
         assert all(n > 5 for _, n in seen)
         assert len(watch.ledger.facts.facts(kinds=["window.measured"])) == 3
+
+
+@pytest.mark.parametrize(("no", "yes"), [("False", "True"), ("0.0", "1.0"), ("no", "yes")])
+def test_outcomes_spelled_in_another_way_than_the_baseline_are_the_same_classes(tmp_path, no, yes):
+    (tmp_path / "watchkeeper.toml").write_text('[models.m]\nbaseline = "m.wkb"\ncadence = "1d"\n')
+    before = frame(2000, seed=1).assign(outcome=lambda t: t.outcome.astype(bool).map({True: yes, False: no}))
+    save_baseline(baseline(before), tmp_path / "m.wkb")
+    clock = FakeClock(T0)
+    with open_project(tmp_path, clock=clock) as watch:
+        rows = frame(2000)
+        record(watch, rows)
+        tell(watch, rows)
+        clock.advance(DAY)
+        assert watch.tick().problems == []
+        assert values(watch, "precision") == [pytest.approx(precision_score(rows.outcome, rows.prediction))]
+        assert values(watch, "brier") == [pytest.approx(brier_score_loss(rows.outcome, rows.score))]
+
+
+def test_another_positive_class_than_the_baselines_is_refused_by_name(tmp_path):
+    (tmp_path / "watchkeeper.toml").write_text('[models.m]\nbaseline = "m.wkb"\npositive = "0"\n')
+    save_baseline(baseline(frame(200, seed=1)), tmp_path / "m.wkb")
+    with (
+        open_project(tmp_path, clock=FakeClock(T0)) as watch,
+        pytest.raises(BadInput, match="taken with '1'"),
+    ):
+        watch.baseline("m")
