@@ -56,7 +56,7 @@ def evaluations(count: int = 200_000, failing: float = 0.01) -> float:
 def storm(ledger_path: Path, alerts: int = 10_000) -> dict[str, float]:
     """All columns of 10 models fire in one window; seconds for each step."""
     ledger = open_ledger(ledger_path)
-    models = {f"m{i}": WatchedModel(name=f"m{i}", rules=(RULE,)) for i in range(10)}
+    models = {f"m{i}": WatchedModel(name=f"m{i}", rules=(parse_rule(RULE),)) for i in range(10)}
     plan = alerting_plan(
         models, preset=False, routes=[{"channels": ["mail", "chat"]}], channels=["mail", "chat"]
     )

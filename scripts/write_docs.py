@@ -1,4 +1,4 @@
-"""Write the generated pages of docs/: one for each measure, from its docstring, and the command line.
+"""Write the generated pages of docs/: one for each measure, from its docstring, the kinds of rules, and the command line.
 
 python scripts/write_docs.py            write them
 python scripts/write_docs.py --check    change nothing; name the pages that are out of date, and exit 1
@@ -9,15 +9,20 @@ from __future__ import annotations
 import ast
 import functools
 import inspect
+import json
 import re
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import click
+from pydantic import BaseModel
 
+from watchkeeper.domain.duration import duration_text
+from watchkeeper.domain.rule import Severity
 from watchkeeper.measures.catalogue import entries
 from watchkeeper.measures.entry import Entry
 
@@ -193,12 +198,79 @@ def command_page() -> str:
 # Writing
 
 
+# Tables of watchkeeper.toml that come in kinds
+
+
+def key_rows(table: type[BaseModel], leave_out: Iterable[str] = ()) -> list[str]:
+    """One row a key: what it takes, what it is otherwise, what it means."""
+    rows = ["| key | value | otherwise | |", "|---|---|---|---|"]
+    properties = table.model_json_schema()["properties"]
+    for name, field in table.model_fields.items():
+        key = field.alias or name
+        if key in leave_out:
+            continue
+        otherwise = "**needed**" if field.is_required() else f"`{json.dumps(properties[key].get('default'))}`"
+        if otherwise in ("`null`", "`{}`"):
+            otherwise = "not set"
+        takes = kind_of(properties[key])
+        if field.annotation is timedelta:
+            takes, otherwise = "duration", f'`"{duration_text(field.default)}"`'
+        rows.append(f"| `{key}` | {takes} | {otherwise} | {cell(field.description or '')} |")
+    return rows
+
+
+def kind_of(shape: dict[str, Any]) -> str:
+    """What a key takes, in words."""
+    if "const" in shape:
+        return f'`"{shape["const"]}"`'
+    if "enum" in shape:
+        return " or ".join(f'`"{e}"`' for e in shape["enum"])
+    if several := shape.get("anyOf"):
+        return " or ".join(dict.fromkeys(kind_of(s) for s in several if s.get("type") != "null"))
+    if "$ref" in shape:
+        return "one of " + ", ".join(f'`"{s.value}"`' for s in Severity)
+    words = {"string": "text", "boolean": "true or false", "array": "list of text", "object": "table of text"}
+    return words.get(shape.get("type", ""), shape.get("type", "anything"))
+
+
+def rules_page() -> str:
+    from watchkeeper.decisions.rules.catalogue import TABLES, RuleTable
+
+    lines = [
+        "# Kinds of rules",
+        "",
+        NOTICE,
+        "",
+        "What a `[[models.NAME.rules]]` table of `watchkeeper.toml` may say; [Rules and alerts](alerts.md) shows them at work.",
+        "",
+        "## Every rule",
+        "",
+        *key_rows(RuleTable),
+    ]
+    for kind, table in sorted(TABLES.items()):
+        about = " ".join(inspect.cleandoc(table.__doc__ or "").replace("``", "`").split())
+        lines += [
+            "",
+            f'## `kind = "{kind}"`',
+            "",
+            about,
+            "",
+            *key_rows(table, leave_out=(*keys_of(RuleTable), "kind")),
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def keys_of(table: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in table.model_fields.items()]
+
+
 def pages() -> dict[Path, str]:
     """Every generated page: where it belongs, and what it must say."""
     found = entries()
     out = {DOCS / "measures" / f"{entry.name}.md": measure_page(entry) for entry in found}
     out[DOCS / "measures" / "index.md"] = measures_index(found)
     out[DOCS / "cli.md"] = command_page()
+    out[DOCS / "rules.md"] = rules_page()
     return out
 
 

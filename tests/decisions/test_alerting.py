@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 
 from watchkeeper.decisions.alerting.flapping import flap_score
 from watchkeeper.decisions.alerting.grouping import Group, assign, compose
-from watchkeeper.decisions.alerting.inhibition import check_inhibitions, parse_inhibition
-from watchkeeper.decisions.alerting.maintenance import parse_maintenance
-from watchkeeper.decisions.alerting.routing import parse_route
+from watchkeeper.decisions.alerting.inhibition import InhibitionTable, check_inhibitions
+from watchkeeper.decisions.alerting.maintenance import AnyMaintenanceTable
+from watchkeeper.decisions.alerting.routing import RouteTable
 from watchkeeper.decisions.alerting.silences import Muting, preview
 from watchkeeper.decisions.alerting.state_machine import acknowledge, step, unacknowledge
 from watchkeeper.decisions.alerting.unit_tests import check_file, expand
 from watchkeeper.decisions.rules.catalogue import parse_rule
+from watchkeeper.decisions.tables import read
 from watchkeeper.domain.alert import Alert, AlertState, fingerprint
 from watchkeeper.domain.rule import Evaluation, Severity
 from watchkeeper.domain.silence import Matcher, Silence, parse_matcher, parse_matchers
@@ -29,6 +30,18 @@ from watchkeeper.errors import BadInput, BadTransition
 START = datetime(2026, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 LETTERS = {"f": Verdict.FAIL, "p": Verdict.PASS, "i": Verdict.INCONCLUSIVE, "e": Verdict.ERROR}
+
+
+def inhibition_of(raw):
+    return read(InhibitionTable, raw, "The inhibition").inhibition()
+
+
+def maintenance_of(raw):
+    return read(AnyMaintenanceTable, raw, "The maintenance window").window()
+
+
+def route_of(raw):
+    return read(RouteTable, raw, "The route").route()
 
 
 def rule(**rest):
@@ -239,7 +252,7 @@ class TestSilencesAndInhibition:
             ends_at=START + DAY,
         )  # fmt: skip
         now = START + timedelta(hours=1)
-        inhibition = parse_inhibition({"source": {"rule": "a"}, "target": {"rule": "b"}, "equal": ["model"]})
+        inhibition = inhibition_of({"source": {"rule": "a"}, "target": {"rule": "b"}, "equal": ["model"]})
         muting = Muting(now, silences=[silence], inhibitions=[inhibition], firing=[alert("a")])
         assert (muting.why(alert("a")).kind, muting.why(alert("a")).until) == ("silence", START + DAY)
         assert muting.why(alert("b")).reason == "a fires: a is bad."
@@ -249,7 +262,7 @@ class TestSilencesAndInhibition:
         assert later.why(alert("a")) is None
 
     def test_an_alert_that_resolved_or_is_of_long_ago_inhibits_nothing(self):
-        inhibition = parse_inhibition({"source": {"rule": "a"}, "target": {"rule": "b"}})
+        inhibition = inhibition_of({"source": {"rule": "a"}, "target": {"rule": "b"}})
         for source in (alert("a", state=AlertState.RESOLVED), alert("a", retrospective=True)):
             assert Muting(START, inhibitions=[inhibition], firing=[source]).why(alert("b")) is None
 
@@ -263,7 +276,7 @@ class TestSilencesAndInhibition:
         ],
     )
     def test_circles_are_refused(self, pairs):
-        made = [parse_inhibition({"source": {"rule": s}, "target": {"rule": t}}) for s, t in pairs]
+        made = [inhibition_of({"source": {"rule": s}, "target": {"rule": t}}) for s, t in pairs]
         with pytest.raises(BadInput, match="could mute"):
             check_inhibitions(made)
 
@@ -271,14 +284,12 @@ class TestSilencesAndInhibition:
         "pairs", [[("a", "b")], [("a", "b"), ("a", "c"), ("b", "c")], [("a", "!a")], [("a", "~b|c")]]
     )
     def test_what_flows_one_way_is_accepted(self, pairs):
-        check_inhibitions(
-            [parse_inhibition({"source": {"rule": s}, "target": {"rule": t}}) for s, t in pairs]
-        )
+        check_inhibitions([inhibition_of({"source": {"rule": s}, "target": {"rule": t}}) for s, t in pairs])
 
 
 class TestMaintenance:
     def test_over_midnight_and_over_the_change_of_clocks(self):
-        window = parse_maintenance(
+        window = maintenance_of(
             {"name": "x", "days": ["sat"], "at": "23:00", "duration": "6h", "timezone": "Europe/Berlin"}
         )
         # Saturday 28 March 2026, 23:00 CET is 22:00 UTC; six hours later clocks have gone on.
@@ -289,7 +300,7 @@ class TestMaintenance:
         assert window.until(datetime(2026, 3, 29, 4, 0, tzinfo=UTC)) is None
 
     def test_it_ends_when_it_expires(self):
-        window = parse_maintenance(
+        window = maintenance_of(
             {"name": "x", "at": "02:00", "duration": "1h", "expires": "2026-02-01T00:00Z"}
         )
         assert window.until(datetime(2026, 1, 31, 2, 30, tzinfo=UTC)) is not None
@@ -313,7 +324,7 @@ class TestMaintenance:
     )
     def test_what_cannot_be_read(self, raw):
         with pytest.raises(BadInput):
-            parse_maintenance(raw)
+            maintenance_of(raw)
 
 
 def nobody(_):
@@ -321,7 +332,7 @@ def nobody(_):
 
 
 class TestGrouping:
-    ROUTE = parse_route(
+    ROUTE = route_of(
         {"channels": ["c"], "group_wait": "30s", "group_interval": "5m", "repeat_interval": "1h"}
     )
 

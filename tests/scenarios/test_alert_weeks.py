@@ -7,11 +7,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from as_written import model_of, plan_of
 from watchkeeper.adapters.ledgers.sql import open_ledger
 from watchkeeper.domain.alert import Alert
 from watchkeeper.domain.measurement import Interval, Measurement
 from watchkeeper.domain.series import PlacedMeasurement, WindowKey, WindowState
-from watchkeeper.domain.watched import WatchedModel
 from watchkeeper.domain.window import Window
 from watchkeeper.errors import BadInput, BadTransition
 from watchkeeper.loop.alerting.alert_actions import (
@@ -21,7 +21,6 @@ from watchkeeper.loop.alerting.alert_actions import (
     silences_of,
 )
 from watchkeeper.loop.alerting.judging import AlertJudge
-from watchkeeper.loop.alerting.plan import alerting_plan
 from watchkeeper.loop.effects.notifications import Outbox
 from watchkeeper.loop.incidents.incidents import Incidents
 from watchkeeper.testing.clock import FakeClock
@@ -49,14 +48,12 @@ class World:
         self.ledger = open_ledger(path / "ledger.db")
         self.clock = FakeClock(START)
         self.length = length
-        self.models = {
-            name: WatchedModel(name=name, rules=rules, judge_every=length, cadence=length) for name in models
-        }
+        self.models = {name: model_of(name, rules, judge_every=length, cadence=length) for name in models}
         given = {
             "routes": [{"channels": ["chat"], "group_wait": "30s", "group_interval": "5m", "repeat_interval": "12h"}],
             "channels": ["chat", "pager", "ops"],
         }  # fmt: skip
-        self.judge = AlertJudge(alerting_plan(self.models, preset=False, **(given | plan)))
+        self.judge = AlertJudge(plan_of(self.models, preset=False, **(given | plan)))
         self.outbox = None
         self.watch = SimpleNamespace(ledger=self.ledger, clock=self.clock, models=self.models)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
 
+from watchkeeper.domain.rule import Rule
 from watchkeeper.domain.schema import Task
 from watchkeeper.domain.window import Window, day_of, floor_to
 
@@ -83,7 +83,10 @@ class WatchedModel:
     roles: Mapping[str, str] = field(default_factory=dict)
     kinds: Mapping[str, str] = field(default_factory=dict)
     checks: Mapping[str, float | None] = field(default_factory=dict)
-    rules: tuple[Mapping[str, Any], ...] = ()
+    rules: tuple[Rule, ...] = ()
+    """The owner's own, beside the default ones."""
+    rules_off: frozenset[str] = frozenset()
+    """Names of default rules that are switched off."""
     threshold: float = 0.5
     table: TableSource | None = None
     owner: str = ""

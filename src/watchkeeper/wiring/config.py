@@ -8,28 +8,25 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
-from types import UnionType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from watchkeeper.decisions.alerting.inhibition import InhibitionTable
+from watchkeeper.decisions.alerting.maintenance import AnyMaintenanceTable
+from watchkeeper.decisions.alerting.routing import RouteTable
+from watchkeeper.decisions.rules.catalogue import AnyRuleTable, OffTable
+from watchkeeper.decisions.tables import Duration, Table, Zone, fault_text, place_of
 from watchkeeper.domain.duration import duration_text
 from watchkeeper.domain.schema import Kind, Role, Task
 from watchkeeper.domain.watched import Maturity, Retention, TableColumns, TableSource, WatchedModel
 from watchkeeper.domain.window import day_step
-from watchkeeper.errors import BadConfig, BadInput, nearest
+from watchkeeper.errors import BadConfig
 
 if TYPE_CHECKING:
     from watchkeeper.decisions.incidents.incidents import IncidentPolicy
@@ -37,30 +34,9 @@ if TYPE_CHECKING:
 
 
 FILE_NAME = "watchkeeper.toml"
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
-def _duration(value: object) -> object:
-    if isinstance(value, str):
-        found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhdw])\s*", value)
-        if not found:
-            raise PydanticCustomError(
-                "duration", 'is not a duration; write a number and a unit, such as "15m", "1h", "7d" or "2w"'
-            )
-        return timedelta(seconds=float(found[1]) * _UNITS[found[2]])
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        raise PydanticCustomError("duration", 'needs a unit: write "30s", "15m", "1h" or "7d"')
-    return value
-
-
-Duration = Annotated[timedelta, BeforeValidator(_duration, json_schema_input_type=str)]
-
-
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-class Project(_Table):
+class Project(Table):
     """What holds for the whole project."""
 
     name: str = "watch"
@@ -71,7 +47,7 @@ class Project(_Table):
     """Where people reach the dashboard; links in alerts start with it."""
 
 
-class LedgerTable(_Table):
+class LedgerTable(Table):
     """Where facts and measurements are kept."""
 
     url: str = ""
@@ -79,7 +55,7 @@ class LedgerTable(_Table):
     "env:WATCHKEEPER_LEDGER_URL"."""
 
 
-class LakeTable(_Table):
+class LakeTable(Table):
     """Where predictions, outcomes and profiles are kept."""
 
     kind: Literal["delta"] = "delta"
@@ -90,7 +66,7 @@ class LakeTable(_Table):
     """Options of the object store (endpoint, region); a value may be "env:NAME"."""
 
 
-class ServerTable(_Table):
+class ServerTable(Table):
     """The API and the dashboard."""
 
     host: str = "127.0.0.1"
@@ -103,7 +79,7 @@ class ServerTable(_Table):
     """Larger bodies are refused."""
 
 
-class MaturityTable(_Table):
+class MaturityTable(Table):
     """When a window's realised performance may be judged."""
 
     share: float = Field(default=0.95, ge=0, le=1)
@@ -112,7 +88,7 @@ class MaturityTable(_Table):
     """... or when this much time has passed since the window's end."""
 
 
-class RetentionTable(_Table):
+class RetentionTable(Table):
     """How long things are kept."""
 
     rows: Duration | None = timedelta(days=400)
@@ -123,7 +99,7 @@ class RetentionTable(_Table):
     """Measurement series; not set: for ever. Daily roll-ups stay."""
 
 
-class TableTable(_Table):
+class TableTable(Table):
     """A table of your own, watched in place."""
 
     location: str
@@ -144,7 +120,7 @@ class TableTable(_Table):
     """The column with the model's version."""
 
 
-class ModelTable(_Table):
+class ModelTable(Table):
     """One model under watch."""
 
     task: Task | None = None
@@ -159,7 +135,7 @@ class ModelTable(_Table):
     """Length of a judged window: the merge of its stored windows."""
     rows_per_window: int | None = Field(default=None, ge=1)
     """Windows by rows instead of by time."""
-    timezone: str = "UTC"
+    timezone: Zone = "UTC"
     """Days are days of this zone."""
     segments: list[str | list[str]] = Field(default_factory=list)
     """Columns to measure by; a list of columns crosses them."""
@@ -173,7 +149,7 @@ class ModelTable(_Table):
     """Column -> kind, where the guess is wrong."""
     checks: dict[str, float | Literal[False]] = Field(default_factory=dict)
     """Measure -> level that matters; "measure:column" for one column; false turns one off."""
-    rules: list[dict[str, Any]] = Field(default_factory=list)
+    rules: list[AnyRuleTable] = Field(default_factory=list)
     """Rules of your own, beside the default ones."""
     threshold: float = Field(default=0.5, ge=0, le=1)
     """Scores at or above it are predicted positive."""
@@ -188,19 +164,6 @@ class ModelTable(_Table):
     """What one error costs."""
     currency: str = ""
     """The currency of those costs."""
-
-    @field_validator("timezone")
-    @classmethod
-    def _zone_exists(cls, name: str) -> str:
-        from zoneinfo import ZoneInfo, available_timezones
-
-        try:
-            ZoneInfo(name)
-        except (KeyError, ValueError, OSError):
-            raise PydanticCustomError(
-                "zone", "is not a time zone.{hint}", {"hint": nearest(name, available_timezones())}
-            ) from None
-        return name
 
     @model_validator(mode="after")
     def _windows_fit(self) -> ModelTable:
@@ -263,7 +226,8 @@ class ModelTable(_Table):
             roles={k: v.value for k, v in self.roles.items()},
             kinds={k: v.value for k, v in self.kinds.items()},
             checks={k: None if v is False else v for k, v in self.checks.items()},
-            rules=tuple(self.rules),
+            rules=tuple(r.rule() for r in self.rules if not isinstance(r, OffTable)),
+            rules_off=frozenset(r.name for r in self.rules if isinstance(r, OffTable)),
             threshold=self.threshold,
             table=table,
             owner=self.owner,
@@ -273,7 +237,7 @@ class ModelTable(_Table):
         )
 
 
-class ChannelTable(_Table):
+class ChannelTable(Table):
     """One way to tell people."""
 
     kind: Literal["apprise", "alertmanager", "webhook"] = "apprise"
@@ -289,7 +253,7 @@ class ChannelTable(_Table):
     telephones do, chats, mail and webhooks do not."""
 
 
-class IncidentsTable(_Table):
+class IncidentsTable(Table):
     """When alerts become an incident, and which of them belong to the same."""
 
     open_after: int = Field(default=1, ge=1)
@@ -317,7 +281,7 @@ class IncidentsTable(_Table):
         )
 
 
-class DeadMansSwitchTable(_Table):
+class DeadMansSwitchTable(Table):
     """A service that raises the alarm when it is not pinged (healthchecks.io, a push monitor): it watches the watch."""
 
     url: str
@@ -326,26 +290,7 @@ class DeadMansSwitchTable(_Table):
     """At most this often."""
 
 
-class RouteTable(_Table):
-    """Which alerts go to which channels; the first route that matches wins, unless it says to continue."""
-
-    match: dict[str, str] = Field(default_factory=dict)
-    """Label -> value, or "~regex"."""
-    channels: list[str]
-    """Names of channels."""
-    group_by: list[str] = Field(default_factory=lambda: ["model"])
-    """Alerts with the same values of these labels become one message."""
-    group_wait: Duration = timedelta(seconds=30)
-    """Wait this long for more of the same group before the first message."""
-    group_interval: Duration = timedelta(minutes=5)
-    """Wait this long before telling of changes in a group."""
-    repeat_interval: Duration = timedelta(hours=12)
-    """Tell again after this long while it goes on."""
-    go_on: bool = False
-    """Also try the routes after this one."""
-
-
-class Config(_Table):
+class Config(Table):
     """A whole ``watchkeeper.toml``."""
 
     project: Project = Field(default_factory=Project)
@@ -357,10 +302,10 @@ class Config(_Table):
     routes: list[RouteTable] = Field(default_factory=list)
     incidents: IncidentsTable = Field(default_factory=IncidentsTable)
     dead_mans_switch: DeadMansSwitchTable | None = None
-    maintenance: list[dict[str, Any]] = Field(default_factory=list)
-    """Maintenance windows: name, start, end or cron and duration, match."""
-    inhibit: list[dict[str, Any]] = Field(default_factory=list)
-    """Inhibition: source, target, equal (see docs/alerts.md)."""
+    maintenance: list[AnyMaintenanceTable] = Field(default_factory=list)
+    """Maintenance windows, in which alerts that match are not sent."""
+    inhibit: list[InhibitionTable] = Field(default_factory=list)
+    """Alerts that mute others which follow from them (see docs/alerts.md)."""
 
     @field_validator("models")
     @classmethod
@@ -374,40 +319,22 @@ class Config(_Table):
                 )
         return models
 
-    @model_validator(mode="after")
-    def _alerting_can_be_done(self) -> Config:
-        """Rules, routes, inhibitions and maintenance are read when the file is, not when the alarm is due."""
-        if self.routes or self.inhibit or self.maintenance or any(m.rules for m in self.models.values()):
-            try:
-                self.alerting()
-            except BadInput as fault:
-                text = " ".join((fault.what[:1].lower() + fault.what[1:], *fault.next_steps))
-                raise PydanticCustomError("alerting", "{text}", {"text": text}) from None
-        return self
-
-    def alerting(self) -> AlertingPlan:
-        """The plan of rules, routes, inhibitions and maintenance, checked.
-
-        Raises
-        ------
-        BadInput
-            one of them cannot be used.
-        """
+    @cached_property
+    def _plan(self) -> AlertingPlan:
         from watchkeeper.loop.alerting.plan import alerting_plan
 
-        known = None
-        if any(m.rules for m in self.models.values()):
-            from watchkeeper.measures.catalogue import described_measures
-
-            known = list(described_measures())
         return alerting_plan(
             self.watched(),
-            routes=[route.model_dump() for route in self.routes],
-            inhibit=self.inhibit,
-            maintenance=self.maintenance,
+            routes=[r.route() for r in self.routes],
+            inhibit=[i.inhibition() for i in self.inhibit],
+            maintenance=[m.window() for m in self.maintenance],
             channels=list(self.channels),
-            measures=known,
+            check=False,
         )
+
+    def alerting(self) -> AlertingPlan:
+        """The plan of rules, routes, inhibitions and maintenance, made once; `parse_config` has checked it."""
+        return self._plan
 
     def watched(self) -> dict[str, WatchedModel]:
         """Every model, in the domain's words."""
@@ -462,71 +389,83 @@ def parse_config(text: str, *, where: str = FILE_NAME) -> Config:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as cause:
         raise BadConfig(f"{where} is not valid TOML: {cause}.") from cause
+    written = raw.get("models")
+    tables = list(written.values()) if isinstance(written, dict) else []
+    context = {}
+    if any(isinstance(m, dict) and m.get("rules") for m in tables):
+        from watchkeeper.measures.catalogue import described_measures
+
+        context["measures"] = list(described_measures())
     try:
-        return Config.model_validate(raw)
+        config = Config.model_validate(raw, context=context)
     except ValidationError as cause:
-        faults = [_fault(error, text) for error in cause.errors()]
-        plural = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
-        raise BadConfig(f"{where} has {plural}.", *faults) from None
+        faults = [
+            fault_text(e, Config, line=_line_of(place_of(e), text), whole="the file") for e in cause.errors()
+        ]
+    else:
+        faults = list(_alerting_faults(config, text))
+        if not faults:
+            return config
+    plural = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
+    raise BadConfig(f"{where} has {plural}.", *faults)
 
 
-def _fault(error: Mapping[str, Any], text: str) -> str:
-    place = [
-        str(p)
-        for p in error["loc"]
-        if not (isinstance(p, str) and ("[" in p or p in ("float", "str", "literal[False]")))
-    ]
-    dotted = ".".join(place) or "the file"
-    line = _line_of(place, text)
-    at = f"line {line}, {dotted}" if line else dotted
-    if error["type"] == "extra_forbidden":
-        return f"{at}: there is no such key.{nearest(place[-1], _known_keys(place[:-1]))}"
-    if error["type"] == "missing":
-        return f"{at}: this key is needed."
-    if error["type"] == "enum":
-        known = re.findall(r"'([^']+)'", error["msg"])
-        said = error["msg"].replace("Input should be", "must be")
-        return f"{at}: {said}.{nearest(str(error['input']), known)}"
-    said = error["msg"].replace("Input should be", "must be")
-    return f"{at}: {said}" if said[-1] in ".?" else f"{at}: {said}."
+def _alerting_faults(config: Config, text: str) -> Iterator[str]:
+    """Rules, routes, inhibitions and maintenance that cannot stand together; not looked for where there are none."""
+    if not (
+        config.routes or config.inhibit or config.maintenance or any(m.rules for m in config.models.values())
+    ):
+        return
+    from watchkeeper.loop.alerting.plan import plan_faults
+
+    for at, fault in plan_faults(config.watched(), config.alerting(), config.channels):
+        place = [str(p) for p in at]
+        if "rules" in place:
+            names = [r.name for r in config.models[place[1]].rules]
+            last = len(names) - 1 - names[::-1].index(place[-1]) if place[-1] in names else 0
+            place[-1] = str(last)
+        line = _line_of(place, text)
+        what = " ".join((fault.what, *fault.next_steps))
+        yield f"line {line}, {'.'.join(place)}: {what}" if line else f"{'.'.join(place)}: {what}"
 
 
-def _known_keys(place: list[str]) -> list[str]:
-    """The keys of the table at *place*: fields of tables by name, containers by whatever key or index."""
-    annotation: Any = Config
-    for part in place:
-        if _is_table(annotation):
-            field = annotation.model_fields.get(part)
-            annotation = field.annotation if field else None
-        else:
-            annotation = (get_args(annotation) or (None,))[-1]
-        if get_origin(annotation) in (Union, UnionType):
-            annotation = next((a for a in get_args(annotation) if _is_table(a)), None)
-    return list(annotation.model_fields) if _is_table(annotation) else []
-
-
-def _is_table(annotation: Any) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+_HEADER = re.compile(r"\[\[?([^\]]+)\]\]?")
+_KEY = re.compile(r'("[^"]+"|\'[^\']+\'|[A-Za-z0-9_-]+(?:\s*\.\s*[A-Za-z0-9_-]+)*)\s*=')
 
 
 def _line_of(place: list[str], text: str) -> int | None:
-    """The line of the deepest part of *place* that can be found, by its headers and keys."""
-    best, header = None, []
+    """The line of the deepest part of *place* that can be found, by its headers and keys.
+
+    >>> _line_of(["routes", "1", "go_on"], '[[routes]]\\ngo_on = true\\n[[routes]]\\ngo_on = 1')
+    4
+    """
+    best, deepest, header = None, 0, list[str]()
+    counts: dict[tuple[str, ...], int] = {}
+
+    def indexed(keys: Sequence[str], *, new: bool = False) -> list[str]:
+        """The keys with the index of each array of tables that they pass."""
+        out: list[str] = []
+        for n, key in enumerate(keys, 1):
+            out.append(key)
+            known = tuple(out)
+            if new and n == len(keys):
+                counts[known] = counts.get(known, -1) + 1
+            if known in counts:
+                out.append(str(counts[known]))
+        return out
+
     for number, line in enumerate(text.splitlines(), 1):
         stripped = line.split("#", 1)[0].strip()
-        if match := re.fullmatch(r"\[\[?([^\]]+)\]\]?", stripped):
-            header = [p.strip().strip("\"'") for p in re.findall(r'"[^"]*"|\'[^\']*\'|[^.\s]+', match[1])]
-            if header == [p for p in place if not p.isdigit()][: len(header)] and len(header) <= len(place):
-                best = best or number
-        elif match := re.match(
-            r'("[^"]+"|\'[^\']+\'|[A-Za-z0-9_-]+(?:\s*\.\s*[A-Za-z0-9_-]+)*)\s*=', stripped
-        ):
-            keys = [
-                k.strip().strip("\"'") for k in ([match[1]] if match[1][0] in "\"'" else match[1].split("."))
-            ]
-            full = header + keys
-            if full == [p for p in place if not p.isdigit()][: len(full)]:
-                best = number
+        if match := _HEADER.fullmatch(stripped):
+            keys = [p.strip().strip("\"'") for p in re.findall(r'"[^"]*"|\'[^\']*\'|[^.\s]+', match[1])]
+            header = here = indexed(keys, new=stripped.startswith("[["))
+        elif match := _KEY.match(stripped):
+            keys = [match[1]] if match[1][0] in "\"'" else match[1].split(".")
+            here = header + [k.strip().strip("\"'") for k in keys]
+        else:
+            continue
+        if len(here) > deepest and here == place[: len(here)]:
+            best, deepest = number, len(here)
     return best
 
 

@@ -8,16 +8,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from as_written import model_of, plan_of
 from watchkeeper.adapters.ledgers.sql import open_ledger
 from watchkeeper.domain.measurement import Interval, Measurement
-from watchkeeper.domain.schema import Task
 from watchkeeper.domain.series import PlacedMeasurement, WindowKey, WindowState
 from watchkeeper.domain.watched import WatchedModel
 from watchkeeper.domain.window import Window
-from watchkeeper.errors import BadInput, StoreUnavailable
+from watchkeeper.errors import StoreUnavailable
 from watchkeeper.loop.alerting.alert_actions import acknowledge_alert
 from watchkeeper.loop.alerting.judging import AlertJudge
-from watchkeeper.loop.alerting.plan import alerting_plan
 from watchkeeper.loop.batch.profiling import baseline as take_baseline
 from watchkeeper.loop.batch.profiling import profile as take_profile
 
@@ -55,8 +54,8 @@ def placed(
 def judge_of(
     *rules: dict, model: WatchedModel | None = None, preset=False, **plan
 ) -> tuple[AlertJudge, WatchedModel]:
-    model = model or WatchedModel(name="m", rules=rules)
-    return AlertJudge(alerting_plan({"m": model}, preset=preset, **plan)), model
+    model = model or model_of(rules=rules)
+    return AlertJudge(plan_of({"m": model}, preset=preset, **plan)), model
 
 
 def run_day(judge, ledger, model, n, rows, *, now=None, **rest):
@@ -453,49 +452,6 @@ def test_an_acknowledgement_meanwhile_is_kept(ledger):
     run_day(judge, ledger, model, 2, [placed(2, "psi", 0.0)])
     (alert,) = ledger.facts.documents("alert")
     assert (alert.state, alert.body.get("acknowledged_by")) == ("resolved", None)
-
-
-FAULTS = {
-    "unknown key": ({"rules": ({**PSI, "abov": 1},)}, "has no key 'abov'. Did you mean 'above'?"),
-    "unknown kind": ({"rules": ({"name": "x", "kind": "treshold"},)}, "Did you mean 'threshold'?"),
-    "unknown measure": ({"rules": ({"name": "x", "measure": "psy", "above": 1},)}, "Did you mean 'psi'?"),
-    "severity": ({"rules": ({**PSI, "severity": "critcal"},)}, "Did you mean 'critical'?"),
-    "duration": ({"rules": ({**PSI, "for": "2 fortnights"},)}, "'2 fortnights' is not a duration."),
-    "no level": ({"rules": ({"name": "x", "measure": "psi"},)}, "A threshold needs a level."),
-    "two of one name": ({"rules": (PSI, PSI)}, "Two rules are called 'psi high'."),
-    "join of nothing": ({"rules": (PSI, {"name": "c", "kind": "composite", "when": "psi-hi"})}, "which is no rule"),
-    "circle of joins": (
-        {"rules": ({"name": "a", "kind": "composite", "when": "b"}, {"name": "b", "kind": "composite", "when": "not a"})},
-        "join each other in a circle: a -> b -> a.",
-    ),
-    "unknown channel": ({"routes": [{"channels": ["mial"]}], "channels": ["mail"]}, "Did you mean 'mail'?"),
-    "unknown label": (
-        {"routes": [{"channels": ["mail"], "group_by": ["modle"]}], "channels": ["mail"]}, "Did you mean 'model'?",
-    ),
-    "bad regex": ({"routes": [{"channels": ["mail"], "match": {"model": "~a(b"}}], "channels": ["mail"]},
-                  "regular expression that cannot be read: missing ), unterminated subpattern at position 2"),
-    "inhibits itself": (
-        {"inhibit": [{"source": {"severity": "critical"}, "target": {"severity": "~critical|warning"}}]},
-        "An inhibition could mute its own source",
-    ),
-    "inhibit in a circle": (
-        {"inhibit": [{"source": {"rule": "a"}, "target": {"rule": "b"}}, {"source": {"rule": "b"}, "target": {"rule": "a"}}]},
-        "could mute each other in a circle",
-    ),
-    "inhibit key": ({"inhibit": [{"sorce": {"rule": "a"}}]}, "Did you mean 'source'?"),
-    "endless maintenance": ({"maintenance": [{"name": "x", "start": "2026-01-01"}]}, "needs a start, and an end after it"),
-    "cron": ({"maintenance": [{"name": "x", "cron": "0 2 * *", "duration": "1h"}]}, "cron line that cannot be read"),
-    "no day": ({"maintenance": [{"name": "x", "days": ["sonday"], "at": "02:00", "duration": "1h"}]}, "Did you mean 'sunday'?"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize(("given", "said"), FAULTS.values(), ids=FAULTS)
-def test_a_fault_is_told_when_it_is_read(given, said):
-    rules = given.pop("rules", ())
-    model = WatchedModel(name="m", rules=rules, task=Task.BINARY)
-    with pytest.raises(BadInput) as failure:
-        alerting_plan({"m": model}, measures=["psi", "accuracy"], **given)
-    assert said in str(failure.value)
 
 
 @pytest.mark.slow

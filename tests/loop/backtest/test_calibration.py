@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from as_written import model_of
 from watchkeeper.decisions.rules.preset import default_rules
-from watchkeeper.domain.watched import WatchedModel
 from watchkeeper.errors import BadInput
 from watchkeeper.loop.backtest import calibration as room
 from watchkeeper.loop.backtest.calibration import calibrate
@@ -226,7 +226,7 @@ _NOW = pd.Timestamp("2026-06-01", tz="UTC").to_pydatetime()
 
 def _model(made, **rest):
     day = pd.Timedelta(days=1).to_pytimedelta()
-    return WatchedModel(name="m", task=made.schema.task, cadence=day, judge_every=day, **rest)
+    return model_of(task=made.schema.task, cadence=day, judge_every=day, **rest)
 
 
 def room_replay(before, after, rules, names):

@@ -7,13 +7,15 @@ each other are both lost.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from pydantic import Field
+
+from watchkeeper.decisions.tables import Matchers, Table, Texts
 from watchkeeper.domain.alert import Alert
-from watchkeeper.domain.silence import Matcher, all_match, parse_matchers
-from watchkeeper.errors import BadInput, nearest
+from watchkeeper.domain.silence import Matcher, all_match
+from watchkeeper.errors import BadInput
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,39 +40,26 @@ BUILT_IN = (
 )
 """A source that is broken is told once, not once for each rule that reads it."""
 
-_KEYS = ("source", "target", "equal")
 
+class InhibitionTable(Table):
+    """While alerts that match the source fire, those that match the target are muted.
 
-def parse_inhibition(raw: Mapping[str, Any]) -> Inhibition:
-    """Read ``{source = {...}, target = {...}, equal = [...]}``.
-
-    A target that does not name a category is one of rules: that data or the watching is broken is still told.
-
-    Raises
-    ------
-    BadInput
-        a key is unknown or missing, or a matcher is wrong.
+    A target that does not name a category is one of rules: that data or the watching is broken still goes out.
     """
-    for key in raw:
-        if key not in _KEYS:
-            raise BadInput(
-                f"An inhibition has no key {key!r}.{nearest(key, _KEYS)}", f"Known: {', '.join(_KEYS)}."
-            )
-    for key in ("source", "target"):
-        if not raw.get(key):
-            raise BadInput(
-                f"An inhibition needs its {key}.", 'Say source = { severity = "critical" }, and so target.'
-            )
-    equal = raw.get("equal", ())
-    target = parse_matchers(raw["target"])
-    if not any(m.label == "category" for m in target):
-        # What tells that the watching is broken is muted only by those who say so.
-        target = (*target, Matcher("category", "=", "rule"))
-    return Inhibition(
-        source=parse_matchers(raw["source"]),
-        target=target,
-        equal=(equal,) if isinstance(equal, str) else tuple(equal),
-    )
+
+    source: Matchers = Field(min_length=1)
+    """Label -> value of the alerts that mute."""
+    target: Matchers = Field(min_length=1)
+    """Label -> value of the alerts that are muted."""
+    equal: Texts = ()
+    """Labels that both must share."""
+
+    def inhibition(self) -> Inhibition:
+        """The decisions' word for it."""
+        target = self.target
+        if not any(m.label == "category" for m in target):
+            target = (*target, Matcher("category", "=", "rule"))
+        return Inhibition(source=self.source, target=target, equal=self.equal)
 
 
 def check_inhibitions(inhibitions: Sequence[Inhibition]) -> None:
@@ -81,7 +70,8 @@ def check_inhibitions(inhibitions: Sequence[Inhibition]) -> None:
     BadInput
         with the circle.
 
-    >>> check_inhibitions([parse_inhibition({"source": {"rule": "a"}, "target": {"rule": "~a|b"}})])
+    >>> table = InhibitionTable(source={"rule": "a"}, target={"rule": "~a|b"})
+    >>> check_inhibitions([table.inhibition()])
     Traceback (most recent call last):
         ...
     watchkeeper.errors.BadInput: An inhibition could mute its own source: {rule="a"} mutes {rule=~"a|b", category="rule"}.

@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
-from watchkeeper.domain.duration import duration_of
-from watchkeeper.domain.silence import Matcher, parse_matchers
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic_core import PydanticCustomError
+
+from watchkeeper.decisions.tables import Duration, Matchers, Table, Zone, fault_of
+from watchkeeper.domain.silence import Matcher
 from watchkeeper.errors import BadInput, nearest
 
 DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+
+
+def _days(raw: object) -> object:
+    names = [raw] if isinstance(raw, str) else raw
+    if not isinstance(names, list) or not names:
+        return raw
+    out = set()
+    for day in names:
+        word = str(day).lower()
+        known = [i for i, name in enumerate(DAYS) if word in (name, name[:3])]
+        if not known:
+            raise fault_of(BadInput(f"{day!r} is not a day.{nearest(word, DAYS)}"))
+        out.update(known)
+    return tuple(sorted(out))
+
+
+Days = Annotated[tuple[int, ...], BeforeValidator(_days, json_schema_input_type=str | list[str])]
+"""Days of the week by name: "sunday", "sun"."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +43,7 @@ class Maintenance:
     Either one-off, ``start`` to ``end``; or weekly, on ``days`` at ``at`` in ``timezone`` for ``duration``, until
     ``expires`` if that is set; or ``spans`` that the shell worked out from a cron line.
 
+    >>> from watchkeeper.domain.silence import parse_matchers
     >>> weekly = Maintenance(name="reload", days=(6,), at=time(2, 0), duration=timedelta(hours=3),
     ...                      timezone="Europe/Berlin", matchers=parse_matchers({"model": "churn"}))
     >>> weekly.until(datetime(2026, 3, 29, 1, 30, tzinfo=UTC))
@@ -64,95 +86,97 @@ class Maintenance:
         return None
 
 
-_KEYS = ("name", "match", "reason", "start", "end", "days", "at", "duration", "timezone", "expires", "cron")
+class MaintenanceTable(Table):
+    """What every maintenance window says, whenever it is."""
+
+    name: str = Field(min_length=1)
+    """What the work is called."""
+    match: Matchers = ()
+    """Label -> value of the alerts that are muted; by default all of them."""
+    reason: str = ""
+    """Why."""
+    timezone: Zone = "UTC"
+    """The zone of its times."""
+    expires: datetime | None = None
+    """From then on it is over for good."""
+
+    def window(self) -> Maintenance:
+        """The decisions' word for it."""
+        given = {f: getattr(self, f) for f in type(self).model_fields if f != "match"}
+        zone = ZoneInfo(self.timezone)
+        for key, value in given.items():
+            if isinstance(value, datetime):
+                local = value.replace(tzinfo=zone) if value.tzinfo is None else value
+                given[key] = local.astimezone(UTC)
+        return Maintenance(matchers=self.match, **given)
 
 
-def parse_maintenance(raw: Mapping[str, Any]) -> Maintenance:
-    """Read one maintenance window.
+class OnceTable(MaintenanceTable):
+    """Maintenance once, from its start to its end."""
 
-    Raises
-    ------
-    BadInput
-        with the key at fault.
+    start: datetime
+    """When it begins."""
+    end: datetime
+    """When it ends: a window that never ends hides what breaks."""
 
-    >>> parse_maintenance({"name": "x", "days": ["sunday"], "at": "02:00", "duration": "3h"}).days
-    (6,)
-    """
-    name = raw.get("name")
-    if not isinstance(name, str) or not name:
-        raise BadInput("A maintenance window needs a name.")
-    where = f"The maintenance window {name!r}"
-    for key in raw:
-        if key not in _KEYS:
-            raise BadInput(f"{where} has no key {key!r}.{nearest(key, _KEYS)}", f"Known: {', '.join(_KEYS)}.")
-    timezone = str(raw.get("timezone", "UTC"))
-    try:
-        zone = ZoneInfo(timezone)
-    except (KeyError, ValueError, OSError):
-        raise BadInput(f"{where}: {timezone!r} is not a time zone.") from None
-    expires = _moment(raw.get("expires"), zone, where, "expires")
-    shared: dict[str, Any] = {
-        "name": name,
-        "matchers": parse_matchers(raw.get("match", {})),
-        "reason": str(raw.get("reason", "")),
-        "timezone": timezone,
-        "expires": expires,
-    }
-    once = "start" in raw or "end" in raw
-    weekly = "days" in raw or "at" in raw
-    cron = "cron" in raw
-    if once + weekly + cron != 1:
-        raise BadInput(
-            f"{where} must say when: start and end, or days, at and duration, or cron and duration.",
-            'For example days = ["sunday"], at = "02:00", duration = "3h".',
+    @model_validator(mode="after")
+    def _ends(self) -> OnceTable:
+        made = self.window()
+        if made.start is not None and made.end is not None and made.end <= made.start:
+            raise PydanticCustomError("maintenance", "the end must come after the start")
+        return self
+
+
+class WeeklyTable(MaintenanceTable):
+    """Maintenance every week, on some days at a time of day."""
+
+    days: Days = tuple(range(7))
+    """Days of the week; by default every day."""
+    at: time
+    """The time of day at which it begins."""
+    duration: Duration = Field(gt=timedelta(0), le=timedelta(days=7))
+    """How long it lasts: at most the week after which it comes again."""
+
+
+class CronTable(MaintenanceTable):
+    """Maintenance whenever a cron line says so."""
+
+    cron: str
+    """For example "0 2 * * SUN"."""
+    duration: Duration = Field(gt=timedelta(0))
+    """How long it lasts."""
+
+
+_KINDS = {"once": ("start", "end"), "weekly": ("days", "at"), "cron": ("cron",)}
+
+
+def _when(raw: Any) -> str:
+    if isinstance(raw, MaintenanceTable):
+        return f"{type(raw).__name__.removesuffix('Table').lower()}-table"
+    said = [kind for kind, keys in _KINDS.items() if any(k in raw for k in keys)]
+    return f"{said[0]}-table" if said else ""
+
+
+def _says_when(raw: Any) -> Any:
+    if isinstance(raw, Mapping) and sum(any(k in raw for k in keys) for keys in _KINDS.values()) != 1:
+        raise PydanticCustomError(
+            "maintenance",
+            "must say when: start and end, or days, at and duration, or cron and duration; for example "
+            'days = ["sunday"], at = "02:00", duration = "3h"',
         )
-    if once:
-        start, end = (_moment(raw.get(k), zone, where, k) for k in ("start", "end"))
-        if start is None or end is None or end <= start:
-            raise BadInput(
-                f"{where} needs a start, and an end after it.", "A window that never ends hides what breaks."
-            )
-        return Maintenance(**shared, start=start, end=end)
-    if "duration" not in raw:
-        raise BadInput(f"{where} needs its duration.", 'Say duration = "3h".')
-    duration = duration_of(raw["duration"])
-    if duration <= timedelta(0):
-        raise BadInput(f"{where} lasts no time at all.")
-    if cron:
-        return Maintenance(**shared, cron=str(raw["cron"]), duration=duration)
-    if duration > timedelta(days=7):
-        raise BadInput(f"{where} lasts longer than the week in which it comes again.")
-    return Maintenance(
-        **shared, days=_days(raw.get("days", DAYS), where), at=_time(raw.get("at"), where), duration=duration
-    )
+    return raw
 
 
-def _days(raw: Any, where: str) -> tuple[int, ...]:
-    names: Sequence[Any] = (raw,) if isinstance(raw, str) else raw
-    out = []
-    for day in names:
-        word = str(day).lower()
-        found = [i for i, known in enumerate(DAYS) if known == word or known[:3] == word]
-        if not found:
-            raise BadInput(f"{where}: {day!r} is not a day.{nearest(word, DAYS)}")
-        out += found
-    return tuple(sorted(set(out)))
+AnyMaintenanceTable = Annotated[
+    Annotated[OnceTable, Tag("once-table")]
+    | Annotated[WeeklyTable, Tag("weekly-table")]
+    | Annotated[CronTable, Tag("cron-table")],
+    Discriminator(_when),
+    BeforeValidator(_says_when),
+]
+"""A maintenance window of any kind, told apart by what it says of when.
 
-
-def _time(raw: Any, where: str) -> time:
-    try:
-        return raw if isinstance(raw, time) else time.fromisoformat(str(raw))
-    except ValueError:
-        raise BadInput(f"{where}: at is {raw!r}, and must be a time of day.", 'Say at = "02:00".') from None
-
-
-def _moment(raw: Any, zone: ZoneInfo, where: str, key: str) -> datetime | None:
-    if raw is None:
-        return None
-    try:
-        at = raw if isinstance(raw, datetime) else datetime.fromisoformat(str(raw))
-    except ValueError:
-        raise BadInput(
-            f"{where}: {key} is {raw!r}, and must be a time.", 'Say "2026-01-31T22:00Z".'
-        ) from None
-    return (at.replace(tzinfo=zone) if at.tzinfo is None else at).astimezone(UTC)
+>>> from watchkeeper.decisions.tables import read
+>>> read(AnyMaintenanceTable, {"name": "x", "days": ["sunday"], "at": "02:00", "duration": "3h"}, "x").window().days
+(6,)
+"""

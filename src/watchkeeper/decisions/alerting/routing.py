@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
-from watchkeeper.domain.duration import duration_of
-from watchkeeper.domain.silence import Matcher, all_match, parse_matchers
+from watchkeeper.decisions.tables import Duration, Matchers, Table
+from watchkeeper.domain.silence import Matcher, all_match
 from watchkeeper.errors import BadInput, nearest
 
 LABELS = (
@@ -44,60 +43,64 @@ class Route:
         return "|".join((",".join(self.channels), *map(str, self.matchers), ",".join(self.group_by)))
 
 
-_KEYS = ("match", "channels", "group_by", "group_wait", "group_interval", "repeat_interval", "go_on")
+class RouteTable(Table):
+    """Which alerts go to which channels; the first route that matches wins, unless it says to continue."""
+
+    match: Matchers = ()
+    """Label -> value, or "~regex"."""
+    channels: tuple[str, ...]
+    """Names of channels."""
+    group_by: tuple[str, ...] = ("model",)
+    """Alerts with the same values of these labels become one message."""
+    group_wait: Duration = timedelta(seconds=30)
+    """Wait this long for more of the same group before the first message."""
+    group_interval: Duration = timedelta(minutes=5)
+    """Wait this long before reporting changes in a group."""
+    repeat_interval: Duration = timedelta(hours=12)
+    """Repeat the message after this long while it goes on."""
+    go_on: bool = False
+    """Also try the routes after this one."""
+
+    def route(self) -> Route:
+        """The decisions' word for it."""
+        return Route(
+            matchers=self.match, **{f: getattr(self, f) for f in type(self).model_fields if f != "match"}
+        )
 
 
-def parse_route(raw: Mapping[str, Any]) -> Route:
-    """Read one route.
-
-    Raises
-    ------
-    BadInput
-        with the key at fault.
-    """
-    for key in raw:
-        if key not in _KEYS:
-            raise BadInput(f"A route has no key {key!r}.{nearest(key, _KEYS)}", f"Known: {', '.join(_KEYS)}.")
-    given: dict[str, Any] = {k: duration_of(raw[k]) for k in _KEYS[3:6] if k in raw}
-    if "group_by" in raw:
-        given["group_by"] = tuple(raw["group_by"])
-    return Route(
-        channels=tuple(raw.get("channels", ())),
-        matchers=parse_matchers(raw.get("match", {})),
-        go_on=bool(raw.get("go_on", False)),
-        **given,
-    )
-
-
-def check_routes(routes: Sequence[Route], *, channels: Iterable[str], labels: Iterable[str] = ()) -> None:
-    """Refuse a route to nowhere, or one that groups or matches by a label that no alert has.
+def route_faults(
+    routes: Sequence[Route], *, channels: Iterable[str], labels: Iterable[str] = ()
+) -> Iterator[tuple[int, BadInput]]:
+    """Routes to nowhere, or that group or match by a label that no alert has: which, and what is wrong.
 
     *labels* are those that models and rules bring.
-
-    Raises
-    ------
-    BadInput
-        with the nearest name that is known.
     """
     places, known = list(channels), [*LABELS, *labels]
-    for route in routes:
+    for n, route in enumerate(routes):
         for channel in route.channels:
             if channel not in places:
-                raise BadInput(
-                    f"A route names the channel {channel!r}, which is not configured.{nearest(channel, places)}"
+                hint = nearest(channel, places)
+                yield (
+                    n,
+                    BadInput(f"A route names the channel {channel!r}, which is not configured.{hint}"),
                 )
         for label in (*route.group_by, *(m.label for m in route.matchers)):
             if label not in known:
-                raise BadInput(
-                    f"A route uses the label {label!r}, which no alert has.{nearest(label, known)}",
-                    f"Known: {', '.join(known)}.",
+                yield (
+                    n,
+                    BadInput(
+                        f"A route uses the label {label!r}, which no alert has.{nearest(label, known)}",
+                        f"Known: {', '.join(known)}.",
+                    ),
                 )
 
 
 def routes_of(labels: Mapping[str, str], routes: Sequence[Route]) -> list[Route]:
     """The routes that an alert with *labels* takes.
 
-    >>> ops, rest = parse_route({"channels": ["ops"], "match": {"category": "~no_data|error"}}), parse_route({"channels": ["ml"]})
+    >>> from watchkeeper.domain.silence import parse_matchers
+    >>> ops = Route(channels=("ops",), matchers=parse_matchers({"category": "~no_data|error"}))
+    >>> rest = Route(channels=("ml",))
     >>> [r.channels for r in routes_of({"category": "error"}, [ops, rest])]
     [('ops',)]
     """

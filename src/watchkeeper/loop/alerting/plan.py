@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from zoneinfo import ZoneInfo
 
-from watchkeeper.decisions.alerting.inhibition import (
-    BUILT_IN,
-    Inhibition,
-    check_inhibitions,
-    parse_inhibition,
-)
-from watchkeeper.decisions.alerting.maintenance import Maintenance, parse_maintenance
-from watchkeeper.decisions.alerting.routing import Route, check_routes, parse_route
-from watchkeeper.decisions.rules.catalogue import check_rules, parse_rule
+from watchkeeper.decisions.alerting.inhibition import BUILT_IN, Inhibition, check_inhibitions
+from watchkeeper.decisions.alerting.maintenance import Maintenance
+from watchkeeper.decisions.alerting.routing import Route, route_faults
+from watchkeeper.decisions.rules.catalogue import rule_faults
 from watchkeeper.decisions.rules.preset import Budget, default_rules
 from watchkeeper.domain.rule import Rule
 from watchkeeper.domain.watched import WatchedModel
@@ -40,59 +34,61 @@ class AlertingPlan:
 def alerting_plan(
     models: Mapping[str, WatchedModel],
     *,
-    routes: Sequence[Mapping[str, Any]] = (),
-    inhibit: Sequence[Mapping[str, Any]] = (),
-    maintenance: Sequence[Mapping[str, Any]] = (),
+    routes: Sequence[Route] = (),
+    inhibit: Sequence[Inhibition] = (),
+    maintenance: Sequence[Maintenance] = (),
     channels: Iterable[str] = (),
-    measures: Iterable[str] | None = None,
     preset: bool = True,
+    check: bool = True,
 ) -> AlertingPlan:
-    """Read and check what the configuration says of alerting.
+    """Put together what the configuration says of alerting.
 
-    Without routes every channel hears of everything, by model. A rule with ``enabled = false`` takes the preset's
-    rule of that name out; one that is written anew stands in its place.
+    Without routes every channel hears of everything, by model. A rule that is switched off takes the preset's rule
+    of that name out; one that is written anew stands in its place. Without *check* its parts may contradict each other
+    (`plan_faults`).
 
     Raises
     ------
     BadInput
-        a rule, route, inhibition or maintenance window cannot be used; the key and the nearest known one are named.
+        rules, routes, inhibitions or maintenance windows cannot stand together.
     """
     names = list(channels)
-    rules: dict[str, tuple[Rule, ...]] = {}
-    left_out: dict[str, frozenset[str]] = {}
-    known = None if measures is None else list(measures)
-    for name, model in models.items():
-        own, out = [], set()
-        for raw in model.rules:
-            if raw.get("enabled") is False:
-                out.add(str(raw.get("name", "")))
-                continue
-            rule = parse_rule(raw, measures=known)
-            own.append(rule)
-            out.add(rule.name)
-        rules[name], left_out[name] = tuple(own), frozenset(out)
-        all_rules = [*own, *(default_rules(model.task, leave_out=out) if preset else ())]
-        check_rules(all_rules)
-    parsed = tuple(parse_route(raw) for raw in routes)
-    if not parsed and names:
-        parsed = (Route(channels=tuple(names)),)
-    labels = {label for m in models.values() for label in m.labels}
-    labels |= {label for several in rules.values() for rule in several for label in rule.labels}
-    check_routes(parsed, channels=names, labels=sorted(labels))
-    inhibitions = (*BUILT_IN, *(parse_inhibition(raw) for raw in inhibit))
-    check_inhibitions(inhibitions)
-    windows = tuple(parse_maintenance(raw) for raw in maintenance)
-    for window in windows:
-        if window.cron:
-            with_spans(window, datetime(2026, 1, 1, tzinfo=UTC))
-    return AlertingPlan(
-        rules=rules,
-        left_out=left_out,
-        routes=parsed,
-        inhibitions=inhibitions,
-        maintenance=windows,
+    plan = AlertingPlan(
+        rules={name: model.rules for name, model in models.items()},
+        left_out={name: model.rules_off | {r.name for r in model.rules} for name, model in models.items()},
+        routes=tuple(routes) or ((Route(channels=tuple(names)),) if names else ()),
+        inhibitions=(*BUILT_IN, *inhibit),
+        maintenance=tuple(maintenance),
         preset=preset,
     )
+    if check:
+        for _, fault in plan_faults(models, plan, names):
+            raise fault
+    return plan
+
+
+def plan_faults(
+    models: Mapping[str, WatchedModel], plan: AlertingPlan, channels: Iterable[str]
+) -> Iterator[tuple[tuple[str | int, ...], BadInput]]:
+    """What cannot stand together, each with its place in the file."""
+    for name, model in models.items():
+        preset = default_rules(model.task, leave_out=plan.left_out[name]) if plan.preset else ()
+        for rule, fault in rule_faults((*model.rules, *preset)):
+            yield ("models", name, "rules", rule), fault
+    labels = {
+        label for m in models.values() for label in (*m.labels, *(x for r in m.rules for x in r.labels))
+    }
+    for n, fault in route_faults(plan.routes, channels=channels, labels=sorted(labels)):
+        yield ("routes", n), fault
+    try:
+        check_inhibitions(plan.inhibitions)
+    except BadInput as circle:
+        yield ("inhibit", 0), circle
+    for n, window in enumerate(plan.maintenance):
+        try:
+            with_spans(window, datetime(2026, 1, 1, tzinfo=UTC))
+        except BadInput as fault:
+            yield ("maintenance", n), fault
 
 
 def with_spans(window: Maintenance, now: datetime) -> Maintenance:

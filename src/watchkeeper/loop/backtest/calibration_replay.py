@@ -134,7 +134,7 @@ class Replayer:
         self.baseline = baseline
         self.model = model or _model_of(baseline)
         self.measures = described_measures()
-        plan = plan or alerting_plan({self.model.name: self.model}, measures=self.measures)
+        plan = plan or alerting_plan({self.model.name: self.model})
         judge = AlertJudge(plan, measures=self.measures)
         self.rules = judge.rules_of(self.model, baseline)
         self.budget = plan.budget

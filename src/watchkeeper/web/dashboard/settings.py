@@ -64,7 +64,11 @@ def _page(room: Room, request: Request, made: dict[str, Any] | None) -> Page:
             for n, c in config.channels.items()
         ],
         "routes": [
-            {"match": dict(r.match), "channels": list(r.channels), "group_by": list(r.group_by)}
+            {
+                "match": {m.label: m.operator.lstrip("=") + m.value for m in r.match},
+                "channels": list(r.channels),
+                "group_by": list(r.group_by),
+            }
             for r in config.routes
         ],
         "tokens": tokens(room.watch.ledger.facts) if admin else None,
