@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from sizes import sizes
 from watchkeeper.stats.evidence.e_cusum import ECUSUM
 from watchkeeper.stats.evidence.e_sr import ESR
 from watchkeeper.stats.evidence.levels import upper_mean, upper_rate
@@ -27,11 +28,12 @@ def test_a_known_level(detector):
     assert mean_time(alarms, HORIZON) >= 1 / ALPHA
 
 
+@sizes("draws", small=40, full=120)
 @pytest.mark.parametrize("rows", [500, 10_000])
-def test_an_estimated_level_over_draws_of_the_baseline(rows):
+def test_an_estimated_level_over_draws_of_the_baseline(rows, draws):
     """The stated time holds on all but delta of baselines, and so on average; the plug-in does not."""
     rng = np.random.default_rng(2)
-    draws, horizon = 120, 60_000
+    horizon = 60_000
     kept, plugged = [], []
     for _ in range(draws):
         errors = rng.binomial(rows, RATE)

@@ -9,13 +9,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from sizes import sizes
 from watchkeeper.stats.evidence.column_evidence import ColumnEvidence, EvidenceRules
 from watchkeeper.stats.evidence.replay import replay
 from watchkeeper.testing.worlds import EXCHANGEABLE, World
 
 pytestmark = pytest.mark.slow
 
-BASELINE, COLUMNS, WINDOWS, DEPLOYMENTS, AT_ONCE = 20, 100, 1_000, 60, 20
+BASELINE, COLUMNS, WINDOWS, AT_ONCE = 20, 100, 1_000, 20
 TOGETHER = 10
 
 
@@ -24,21 +25,23 @@ def drawn(world, rng, columns, windows, **drift):
     return counts[:, :BASELINE], counts[:, BASELINE:]
 
 
+@sizes("deployments, windows, allowed", small=(20, 60, 1), full=(60, WINDOWS, 0))
 @pytest.mark.parametrize("kind", EXCHANGEABLE)
-def test_no_deployment_of_sixty_raises_a_false_alarm(kind):
+def test_hardly_a_deployment_raises_a_false_alarm(kind, deployments, windows, allowed):
+    """2% of them may, and .5% may call a window broken."""
     rng = np.random.default_rng(4711)
     alarms, breaks = 0, 0
-    for _ in range(DEPLOYMENTS // AT_ONCE):
+    for _ in range(deployments // AT_ONCE):
         # Columns of one deployment are drawn together, since they may depend on each other.
         parts = [
-            World(kind=kind).counts(rng, columns=COLUMNS, windows=BASELINE + WINDOWS) for _ in range(AT_ONCE)
+            World(kind=kind).counts(rng, columns=COLUMNS, windows=BASELINE + windows) for _ in range(AT_ONCE)
         ]
         counts = np.concatenate(parts)
         run = replay(counts[:, :BASELINE], counts[:, BASELINE:], rules=EvidenceRules(columns=COLUMNS))
         alarms += (run.persistent.reshape(AT_ONCE, COLUMNS) > 0).any(1).sum()
         breaks += (run.broken.reshape(AT_ONCE, COLUMNS) > 0).any(1).sum()
-    print(f"\n{kind}: persistent in {alarms}, break in {breaks} of {DEPLOYMENTS} deployments")
-    assert alarms == 0
+    print(f"\n{kind}: persistent in {alarms}, break in {breaks} of {deployments} deployments")
+    assert alarms <= allowed
     assert breaks == 0
 
 
@@ -57,11 +60,12 @@ def at_most(fired):
     return rates.mean() + 2.33 * rates.std(ddof=1) / np.sqrt(len(rates))
 
 
+@sizes("columns, windows", small=(200, 60), full=(500, 150))
 @pytest.mark.parametrize("kind", EXCHANGEABLE)
-def test_evidence_alone_keeps_within_a_columns_budget(kind):
+def test_evidence_alone_keeps_within_a_columns_budget(kind, columns, windows):
     """Without the effect gate, for budgets large enough to be seen."""
     run = replay(
-        *many_deployments(World(kind=kind), np.random.default_rng(7), 500, 150),
+        *many_deployments(World(kind=kind), np.random.default_rng(7), columns, windows),
         rules=EvidenceRules(columns=1, budget=0.5),
         everywhere=True,
     )
@@ -72,9 +76,10 @@ def test_evidence_alone_keeps_within_a_columns_budget(kind):
     assert (run.persistent > 0).mean() <= (run.log_evidence >= np.log(2)).mean()
 
 
+@sizes("columns, windows", small=(400, 120), full=(400, WINDOWS))
 @pytest.mark.parametrize("kind", EXCHANGEABLE)
-def test_gated_rules_keep_within_a_columns_budget(kind):
-    baseline, windows = many_deployments(World(kind=kind), np.random.default_rng(8), 400, WINDOWS)
+def test_gated_rules_keep_within_a_columns_budget(kind, columns, windows):
+    baseline, windows = many_deployments(World(kind=kind), np.random.default_rng(8), columns, windows)
     for budget in (0.5, 0.05):
         fired = replay(baseline, windows, rules=EvidenceRules(columns=1, budget=budget)).persistent > 0
         print(f"\n{kind}: budget {budget} a column: fired on {fired.mean():.4f}")
@@ -114,10 +119,10 @@ def is_told(words):
     return words.startswith(("heuristic", "approximately")) or "above 0.5 this is a heuristic" in words
 
 
+@sizes("columns, looked_at", small=(60, 15), full=(150, 60))
 @pytest.mark.parametrize(("correlation", "baseline"), [(0.9, 20), (0.6, 20), (0.6, 100)])
-def test_correlated_windows_are_told(correlation, baseline):
+def test_correlated_windows_are_told(correlation, baseline, columns, looked_at):
     """An alarm among dependent windows says that it is a heuristic, or that a correction was made."""
-    columns = 150
     world = World(kind="correlated_windows", correlation=correlation)
     counts = world.counts(np.random.default_rng(11), columns=columns, windows=baseline + 120)
     rules = EvidenceRules(columns=1, budget=0.2)
@@ -129,7 +134,7 @@ def test_correlated_windows_are_told(correlation, baseline):
         told.append(is_told(words))
     whole = [
         is_told(ColumnEvidence.of(part[:baseline]).update_many(part[baseline:]).reading().assumption)
-        for part in counts[:60]
+        for part in counts[:looked_at]
     ]
     print(
         f"\ncorrelation {correlation}, baseline {baseline}: told by the baseline {run.correlated.mean():.2f}, on the "
@@ -140,11 +145,12 @@ def test_correlated_windows_are_told(correlation, baseline):
         assert np.mean(told) >= 0.9
 
 
-def test_only_windows_that_depend_are_called_dependent():
+@sizes("columns", small=25, full=100)
+def test_only_windows_that_depend_are_called_dependent(columns):
     """The very word "dependent", after 120 windows: nearly always at a correlation of .9, seldom where there is none."""
 
     def share(kind, **options):
-        counts = World(kind=kind, **options).counts(np.random.default_rng(13), columns=100, windows=140)
+        counts = World(kind=kind, **options).counts(np.random.default_rng(13), columns=columns, windows=140)
         words = [
             ColumnEvidence.of(part[:BASELINE]).update_many(part[BASELINE:]).reading().assumption
             for part in counts

@@ -9,9 +9,17 @@ from scipy import stats
 
 
 def sizes(name: str, *, small: Any, full: Any) -> pytest.MarkDecorator:
-    """Run a test twice: with *small* as its argument *name*, and, marked ``long``, with *full*."""
-    both = [pytest.param(small, id="small"), pytest.param(full, id="full", marks=pytest.mark.long)]
-    return pytest.mark.parametrize(name, both)
+    """Run a test twice: with *small* as its argument *name*, and, marked ``long``, with *full*.
+
+    Several arguments, ``"columns, windows"``, take a tuple for each size.
+    """
+
+    def case(values: Any, **rest: Any) -> Any:
+        return pytest.param(*(values if "," in name else [values]), **rest)
+
+    return pytest.mark.parametrize(
+        name, [case(small, id="small"), case(full, id="full", marks=pytest.mark.long)]
+    )
 
 
 def fewest(draws: int, *, share: float = 0.93, chance: float = 0.005) -> int:

@@ -59,7 +59,7 @@ def by_http(client, path, frame):
     ("share", "months"),
     [
         pytest.param(0.2, 2, marks=pytest.mark.slow),
-        pytest.param(1.0, 12, marks=[pytest.mark.slow, pytest.mark.timeout(600)]),
+        pytest.param(1.0, 12, marks=pytest.mark.long),
     ],
     ids=["two months", "the year"],
 )
