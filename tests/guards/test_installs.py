@@ -3,7 +3,8 @@
 Each environment is made once and kept in .venvs/, named by its requirements' content; the wheel is built
 and installed anew each time. The quick tests run in a folder that holds only tests/ (without the guards, which
 read the checkout), the docs that they run and pytest's settings; tests/plugins/small_install.py leaves out what
-needs more libraries.
+needs more libraries. In every run they are a sample, of each file its first test and every fiftieth after it; all of
+them are long.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from pathlib import Path
 import pytest
 
 import small_install
+from sizes import sizes
 
 ROOT = Path(__file__).parents[2]
 THIS_PYTHON = "{}.{}".format(*sys.version_info)
@@ -116,15 +118,26 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # Running tests in them
 
 
-def run_pytest(environment: Path, folder: Path, *arguments: str | Path) -> dict[str, int]:
-    """Run pytest in *folder*, away from the checkout; return how many tests passed, failed, ..."""
+sampled = sizes("one_in", small=50, full=1)
+
+
+def run_pytest(environment: Path, folder: Path, *arguments: str | Path, one_in: int) -> dict[str, int]:
+    """Run one in so many tests in *folder*, away from the checkout; return how many passed, failed, ..."""
     shutil.copytree(ROOT / "tests", folder / "tests", ignore=shutil.ignore_patterns("__pycache__", "guards"))
     shutil.copytree(ROOT / "docs", folder / "docs")
     shutil.copytree(ROOT / "examples", folder / "examples")
     for file in ("pyproject.toml", "README.md", "CHANGELOG.md", "ARCHITECTURE.md", "CONTRIBUTING.md"):
         shutil.copy(ROOT / file, folder)
     command = [python_of(environment), "-m", "pytest", "-p", "small_install", "-p", "no:cacheprovider"]
-    command += ["-q", "-n", "2", "-m", "not slow and not long and not server and not browser", *arguments]
+    command += [
+        "-q",
+        "-n",
+        "2" if one_in == 1 else "0",
+        f"--one-in={one_in}",
+        "-m",
+        "not slow and not long and not server and not browser",
+        *arguments,
+    ]
     output = must_run(command, cwd=folder, PYTHONPATH=str(folder / "tests" / "plugins"))
     return {word: int(number) for number, word in re.findall(r"(\d+) (\w+)", output.splitlines()[-1])}
 
@@ -171,23 +184,29 @@ def test_the_source_distribution_builds_the_same_wheel(wheel, tmp_path):
 
 
 class TestTheSizes:
-    def test_the_bare_install_passes_every_test_that_it_can_run(self, install, tmp_path):
-        result = run_pytest(install("bare", THIS_PYTHON), tmp_path, "tests")
-        assert result["passed"] >= 1000, result
+    @sampled
+    def test_the_bare_install_passes_the_tests_that_it_can_run(self, install, tmp_path, one_in):
+        result = run_pytest(install("bare", THIS_PYTHON), tmp_path, "tests", one_in=one_in)
+        assert result["passed"] >= 1000 / one_in, result
 
-    def test_the_server_install_passes_the_tests_of_what_it_adds(self, install, tmp_path):
+    @sampled
+    def test_the_server_install_passes_the_tests_of_what_it_adds(self, install, tmp_path, one_in):
         rooms = {path.name for path in (ROOT / "tests").iterdir() if any(path.rglob("test_*.py"))}
         added = rooms - small_install.SERVED_IN_FULL - {"guards"}
-        result = run_pytest(install("server", THIS_PYTHON), tmp_path, *(f"tests/{room}" for room in added))
-        assert result["passed"] >= 50, result
+        rooms = (f"tests/{room}" for room in added)
+        result = run_pytest(install("server", THIS_PYTHON), tmp_path, *rooms, one_in=one_in)
+        assert result["passed"] >= 900 / one_in, result
 
+    @sampled
     @pytest.mark.parametrize("size", ["bare", "server"])
-    def test_its_doctests_run_away_from_the_checkout(self, install, tmp_path, size):
+    def test_its_doctests_run_away_from_the_checkout(self, install, tmp_path, size, one_in):
         folder = install(size, THIS_PYTHON)
         where = [python_of(folder), "-c", "import watchkeeper; print(watchkeeper.__path__[0])"]
         package = Path(must_run(where, cwd=tmp_path).strip())
         assert folder in package.parents
-        result = run_pytest(folder, tmp_path, package, f"--ignore-glob={package}/*/migrations/*")
+        result = run_pytest(
+            folder, tmp_path, package, f"--ignore-glob={package}/*/migrations/*", one_in=one_in
+        )
         assert result["passed"] >= 100, result
 
     def test_the_command_runs(self, install, tmp_path):
@@ -195,17 +214,20 @@ class TestTheSizes:
         assert "Usage: watchkeeper" in must_run([command, "--help"], cwd=tmp_path)
         assert importlib.metadata.version("watchkeeper") in must_run([command, "--version"], cwd=tmp_path)
 
-    def test_it_does_without_the_library_that_python_314_lacks(self, install, tmp_path):
+    @sampled
+    def test_it_does_without_the_library_that_python_314_lacks(self, install, tmp_path, one_in):
         """Also where no Python 3.14 is at hand: quantiles are then sketched by our own `Ladder`."""
         rooms = ["tests/stats/states", "tests/laws", "tests/rows", "tests/loop"]
-        result = run_pytest(install("bare", THIS_PYTHON), tmp_path, "-p", "without_datasketches", *rooms)
-        assert result["passed"] >= 400, result
+        without = ("-p", "without_datasketches")
+        result = run_pytest(install("bare", THIS_PYTHON), tmp_path, *without, *rooms, one_in=one_in)
+        assert result["passed"] >= 400 / one_in, result
 
+    @sampled
     @pytest.mark.parametrize("version", [version for version in SUPPORTED if version != THIS_PYTHON])
-    def test_every_other_python_that_is_here_passes(self, install, tmp_path, version):
+    def test_every_other_python_that_is_here_passes(self, install, tmp_path, version, one_in):
         """Every doctest, and the tests of what touches the outside: the rows and the saved bytes."""
         folder = install("bare", version)
         package = next(folder.glob("lib/python*/site-packages/watchkeeper"))
         rooms = ["tests/rows", "tests/laws", f"--ignore-glob={package}/*/migrations/*"]
-        result = run_pytest(folder, tmp_path, package, *rooms)
-        assert result["passed"] >= 400, result
+        result = run_pytest(folder, tmp_path, package, *rooms, one_in=one_in)
+        assert result["passed"] >= 400 / one_in, result

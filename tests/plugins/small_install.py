@@ -2,7 +2,8 @@
 
 A file that imports a library which is not installed is left out, and so is a single test or test class that
 does so inside. What ends in `MissingExtra` is skipped: it needs an extra. In the rooms that the bare install
-promises to serve in full, it fails as it should.
+promises to serve in full, it fails as it should. With ``--one-in N`` only each file's first test and every Nth after
+it run.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import ast
 import doctest
 import importlib.util
 import re
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -97,14 +99,30 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
     return None
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--one-in", type=int, default=1, help="run each file's first test and every Nth after it"
+    )
+
+
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """After marks have been looked at: a sample is one of the tests that would run."""
+
     def lacks_a_library(item: pytest.Item) -> bool:
         top = item.nodeid.split("::")[1].partition("[")[0] if "::" in item.nodeid else ""
         return top in (tests_left_out(item.path) or [])
 
-    out = [item for item in items if lacks_a_library(item)]
-    items[:] = [item for item in items if item not in out]
-    config.hook.pytest_deselected(items=out)
+    kept = []
+    before: Counter[Path] = Counter()
+    for item in items:
+        if not lacks_a_library(item):
+            if before[item.path] % config.option.one_in == 0:
+                kept.append(item)
+            before[item.path] += 1
+    chosen = set(kept)
+    config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+    items[:] = kept
 
 
 def cause_of(error: BaseException) -> BaseException:
