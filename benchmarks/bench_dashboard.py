@@ -70,7 +70,7 @@ def fill_profiles(watch: Any, size: Any) -> dict[str, float]:
     from watchkeeper.domain.window import Window
     from watchkeeper.loop.batch.profiling import baseline, profile, save_baseline
     from watchkeeper.loop.watch.profile_rollups import roll_up
-    from watchkeeper.profiles.window_fold import OLD_BINS, StoredWindow, known_edges, parts_of
+    from watchkeeper.profiles.stored_window import OLD_BINS, StoredWindow, known_edges, parts_of
     from watchkeeper.stats.states.by_rate import ByRate
     from watchkeeper.stats.states.service import ServiceState
     from watchkeeper.testing.filled import SEGMENTS, column_names

@@ -69,7 +69,7 @@ def _columns(watch: Any) -> None:
     from watchkeeper.domain.series import WindowKey
     from watchkeeper.domain.window import Window
     from watchkeeper.loop.batch.profiling import baseline, profile
-    from watchkeeper.profiles.window_fold import StoredWindow, parts_of
+    from watchkeeper.profiles.stored_window import StoredWindow, parts_of
     from watchkeeper.stats.states.by_rate import ByRate
     from watchkeeper.stats.states.service import ServiceState
 

@@ -134,7 +134,7 @@ def test_every_day_and_month_is_measured_as_scikit_learn_does(tmp_path, monkeypa
 def merged_month(watch, rows):
     """The month as the merge of its stored days: what a page shows of it."""
     from watchkeeper.domain.window import Window
-    from watchkeeper.loop.watch.tick import measure_stored
+    from watchkeeper.loop.watch.measuring import measure_stored
 
     start = rows["at"].min().floor("D").to_pydatetime().replace(day=1)
     end = (start + 32 * DAY).replace(day=1)

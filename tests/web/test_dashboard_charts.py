@@ -159,7 +159,7 @@ class TestColumns:
     def column(self, watch, connect):
         """Real rows of one column, whose values rise by 6 in the newest hours; old hours are kept coarse."""
         from watchkeeper.loop.batch.profiling import baseline, profile
-        from watchkeeper.profiles.window_fold import OLD_BINS, StoredWindow, parts_of
+        from watchkeeper.profiles.stored_window import OLD_BINS, StoredWindow, parts_of
         from watchkeeper.stats.states.by_rate import ByRate
         from watchkeeper.stats.states.service import ServiceState
 

@@ -7,24 +7,35 @@ segment "(other)". Names never change places: a window that is measured again ha
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from watchkeeper.domain.fact import Document, Lease
 from watchkeeper.ports.ledger import FactStore
 
 OTHER = "(other)"
+CANDIDATES = 4
+"""So many times as many new segments as there is room for are folded apart in one pass."""
 _KIND = "segments"
 
 Entry = tuple[str, ...]
 """The columns that a segmentation crosses."""
 
 
-class Crowded(Exception):
-    """More new segments came than there is room for, so their rows must be counted before names are given."""
+def give_names(
+    names: SegmentNames, entry: Entry, nameless: Iterable[tuple[Mapping[str, int], Mapping[str, int]]]
+) -> bool:
+    """Give the names that are left to the largest segments of all folds; whether each was folded apart by all of them.
 
-    def __init__(self, entry: Entry) -> None:
-        super().__init__(entry)
-        self.entry = entry
+    *nameless* is what each fold says: rows of the segments that it folded apart, and of the others.
+    """
+    sizes: Counter[str] = Counter()
+    split = set[str]()
+    for apart, rest in nameless:
+        sizes.update(apart)
+        sizes.update(rest)
+        split.update(rest)
+    return split.isdisjoint(names.give(entry, sizes))
 
 
 def other_of(entry: Entry) -> str:
@@ -39,12 +50,13 @@ def other_of(entry: Entry) -> str:
 class SegmentNames:
     """The names of each entry, in the order in which they were given.
 
-    >>> names = SegmentNames([("plan",)], most=2)
-    >>> names.of(("plan",), "plan=a"), names.of(("plan",), "plan=b")
-    ('plan=a', 'plan=b')
-    >>> names.settle(("plan",), {"plan=a": 5, "plan=b": 7, "plan=c": 9})
-    >>> names.of(("plan",), "plan=a"), names.of(("plan",), "plan=c")
-    ('plan=(other)', 'plan=c')
+    >>> names = SegmentNames([("plan",)], most=2, known={("plan",): ["plan=a"]})
+    >>> names.has(("plan",), "plan=a"), names.room(("plan",))
+    (True, 1)
+    >>> names.give(("plan",), {"plan=b": 7, "plan=c": 9})
+    ['plan=c']
+    >>> names.has(("plan",), "plan=b"), names.has(("plan",), "plan=c"), names.room(("plan",))
+    (False, True, 0)
     """
 
     def __init__(
@@ -54,33 +66,21 @@ class SegmentNames:
         self._names: dict[Entry, dict[str, None]] = {
             e: dict.fromkeys((known or {}).get(e, ())[:most]) for e in entries
         }
-        self._kept = {e: len(names) for e, names in self._names.items()}
-        """How many names of each entry are certain; those after them were given as rows came by."""
 
-    def of(self, entry: Entry, label: str) -> str:
-        """The name under which *label* is measured.
+    def has(self, entry: Entry, label: str) -> bool:
+        """Whether *label* is measured by name."""
+        return label in self._names[entry]
 
-        Raises
-        ------
-        Crowded
-            there is no room for it, and names were given in the order in which rows came by: see `settle`.
-        """
-        names = self._names[entry]
-        if label in names:
-            return label
-        if len(names) < self._most:
-            names[label] = None
-            return label
-        if len(names) > self._kept[entry]:
-            raise Crowded(entry)
-        return other_of(entry)
+    def room(self, entry: Entry) -> int:
+        """How many names of *entry* are left to give."""
+        return self._most - len(self._names[entry])
 
-    def settle(self, entry: Entry, rows: Mapping[str, int]) -> None:
-        """Give the names that are left to the largest of *rows* (label -> how many)."""
-        certain = list(self._names[entry])[: self._kept[entry]]
-        fresh = sorted((label for label in rows if label not in certain), key=lambda n: (-rows[n], n))
-        self._names[entry] = dict.fromkeys([*certain, *fresh][: self._most])
-        self._kept[entry] = len(self._names[entry])
+    def give(self, entry: Entry, rows: Mapping[str, int]) -> list[str]:
+        """Give the names that are left to the largest of *rows* (label -> how many rows); return them."""
+        fresh = sorted((n for n in rows if not self.has(entry, n)), key=lambda n: (-rows[n], n))
+        given = fresh[: self.room(entry)]
+        self._names[entry] |= dict.fromkeys(given)
+        return given
 
     @classmethod
     def load(

@@ -17,7 +17,7 @@ from watchkeeper.loop.labels.forget import forget
 from watchkeeper.loop.watch import profile_rollups
 from watchkeeper.loop.watch.profile_rollups import column_between, columns_by_time
 from watchkeeper.loop.watch.retention import maintain
-from watchkeeper.profiles.window_fold import StoredWindow
+from watchkeeper.profiles.stored_window import StoredWindow
 from watchkeeper.testing.clock import FakeClock
 from watchkeeper.wiring import open_project
 

@@ -16,8 +16,9 @@ from watchkeeper.domain.schema import Task
 from watchkeeper.domain.series import WindowKey
 from watchkeeper.domain.watched import WatchedModel
 from watchkeeper.domain.window import Window
-from watchkeeper.loop.watch.tick import measure_stored
-from watchkeeper.profiles.window_fold import WindowFold, watch_schema
+from watchkeeper.loop.watch.measuring import measure_stored
+from watchkeeper.profiles.lake_schema import watch_schema
+from watchkeeper.profiles.window_fold import WindowFold
 from watchkeeper.stats.states.profile_plan import ProfilePlan
 
 T0 = datetime(2026, 3, 1, tzinfo=UTC)

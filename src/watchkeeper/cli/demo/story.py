@@ -336,7 +336,7 @@ def write_documents(chronicle: Chronicle, folder: Path) -> dict[str, str]:
     from watchkeeper.documents.incident.postmortem import postmortem_html
     from watchkeeper.loop.batch.compare import compare
     from watchkeeper.loop.reports.card import write_card
-    from watchkeeper.profiles.window_fold import renamed_rows
+    from watchkeeper.loop.watch.project import renamed_rows
 
     watch, last = chronicle.watch, chronicle.clock.now.replace(hour=0, minute=0) - DAY
     reports = folder / "reports"

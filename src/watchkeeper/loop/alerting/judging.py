@@ -51,7 +51,7 @@ from watchkeeper.loop.alerting.kept_evidence import KeptEvidence, Place, baselin
 from watchkeeper.loop.alerting.notifying import notify
 from watchkeeper.loop.alerting.plan import AlertingPlan
 from watchkeeper.loop.alerting.points import points_of_table
-from watchkeeper.profiles.window_fold import StoredWindow
+from watchkeeper.profiles.stored_window import StoredWindow
 from watchkeeper.stats.evidence.column_evidence import (
     FEWEST_WINDOWS,
 )

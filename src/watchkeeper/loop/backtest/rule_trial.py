@@ -21,7 +21,7 @@ from watchkeeper.errors import BadInput
 from watchkeeper.loop.alerting.judging import AlertJudge, Judged
 from watchkeeper.loop.alerting.plan import AlertingPlan
 from watchkeeper.loop.reports.status import is_judged
-from watchkeeper.profiles.window_fold import judged_profiles, known_edges
+from watchkeeper.profiles.stored_window import judged_profiles, known_edges
 
 
 def replay_absence(

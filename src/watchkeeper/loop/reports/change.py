@@ -9,8 +9,8 @@ from watchkeeper.domain.measurement import Measurement
 from watchkeeper.domain.window import Window
 from watchkeeper.errors import NotFound
 from watchkeeper.loop.batch.profiling import profile
+from watchkeeper.loop.watch.project import renamed_rows
 from watchkeeper.measures.estimate.evaluation import measure_change
-from watchkeeper.profiles.window_fold import renamed_rows
 
 if TYPE_CHECKING:
     from watchkeeper.loop.watch.watch import Watch

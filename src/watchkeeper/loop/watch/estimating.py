@@ -25,7 +25,8 @@ from watchkeeper.domain.window import Window
 from watchkeeper.loop.watch.project import Project
 from watchkeeper.measures.estimate.told import PREFIX
 from watchkeeper.measures.estimate.track_record import track_record
-from watchkeeper.profiles.window_fold import REST, known_edges, lake_columns, profiles_of, values_of_rows
+from watchkeeper.profiles.lake_schema import lake_columns, values_of_rows
+from watchkeeper.profiles.stored_window import REST, known_edges, profiles_of
 from watchkeeper.stats.hashing import hash_text_array
 from watchkeeper.stats.states.accumulator import SampleFold
 from watchkeeper.stats.states.profile import Profile

@@ -20,7 +20,7 @@ from watchkeeper.domain.series import DayOfWindows
 from watchkeeper.domain.watched import WatchedModel
 from watchkeeper.domain.window import Window
 from watchkeeper.errors import BadInput, WatchkeeperError
-from watchkeeper.profiles.window_fold import (
+from watchkeeper.profiles.stored_window import (
     COLUMN,
     OLD_BINS,
     SERVICE,

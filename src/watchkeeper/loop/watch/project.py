@@ -19,7 +19,8 @@ from watchkeeper.domain.window import Window
 from watchkeeper.errors import BadInput, NotFound, nearest
 from watchkeeper.loop.batch.profiling import load_baseline, save_baseline
 from watchkeeper.loop.watch.drain import Drained, drain
-from watchkeeper.profiles.window_fold import StoredWindow, known_edges, profiles_of, watch_schema
+from watchkeeper.profiles.lake_schema import model_columns, watch_schema
+from watchkeeper.profiles.stored_window import StoredWindow, known_edges, profiles_of
 from watchkeeper.stats.states.baseline import Baseline
 from watchkeeper.stats.states.profile import Profile
 
@@ -307,8 +308,6 @@ class _RecordedRows:
     """Recorded rows under the names of a schema, as a source that can be read again."""
 
     def __init__(self, project: Project, model: WatchedModel, window: Window) -> None:
-        from watchkeeper.profiles.window_fold import model_columns
-
         self._project, self._model, self._window = project, model, window
         self._names = model_columns(project.lake_schema(model))
 
@@ -354,3 +353,24 @@ def _is_gone(holder: str) -> bool:
     if here != _processes_here() or not process.isdigit() or here.endswith(":0"):
         return False
     return not os.path.exists(f"/proc/{process}")
+
+
+def renamed_rows(watch: Project, name: str, start: datetime, end: datetime) -> pa.Table:
+    """Recorded rows of [start, end) under the names of the model's schema, with their outcomes; held in memory.
+
+    Raises
+    ------
+    BadInput
+        there are none.
+    """
+    model = watch.model(name)
+    schema = watch.lake_schema(model)
+    names = model_columns(schema)
+    parts = []
+    for batch in watch.rows(model, Window(start, end)):
+        table = pa.Table.from_batches([batch]) if isinstance(batch, pa.RecordBatch) else batch
+        table = table.rename_columns([names.get(n, n) for n in table.column_names])
+        parts.append(table.select([n for n in table.column_names if n in schema]))
+    if not parts:
+        raise BadInput(f"{name!r} has no rows from {start:%Y-%m-%d} to {end:%Y-%m-%d}.")
+    return pa.concat_tables(parts, promote_options="permissive")

@@ -16,7 +16,7 @@ from watchkeeper.domain.series import WindowKey
 from watchkeeper.domain.watched import WatchedModel
 from watchkeeper.errors import WatchkeeperError
 from watchkeeper.loop.watch.profile_rollups import MOST_PARTS, roll_up
-from watchkeeper.profiles.window_fold import OLD_BINS, known_edges, parts_of, profiles_of
+from watchkeeper.profiles.stored_window import OLD_BINS, known_edges, parts_of, profiles_of
 
 if TYPE_CHECKING:
     from watchkeeper.loop.watch.project import Project

@@ -8,7 +8,7 @@ and clears the marks. Running it twice changes nothing; a crash between two step
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -19,43 +19,24 @@ import numpy as np
 import pyarrow as pa
 
 from watchkeeper.domain.fact import Document, Fact, Lease
-from watchkeeper.domain.measurement import Measurement
 from watchkeeper.domain.series import PlacedMeasurement, WindowKey, WindowState
 from watchkeeper.domain.watched import WatchedModel
 from watchkeeper.domain.window import Window
 from watchkeeper.errors import LeaseLost, WatchkeeperError
 from watchkeeper.loop.watch.drain import Drained
 from watchkeeper.loop.watch.estimating import RowSampler, arrived_before, record_of_estimates, samples_of
+from watchkeeper.loop.watch.measuring import measure_stored
 from watchkeeper.loop.watch.profile_rollups import MOST_PARTS
 from watchkeeper.loop.watch.project import Project
 from watchkeeper.loop.watch.retention import OLD_BINS, maintain
-from watchkeeper.measures.catalogue import entries
-from watchkeeper.measures.drift.evaluation import measure_drift
-from watchkeeper.measures.estimate.evaluation import measure_estimates
 from watchkeeper.measures.estimate.told import PREFIX
-from watchkeeper.measures.performance.evaluation import measure_performance
-from watchkeeper.measures.quality.evaluation import measure_quality
-from watchkeeper.measures.service.evaluation import measure_service
-from watchkeeper.profiles.segment_names import Crowded, Entry, SegmentNames
-from watchkeeper.profiles.window_fold import (
-    Measured,
-    StoredWindow,
-    WindowFold,
-    cut_notes,
-    judged_profiles,
-    known_edges,
-    lake_columns,
-    parts_of,
-    segment_rows,
-    segments_of_baseline,
-    watch_schema,
-)
-from watchkeeper.stats.states.baseline import Baseline
-from watchkeeper.stats.states.by_rate import ByRate
+from watchkeeper.profiles.lake_schema import lake_columns, watch_schema
+from watchkeeper.profiles.segment_names import SegmentNames, give_names
+from watchkeeper.profiles.stored_window import StoredWindow, cut_notes, judged_profiles, known_edges, parts_of
+from watchkeeper.profiles.window_fold import Measured, WindowFold, segments_of_baseline
 from watchkeeper.stats.states.profile import Profile
 from watchkeeper.stats.states.profile_plan import ProfilePlan
 from watchkeeper.stats.states.sample import Sample
-from watchkeeper.stats.states.service import ServiceState
 
 _log = logging.getLogger("watchkeeper.tick")
 
@@ -64,8 +45,6 @@ LEASE_FOR = timedelta(minutes=5)
 DAY = timedelta(days=1)
 TOGETHER = 7
 """Daily windows that are read in one pass and written in one commit."""
-SEGMENT_DRIFT = ("psi", "missing_drift")
-"""Drift measures of a segment: the full list for each of fifty segments would drown what matters."""
 
 Judge = Callable[
     [Project, WatchedModel, WindowKey, Sequence[StoredWindow], Sequence[PlacedMeasurement], bool, Lease], None
@@ -247,14 +226,7 @@ class _Model:
         by_start = {s.key.window.start: s for s in states}
         span = Window(min(by_start), max(s.key.window.end for s in states))
         names = self._segment_names()
-        while True:
-            try:
-                measured, taken = self._folded(by_start, span, plan, names)
-                break
-            except Crowded as crowded:
-                names = self._segment_names()
-                names.settle(crowded.entry, self._segment_sizes(crowded.entry, span, set(by_start)))
-                names.save(self.project.ledger.facts, self.model.name, lease=self.lease)
+        measured, taken = self._folded(by_start, span, plan, names)
         names.save(self.project.ledger.facts, self.model.name, lease=self.lease)
         known = known_edges(self.baseline)
         parts, placed, done, judged = [], [], [], []
@@ -336,15 +308,19 @@ class _Model:
                 folds[start].add(rows)
                 if sampling is not None:
                     sampling.result()
-            measured = [
-                (
-                    state,
-                    (folds.get(start) or WindowFold(state.key, plan)).finish(
-                        dropped=self.project.dropped(self.model, state.key.window)
-                    ),
-                )
-                for start, state in sorted(by_start.items())
+            whole = [
+                give_names(names, entry, (f.nameless(entry) for f in folds.values()))
+                for entry in self.model.segments
             ]
+            if not all(
+                whole
+            ):  # more came at once than are folded apart: read again, now that the largest have names
+                return self._folded(by_start, span, plan, names)
+            measured = []
+            for start, state in sorted(by_start.items()):
+                done = folds.get(start) or WindowFold(state.key, plan)
+                lost = self.project.dropped(self.model, state.key.window)
+                measured.append((state, done.finish(dropped=lost)))
             return measured, {start: sampler.samples() for start, sampler in samplers.items()}
 
     def _segment_names(self) -> SegmentNames:
@@ -356,14 +332,6 @@ class _Model:
             most=most,
             first=lambda entry: segments_of_baseline(entry, self.baseline, most),
         )
-
-    def _segment_sizes(self, entry: Entry, span: Window, wanted: set[datetime]) -> dict[str, int]:
-        """How many rows each segment has in these windows; reads no column but the entry's."""
-        sizes: dict[str, int] = {}
-        for _, rows in self._rows(span, wanted, ["wk_at", *entry]):
-            for label, places in segment_rows(rows, entry).items():
-                sizes[label] = sizes.get(label, 0) + len(places)
-        return sizes
 
     def _is_old(self, state: WindowState) -> bool:
         """Whether profiles of this age are kept coarse."""
@@ -555,70 +523,6 @@ class _Around:
 
 
 _NOTHING = _Around()
-
-
-def measure_stored(
-    stored: StoredWindow,
-    baseline: Baseline | None,
-    model: WatchedModel,
-    *,
-    now: datetime | None = None,
-    sample: Sample | None = None,
-    arrived: Sequence[Profile] = (),
-) -> list[Measurement]:
-    """All measures of one window, version and segment; of a segment only those that say where it hurts.
-
-    *sample* are rows of the window, and *arrived* windows before it with their outcomes; estimates read both.
-    """
-    out: list[Measurement] = []
-    whole = not stored.key.segment
-    service = stored.service.estimate() if stored.service.states else ServiceState.empty()
-    kept = float(stored.service.n_effective) if _is_sampled(stored.service) else None
-    out += measure_service(service, rows=kept, seconds=stored.key.window.length.total_seconds())
-    if not stored.profile.states:
-        return out
-    # Of sampled capture, sums are those of all rows, and intervals those of the rows that were kept.
-    profile: Profile = stored.profile.effective().with_arrived_outcomes()
-    task, positive = model.task, model.positive
-    if baseline is not None:
-        task = task or baseline.schema.task
-        positive = positive or baseline.plan.positive_class
-        names = None if whole else SEGMENT_DRIFT
-        out += measure_drift(baseline.profile, profile, names=names)
-    if whole:
-        out += measure_quality(profile, baseline.profile if baseline is not None else None, now=None)
-    # Where the values lie, also of each segment: a chart of a year reads these numbers instead of 8,760 profiles.
-    spreads = measure_quality(profile, None, now=None, names=("median",))
-    out += [m for m in spreads if m.value is not None]
-    options: dict[str, Any] = {"task": task, "positive": positive, "threshold": model.threshold}
-    out += measure_performance(profile.performance, **options)
-    if baseline is not None and whole:
-        # How much the baseline's own windows differ is tolerated, so that a bad day alone contradicts nothing.
-        own = [w.profile for w in baseline.windows]
-        out += measure_estimates(
-            baseline.profile, replace(profile, sample=sample), windows=own, arrived=arrived, **options
-        )
-    return list(_of_all_rows(out, stored)) if _is_sampled(stored.profile) else out
-
-
-def _of_all_rows(found: Iterable[Measurement], stored: StoredWindow) -> Iterator[Measurement]:
-    """Numbers of rows, which were measured on the rows kept, as those of all rows."""
-    units = {e.name: e.measure.unit for e in entries()}
-    factor = stored.profile.estimate().rows / max(stored.profile.n_effective, 1e-300)
-    for m in found:
-        if units.get(m.measure) != "rows" or m.value is None:
-            yield m
-            continue
-        span = m.interval
-        yield replace(
-            m,
-            value=m.value * factor,
-            interval=None if span is None else replace(span, low=span.low * factor, high=span.high * factor),
-        )
-
-
-def _is_sampled(captured: ByRate[Any]) -> bool:
-    return not set(captured.states) <= {1.0}
 
 
 def _days(states: Sequence[WindowState]) -> list[list[WindowState]]:
