@@ -7,9 +7,10 @@ PERSISTENT, for changes that last: *evidence* and *effect* in the same score.
 - evidence: :math:`v_j M_j \ge C / \beta` with :math:`M_j` the rank e-process of score j and tail,
   :math:`\sum_j v_j = 1`, C columns and :math:`\beta = .02`;
 - effect: the mean of the last four windows is off the baseline's mean by more than
-  :math:`\max(.02, 3 s_b, 3\sigma)`, in the direction of the tail; :math:`s_b` is the variation that the
-  baseline's windows showed beyond sampling (it is tolerated) and :math:`\sigma` the sampling error of four
-  windows. Location and spread are in mean rank (.02 is about .07 standard deviations), categories and missing
+  :math:`\max(.02, 3 s_b, 3\sigma, k\sqrt{\sigma^2 + \sigma_0^2 + s_b^2/B})`, in the direction of the tail;
+  :math:`s_b` is the variation that the baseline's windows showed beyond sampling (it is tolerated), :math:`\sigma` the
+  sampling error of four windows and :math:`\sigma_0` that of the baseline; k rises from 3 to 4 where windows grow to four
+  times the baseline's. Location and spread are in mean rank (.02 is about .07 standard deviations), categories and missing
   in share, omnibus in :math:`\phi^2`; omnibus evidence may also rest on an effect of another score.
 
 BREAK, for sudden large damage, is in `break_rule` and takes :math:`.005`. One window is enough where the user
@@ -37,6 +38,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from watchkeeper.domain.measurement import Interval
+from watchkeeper.domain.rule import NO_GUARANTEE
 from watchkeeper.errors import BadInput
 from watchkeeper.stats.evidence.autocorrelation import lag_one, lag_one_band, lag_one_interval, prewhiten
 from watchkeeper.stats.evidence.break_rule import break_threshold
@@ -48,6 +50,10 @@ Floats = NDArray[np.float64]
 
 EFFECT_WINDOWS = 4
 FEWEST_WINDOWS = 20
+_COLUMNS_TOGETHER = 10
+"""Columns that count at most as independent when they show together whether windows hang together."""
+_TOGETHER = 0.3
+"""Mean lag-1 correlation of their locations above which nothing is promised."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -409,8 +415,9 @@ class ColumnEvidence:
     def _tolerated(self) -> Floats:
         return tolerated(self.scorer, self.recent_rows.sum(), self.rules)
 
-    def _reading(self, log_m: Floats, length: NDArray[np.int64]) -> Reading:
-        """Judge ln M ``(J, 2)`` with its lengths ``(J, 2)``."""
+    def _reading(self, log_m: Floats, length: NDArray[np.int64], together: tuple[float, float]) -> Reading:
+        """Judge ln M ``(J, 2)`` with its lengths ``(J, 2)``; *together* the correlation that all columns
+        show, and its upper end."""
         rules, scorer = self.rules, self.scorer
         with np.errstate(divide="ignore"):
             weighted = log_m + np.log(score_weights(scorer))
@@ -425,6 +432,7 @@ class ColumnEvidence:
             told = int(np.argmax(np.abs(effects) / limits))
             tail = int(effects[told] < 0)
         last_rows = float(self.recent_rows[-1]) if len(self.recent_rows) else 1.0
+        promised, assumption = self._assumption(int(length[j, side]), together)
         return Reading(
             column=self.column,
             window=self.folded,
@@ -440,8 +448,8 @@ class ColumnEvidence:
             distance=self.distance,
             break_threshold=self._break_threshold(max(self.folded, 1), last_rows),
             correlation=lag_one_interval(float(self.correlation[j]), self.baseline_windows),
-            guarantee=self._guarantee(),
-            assumption=self._assumption(int(length[j, side])),
+            guarantee=self._guarantee() if promised else NO_GUARANTEE,
+            assumption=assumption,
         )
 
     def _guarantee(self) -> str:
@@ -451,9 +459,9 @@ class ColumnEvidence:
             f"({self.rules.columns:g} columns)"
         )
 
-    def _assumption(self, length: int) -> str:
+    def _assumption(self, length: int, together: tuple[float, float]) -> tuple[bool, str]:
+        """Whether a bound can be stated, and what that rests on, or why not."""
         within = "" if self.strata is None else " of the same season"
-        windows = f"if windows{within} are exchangeable with the baseline's"
         run = "one window" if self.rules.independent_rows else "three windows in a row"
         breaks = f"; a break ({run}) also assumes independent rows"
         # Around the means before and after the change that is suspected, which is no correlation by itself.
@@ -461,25 +469,19 @@ class ColumnEvidence:
         parts = (np.arange(n) >= n - length) + 2 * (np.zeros(n, int) if self.strata is None else self.strata)
         still = lag_one_band(lag_one(self._ranked(), parts), n, level=1 - 0.05 / len(self.scores))[0]
         worst = int(self.correlation.argmax())
-        rho = float(self.rho.max())
-        if still.max() > 0 or (rho > 0 and (rho > 0.75 or self.baseline_windows < 100)):
-            return (
-                f"heuristic: windows are dependent (lag-1 correlation {self.correlation[worst]:.2f} in "
-                f"{self.scorer.names[worst]}); a baseline of at least 100 windows, or longer windows, would help"
+        if still.max() > 0 or self.rho.any() or together[0] > _TOGETHER:
+            shown = max(float(self.correlation[worst]), together[0])
+            return False, (
+                f"heuristic: windows are dependent (lag-1 correlation {shown:.2f} in {self.scorer.names[worst]}), "
+                "which no correction has been confirmed for; longer windows, or seasons, would help" + breaks
+            )
+        if together[1] > 0.5:
+            return False, (
+                f"heuristic: {self.baseline_windows} windows cannot show whether neighbouring windows hang together "
+                f"(their lag-1 correlation may be up to {together[1]:.2f}); a longer baseline would help"
                 + breaks
             )
-        if rho > 0:
-            return (
-                f"approximately, {windows} after a correction for their correlation "
-                f"(lag-1 {self.correlation[worst]:.2f})" + breaks
-            )
-        possible = float(lag_one_band(self.correlation, self.baseline_windows)[1].max())
-        if possible > 0.5:
-            windows += (
-                f", which {self.baseline_windows} windows cannot show (their lag-1 correlation may be up to "
-                f"{possible:.2f}; above 0.5 this is a heuristic)"
-            )
-        return windows + breaks
+        return True, f"if windows{within} are exchangeable with the baseline's" + breaks
 
 
 _WHOLE = ("reference", "first", "folded", "skipped", "streak", "baseline_windows")
@@ -512,17 +514,33 @@ def correlations(scores: Floats, strata: NDArray[np.integer[Any]] | None) -> tup
 def tolerated(scorer: WindowScorer, rows: Any, rules: EvidenceRules) -> Floats:
     """Return how large an effect ``(..., J)`` the baseline's variation and sampling explain.
 
-    *rows* ``(...)`` are those of the windows that the effect is the mean of.
+    *rows* ``(...)`` are those of the windows that the effect is the mean of. The baseline is an estimate too: its own
+    sampling error, and that of its mean over B windows, are part of the difference, however large new windows are.
     """
-    noise = 3 * scorer.sampling_noise(np.asarray(rows, dtype=float))
+    rows = np.asarray(rows, dtype=float)
+    spread = scorer.sampling_noise(rows)
+
+    def over_rows(values: Floats) -> Floats:
+        return values.reshape(*values.shape[:-1], *([1] * (spread.ndim - values.ndim)), values.shape[-1])
+
+    noise = 3 * spread
     # phi-square of four windows is a mean of four noisy squares, not the phi-square of their sum
     noise[..., -1] *= np.sqrt(EFFECT_WINDOWS)
     floor = np.full(scorer.effect_excess.shape[-1], rules.tolerance)
     # .02 in mean rank is .07 standard deviations of a normal column, and phi-square the square of that
     floor[-1] = 12 * rules.tolerance**2
-    excess = 3 * scorer.effect_excess
-    excess = excess.reshape(*excess.shape[:-1], *([1] * (noise.ndim - excess.ndim)), excess.shape[-1])
-    return np.maximum(np.maximum(floor, excess), noise)
+    excess = over_rows(scorer.effect_excess)
+    of_baseline = over_rows(scorer.sampling_noise(scorer.baseline_rows))
+    windows = over_rows(np.maximum(scorer.baseline_rows / scorer.usual_rows, 2.0)[..., None])
+    growth = rows / EFFECT_WINDOWS / over_rows(scorer.usual_rows[..., None])[..., 0]
+    times = 3 + np.clip(np.log(np.maximum(growth, 1.0)) / np.log(4), 0, 1)[..., None]
+    both = times * np.sqrt(spread**2 + of_baseline**2 + excess**2 / windows)
+    # the baseline's error is a bias of phi-square: its cells over its rows, give or take
+    cells = over_rows(np.maximum((scorer.totals > 0).sum(-1) - 1, 1)[..., None])[..., 0]
+    bias = (cells + times[..., 0] * np.sqrt(2 * cells)) / over_rows(scorer.baseline_rows[..., None])[..., 0]
+    out = np.maximum(np.maximum(floor, 3 * excess), noise)
+    both[..., -1] = out[..., -1] + bias
+    return np.maximum(out, both)
 
 
 def gate(effects: Floats, limits: Floats) -> NDArray[np.bool_]:
@@ -544,6 +562,11 @@ def read_all(states: Sequence[ColumnEvidence]) -> list[Reading]:
         shape = (state.scores.shape[1], state.reference, state.first, seasons)
         alike.setdefault(shape, []).append(i)
     out: list[Reading | None] = [None] * len(states)
+    # What days do to the location, pooled: one column alone shows little in 20 windows.
+    shown = float(np.mean([s.correlation[0] for s in states])) if states else 0.0
+    windows = min((s.baseline_windows for s in states), default=1)
+    counted = windows * min(len(states), _COLUMNS_TOGETHER)
+    together = shown, shown + 1.96 * (1 + 3 / windows) / max(counted, 1) ** 0.5
     for members in alike.values():
         one = states[members[0]]
         stacked = np.concatenate([states[i]._ranked() for i in members])
@@ -551,6 +574,6 @@ def read_all(states: Sequence[ColumnEvidence]) -> list[Reading]:
         start = 0
         for i in members:
             stop = start + len(states[i].scores)
-            out[i] = states[i]._reading(log_m[start:stop], length[start:stop])
+            out[i] = states[i]._reading(log_m[start:stop], length[start:stop], together)
             start = stop
     return [reading for reading in out if reading is not None]

@@ -18,6 +18,10 @@ Two refinements keep windows of unequal size comparable. A window smaller than t
 :math:`\sqrt{v(m_0)/v(m)}` with :math:`v(m) = s_b^2 + c/m`; a larger one has a larger chi-square for the same
 deviation, which is scaled back by :math:`m_0/m`. Where all windows have one size neither does anything.
 
+A window with more than four times the rows of the baseline's usual one is scored on so many of its rows, drawn without
+replacement: beside a much larger window the error of a small baseline would look like a change. Effects are measured on
+all rows. The draw is seeded by the counts themselves, so the same window always gets the same score.
+
 Ties are broken by a jitter of 1e-9 that is a stable hash of (column, window, score): folding the same windows
 again gives the same scores.
 """
@@ -37,6 +41,9 @@ from watchkeeper.stats.hashing import hash_texts, mix
 Floats = NDArray[np.float64]
 
 _JITTER = 1e-9
+MOST_ROWS = 4
+"""How many usual windows of the baseline a window is scored on at most. One is exact by construction and slow; with four no
+deployment of 94 with growing traffic fired, and most changes are found as soon as without."""
 
 
 def group_bins(counts: NDArray[Any], bins: int = 20) -> NDArray[np.intp]:
@@ -187,8 +194,11 @@ class WindowScorer:
         """
         y = _with_missing(counts, missing)
         scores, effects = self._raw(y, self.totals[..., None, :])
+        thin = _thinned(y, np.floor(MOST_ROWS * self.usual_rows))
+        if thin is not y:
+            scores, _ = self._raw(thin, self.totals[..., None, :])
         groups = np.zeros(y.shape[-2], int) if strata is None else np.asarray(strata)
-        return self._steadied(scores, y.sum(-1), groups), effects
+        return self._steadied(scores, thin.sum(-1), groups), effects
 
     def distance(self, y: Floats, reference: Floats) -> Floats:
         """Return the largest gap of the distribution functions (ordered), or of one share (categories).
@@ -303,6 +313,25 @@ def _with_missing(counts: NDArray[Any], missing: NDArray[Any] | None) -> Floats:
     y = np.asarray(counts, dtype=float)
     gone = np.zeros(y.shape[:-1]) if missing is None else np.asarray(missing, dtype=float)
     return np.concatenate([y, np.broadcast_to(gone, y.shape[:-1])[..., None]], axis=-1)
+
+
+def _thinned(y: Floats, most: Floats) -> Floats:
+    """At most *most* ``(...)`` rows of each window ``(..., T, K)``, drawn without replacement."""
+    rows = np.rint(y.sum(-1))
+    many = np.argwhere(rows > most[..., None])
+    if not len(many):
+        return y
+    out = y.copy()
+    whole = np.rint(y[tuple(many.T)]).astype(np.int64)
+    keep = np.minimum(
+        np.maximum(np.broadcast_to(most[..., None], rows.shape)[tuple(many.T)], 1), whole.sum(-1)
+    )
+    seeds = hash_texts([counts.tobytes() for counts in whole])
+    out[tuple(many.T)] = [
+        np.random.default_rng(int(seed)).multivariate_hypergeometric(counts, int(n), method="marginals")
+        for seed, counts, n in zip(seeds, whole, keep, strict=True)
+    ]
+    return out
 
 
 def _chi_square(y: Floats, reference: Floats, n: Floats) -> Floats:
