@@ -156,6 +156,7 @@ def _of_project(
         made = run(
             baseline,
             model=model,
+            plan=watch.config.alerting(),
             state=state or watch.data / "calibration" / f"{name}.json",
             progress=progress,
             **wanted,

@@ -13,22 +13,15 @@ if TYPE_CHECKING:
 
 
 def try_rule(watch: Watch, model: WatchedModel, rule: Rule, *, start: datetime, end: datetime) -> Replayed:
-    """What *rule* would have done in [start, end): from measurements, or, where it reads more than one series, by judging
-    the windows again in a ledger of their own that is thrown away.
+    """What *rule* would have done in [start, end): windows are judged again in a ledger of their own that is thrown away.
 
     Raises
     ------
     BadInput
         it cannot be replayed.
     """
-    from watchkeeper.decisions.alerting.replay import needs_profiles
-    from watchkeeper.loop.backtest.rule_replay import replay_rule
-    from watchkeeper.loop.backtest.rule_trial import replay_absence, replay_by_judging
+    from watchkeeper.loop.backtest.rule_trial import replay_rule
     from watchkeeper.wiring.scratch import scratch_ledger
 
-    if rule.kind == "absence":
-        return replay_absence(watch, model, rule, start=start, end=end)
-    if not needs_profiles(rule):
-        return replay_rule(watch.ledger, model, rule, start=start, end=end)
     with scratch_ledger() as scratch:
-        return replay_by_judging(watch, model, rule, start=start, end=end, scratch=scratch)
+        return replay_rule(watch, model, rule, start=start, end=end, scratch=scratch)

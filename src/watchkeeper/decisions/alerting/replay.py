@@ -1,18 +1,17 @@
-"""Replay: what a rule would have done with measurements that there are, before anybody is woken by it."""
+"""Replay: what a rule would have done, before anybody is woken by it."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from watchkeeper.decisions.alerting.state_machine import alert_labels, step
-from watchkeeper.decisions.rules.break_rule import Break
-from watchkeeper.decisions.rules.effect_and_evidence import EffectAndEvidence
-from watchkeeper.decisions.rules.evaluate import Folded, Shares, evaluate, folds, sign_of
+from watchkeeper.decisions.rules.evaluate import Folded, evaluate
 from watchkeeper.decisions.rules.series import Point, Series
-from watchkeeper.decisions.rules.series_evidence import SeriesEvidence
+from watchkeeper.decisions.rules.series_alarm import begun
+from watchkeeper.decisions.rules.shares import folds, season_of, watches_columns
 from watchkeeper.domain.alert import Alert, AlertState
 from watchkeeper.domain.measurement import Measure
 from watchkeeper.domain.rule import Evaluation, Rule
@@ -62,12 +61,6 @@ class Replayed:
     """Share of windows in which at least one alert would have fired."""
 
 
-def needs_profiles(rule: Rule) -> bool:
-    """Whether a rule reads more than one measured series: columns' own evidence, or what other rules say."""
-    own = isinstance(rule.condition, (EffectAndEvidence, Break)) and not rule.selector.measure
-    return own or rule.kind == "composite"
-
-
 def walk(
     rule: Rule,
     name: SeriesName,
@@ -76,7 +69,6 @@ def walk(
     model: str,
     described: Measure | None = None,
     timezone: str = "UTC",
-    shares: Shares | None = None,
     labels: Mapping[str, str] | None = None,
 ) -> Iterator[Step]:
     """Yield one step a window of one series, oldest first.
@@ -94,7 +86,7 @@ def walk(
         raise BadInput(
             f"The rule {rule.name!r} is of the kind {rule.kind!r}, which cannot be replayed by itself."
         )
-    if isinstance(rule.condition, (EffectAndEvidence, Break)) and not rule.selector.measure:
+    if watches_columns(rule):
         raise BadInput(
             f"The rule {rule.name!r} watches the columns themselves, which measurements do not hold.",
             "Replay it on the baseline:  watchkeeper calibrate MODEL",
@@ -117,47 +109,13 @@ def walk(
             firing=alert is not None and alert.is_firing,
         )
         if folds(rule):
-            folded = folded or Folded(
-                evidence=SeriesEvidence.of(name=f"{measure}|{subject}", sign=sign_of(series))
-            )
-            season = getattr(rule.condition, "season", "none")
-            folded = folded.seen(series, stale_after_s=0.0, season=season)
-        evaluation = evaluate(rule, series, folded=folded, shares=shares)
+            folded = folded or Folded(evidence=begun(described, measure=measure, subject=subject))
+            folded = folded.seen(series, stale_after_s=0.0, season=season_of(rule))
+        evaluation = evaluate(rule, series, folded=folded)
         alert, _ = step(
             alert, evaluation, rule, now=seen[-1].window.end, labels=alert_labels(evaluation, rule, labels)
         )
         yield Step(evaluation=evaluation, alert=alert)
-
-
-def replay(
-    rule: Rule,
-    series: Mapping[SeriesName, Sequence[Point]],
-    *,
-    model: str,
-    start: datetime | None = None,
-    measures: Mapping[str, Measure] | None = None,
-    timezone: str = "UTC",
-    shares: Shares | None = None,
-) -> Replayed:
-    """Replay *rule* over all *series* that it takes; what came before *start* is history, and is not counted.
-
-    Evidence rules take the first 20 windows as what is usual.
-    """
-    shares = shares or Shares(series=max(1, sum(rule.selector.takes(*name) for name in series)))
-    walks = (
-        walk(
-            rule,
-            name,
-            points,
-            model=model,
-            described=(measures or {}).get(name[0]),
-            timezone=timezone,
-            shares=shares,
-        )
-        for name, points in series.items()
-        if rule.selector.takes(*name)
-    )
-    return summed_up(rule, walks, start=start)
 
 
 def summed_up(rule: Rule, walks: Iterable[Iterable[Step]], *, start: datetime | None = None) -> Replayed:
@@ -209,9 +167,3 @@ def _episode(fired: Alert, resolved_at: datetime | None, flapping: bool) -> Epis
         sentence=fired.sentence,
         flapping=flapping,
     )
-
-
-def history_before(rule: Rule, length: timedelta) -> timedelta:
-    """How much history a rule reads before the first window that it judges."""
-    wanted = getattr(rule.condition, "max_windows", None) or getattr(rule.condition, "min_windows", None) or 0
-    return wanted * length if not folds(rule) else 60 * length

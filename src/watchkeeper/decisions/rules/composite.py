@@ -7,7 +7,7 @@ already, so neither needs a share of its own. *not a* promises nothing.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -79,6 +79,20 @@ class Composite:
             assumption=next((e.assumption for e in failing if e.assumption), ""),
             details={"joined": {name: by_rule[name].verdict.value for name in self.names if name in by_rule}},
         )
+
+
+def joined(rule: Rule, rules: Iterable[Rule]) -> frozenset[str]:
+    """The names of the rules that must be evaluated for *rule*: itself, and all that it joins."""
+    by_name = {r.name: r for r in rules}
+    found: set[str] = set()
+    left = [rule.name]
+    while left:
+        name = left.pop()
+        if name not in found:
+            found.add(name)
+            condition = by_name[name].condition if name in by_name else None
+            left += condition.names if isinstance(condition, Composite) else ()
+    return frozenset(found)
 
 
 def _parse(text: str) -> Any:

@@ -3,32 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from watchkeeper.decisions.rules.break_rule import Break
-from watchkeeper.decisions.rules.effect_and_evidence import EffectAndEvidence, series_evaluation
-from watchkeeper.decisions.rules.preset import Budget
+from watchkeeper.decisions.rules.effect_and_evidence import series_evaluation
 from watchkeeper.decisions.rules.series import Series, verdict_of
 from watchkeeper.decisions.rules.series_evidence import SeriesEvidence
-from watchkeeper.domain.measurement import Direction
+from watchkeeper.decisions.rules.shares import Shares, folds
 from watchkeeper.domain.rule import Evaluation, Rule
 from watchkeeper.domain.verdict import Verdict
 from watchkeeper.stats.evidence.column_evidence import FEWEST_WINDOWS
 from watchkeeper.stats.evidence.seasons import season_codes
 
 _KEPT = 1_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shares:
-    """How many columns and measured series share the budget."""
-
-    budget: Budget = field(default_factory=Budget)
-    columns: float = 1
-    series: float = 1
-    breaks: float = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,16 +80,6 @@ class Folded:
         )
 
 
-def folds(rule: Rule) -> bool:
-    """Whether the rule keeps evidence of measured series."""
-    return bool(rule.selector.measure) and isinstance(rule.condition, (EffectAndEvidence, Break))
-
-
-def sign_of(series: Series) -> int:
-    """1 where higher is worse, -1 where lower is, 0 for either."""
-    return {Direction.HIGHER_IS_WORSE: 1, Direction.LOWER_IS_WORSE: -1}.get(series.direction, 0)
-
-
 def evaluate(
     rule: Rule, series: Series, *, folded: Folded | None = None, shares: Shares | None = None
 ) -> Evaluation:
@@ -125,20 +104,10 @@ def evaluate(
             Verdict.INCONCLUSIVE,
             f"{series.title} waits for earlier windows whose outcomes are still arriving.",
         )
-    shares = shares or Shares()
-    reading = folded.evidence.reading(
-        columns=shares.series,
-        budget=shares.budget.measures,
-        matters=rule.condition.matters,
-        break_budget=shares.budget.breaks * shares.series / max(shares.breaks, shares.series),
-        independent_rows=rule.condition.independent_rows,
-        mean_time=getattr(rule.condition, "mean_time", 0.0),
-    )
+    reading = (shares or Shares()).read(rule, folded.evidence)
     starts: Sequence[datetime] = [_moment(s) for s in folded.starts[-400:]]
     return series_evaluation(rule, series, reading, starts=starts, breaks=isinstance(rule.condition, Break))
 
 
 def _moment(seconds: float) -> datetime:
-    from datetime import UTC
-
     return datetime.fromtimestamp(seconds, UTC)

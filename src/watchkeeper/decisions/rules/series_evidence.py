@@ -168,7 +168,7 @@ class SeriesEvidence:
             raise BadInput(f"Evidence needs {FEWEST_WINDOWS} windows to compare with, not {self.reference}.")
         values, errors = np.array(self.values), np.array(self.errors)
         strata = np.array(self.strata) if any(self.strata) else None
-        base, base_errors = values[: self.reference], errors[: self.reference]
+        base = values[: self.reference]
         left = self._centred(values, strata)
         scale = float(np.abs(values).max()) or 1.0
         start = self.folded - (len(values) - self.reference)
@@ -190,10 +190,7 @@ class SeriesEvidence:
         suspects = len(values) - not_suspect
         recent = left[-min(EFFECT_WINDOWS, suspects) :] if suspects else np.zeros(1)
         effect = float(recent.mean())
-        sampling = float((base_errors**2).mean())
-        spread = sqrt(max(0.0, float(np.var(left[: self.reference], ddof=1)) - sampling))
-        noise = sqrt(float((errors[-len(recent) :] ** 2).mean()) / len(recent) + sampling / self.reference)
-        tolerated = max(matters, 3 * spread, 3 * noise)
+        tolerated = self._tolerated(left[: self.reference], errors, errors[-len(recent) :], matters)
         worse = effect if side == 0 else -effect
         distance, limit, broken = self._break(
             left, errors, columns, break_budget, matters, 1 if independent_rows else 3
@@ -231,6 +228,34 @@ class SeriesEvidence:
             assumption=assumption,
         )
 
+    def is_near(self, matters: float) -> bool:
+        """Whether the last windows' effect is within a hundredth of what `reading` would tolerate, or beyond.
+
+        Far cheaper than a reading: where it is False, nothing lasting is found (a *rise* may be). Without seasons.
+        """
+        values, errors = np.array(self.values), np.array(self.errors)
+        suspects = len(values) - self.reference - self.prior
+        if not suspects:
+            return False
+        usual = float(values[: self.reference].mean())
+        last = slice(-min(EFFECT_WINDOWS, suspects), None)
+        off = abs(float(values[last].mean()) - usual)
+        return off >= 0.99 * self._tolerated(values[: self.reference] - usual, errors, errors[last], matters)
+
+    def first_rise(self, values: Sequence[float], *, mean_time: float, matters: float) -> float:
+        """Return after how many further *values* the rise begins that `reading` looks for; infinity for never."""
+        if not mean_time or not self.sign:
+            return inf
+        every = np.array([*self.values, *values], float)
+        if not self.ready or len(every) - self.reference >= _MEMORY:
+            return 0
+        losses = every if self.sign > 0 else 1 - every
+        rise = rise_of(
+            losses[: self.reference], losses[self.reference :], mean_time=mean_time, matters=matters
+        )
+        before = len(self.values) - self.reference
+        return max(0, rise.alarms[0] - before) if rise.alarms else inf
+
     def to_payload(self) -> dict[str, Any]:
         """Plain JSON values; `of_payload` reads them back."""
         return {
@@ -261,6 +286,19 @@ class SeriesEvidence:
         )
 
     # ---------------------------------------------------------------------------------------- inside
+
+    def _tolerated(
+        self,
+        base: NDArray[np.float64],
+        errors: NDArray[np.float64],
+        recent: NDArray[np.float64],
+        matters: float,
+    ) -> float:
+        """What matters, three times the baseline's variation beyond sampling, or three times the sampling error."""
+        sampling = float((errors[: self.reference] ** 2).mean())
+        spread = sqrt(max(0.0, float(np.var(base, ddof=1)) - sampling))
+        noise = sqrt(float((recent**2).mean()) / len(recent) + sampling / self.reference)
+        return max(matters, 3 * spread, 3 * noise)
 
     def _rise(
         self, values: NDArray[np.float64], mean_time: float, matters: float, assumption: str

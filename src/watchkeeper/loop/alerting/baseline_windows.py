@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -10,7 +10,10 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from watchkeeper.decisions.rules.preset import watched_columns
+from watchkeeper.decisions.rules.series import Point
+from watchkeeper.decisions.rules.series_alarm import ScoredWindow
 from watchkeeper.decisions.rules.window_counts import Binning
+from watchkeeper.domain.measurement import Measurement
 from watchkeeper.domain.watched import WatchedModel
 from watchkeeper.domain.window import Window
 from watchkeeper.stats.evidence.seasons import season_codes
@@ -22,6 +25,8 @@ from watchkeeper.stats.states.profile import Profile
 class BaselineWindows:
     """The baseline's own windows at the length that is judged, and how each column is counted."""
 
+    baseline: Baseline
+    model: WatchedModel
     windows: tuple[Window, ...]
     profiles: tuple[Profile, ...]
     binnings: Mapping[str, Binning]
@@ -48,17 +53,43 @@ class BaselineWindows:
             binning = None if column is None else Binning.of(column)
             if binning is not None and all(name in merged[w].columns for w in whole):
                 columns[name] = binning
-        return cls(windows=tuple(whole), profiles=tuple(merged[w] for w in whole), binnings=columns)
+        return cls(
+            baseline=baseline,
+            model=model,
+            windows=tuple(whole),
+            profiles=tuple(merged[w] for w in whole),
+            binnings=columns,
+        )
 
-    def strata(self, season: str, timezone: str) -> list[int] | None:
-        """The season of each window; None where there is none."""
-        if season == "none":
-            return None
-        zone = ZoneInfo(timezone)
-        starts = [w.start.astimezone(zone).replace(tzinfo=None) for w in self.windows]
-        return [int(c) for c in season_codes(np.array(starts, "datetime64[s]"), season)]
+    def strata(self, season: str) -> list[int] | None:
+        """The season of each window, in the model's time zone; None where there is none."""
+        return None if season == "none" else [self.stratum(w, season) for w in self.windows]
 
-    def stratum(self, window: Window, season: str, timezone: str) -> int:
+    def stratum(self, window: Window, season: str) -> int:
         """The season of one window."""
-        start = window.start.astimezone(ZoneInfo(timezone)).replace(tzinfo=None)
+        start = window.start.astimezone(ZoneInfo(self.model.timezone)).replace(tzinfo=None)
         return int(season_codes(np.array([start], "datetime64[s]"), season)[0])
+
+    def performance(self, names: Sequence[str]) -> list[list[Measurement]]:
+        """The measures of performance *names* of each window, as later windows are measured."""
+        from watchkeeper.measures.performance.evaluation import measure_performance
+
+        return [
+            measure_performance(
+                profile.performance,
+                task=self.model.task or self.baseline.schema.task,
+                positive=self.model.positive or self.baseline.plan.positive_class,
+                threshold=self.model.threshold,
+                names=names,
+            )
+            for profile in self.profiles
+        ]
+
+    def scored(self, measure: str, season: str) -> list[ScoredWindow]:
+        """One measure of performance of all rows: value, standard error and season of each window that has one."""
+        return [
+            (m.value, Point.of(window, m).standard_error or 0.0, self.stratum(window, season))
+            for window, found in zip(self.windows, self.performance([measure]))
+            for m in found
+            if m.value is not None and not m.subject
+        ]

@@ -28,10 +28,11 @@ from watchkeeper.decisions.alerting.whom import whom_of
 from watchkeeper.decisions.rules.absence import Absence, Arrivals
 from watchkeeper.decisions.rules.break_rule import Break
 from watchkeeper.decisions.rules.composite import Composite
-from watchkeeper.decisions.rules.effect_and_evidence import EffectAndEvidence, column_evaluation
-from watchkeeper.decisions.rules.evaluate import Shares, evaluate, folds
-from watchkeeper.decisions.rules.preset import Budget, default_rules, watched_columns
+from watchkeeper.decisions.rules.effect_and_evidence import column_evaluation
+from watchkeeper.decisions.rules.evaluate import evaluate
+from watchkeeper.decisions.rules.preset import default_rules, watched_columns
 from watchkeeper.decisions.rules.series import Point, Series
+from watchkeeper.decisions.rules.shares import Shares, folds, watches_columns
 from watchkeeper.documents.incident.runbook import runbook_for
 from watchkeeper.domain.alert import Alert, Transition, fingerprint
 from watchkeeper.domain.fact import Document, Fact, Lease
@@ -100,16 +101,25 @@ class Judged:
 
 
 class AlertJudge:
-    """Judges windows and keeps alerts. Call it as the watch's tick does, or use its methods."""
+    """Judges windows and keeps alerts. Call it as the watch's tick does, or use its methods.
 
-    def __init__(self, plan: AlertingPlan, *, measures: Mapping[str, Measure] | None = None) -> None:
-        self.plan = plan
+    With *only* the other rules are not evaluated, though they share the budget: for replays.
+    """
+
+    def __init__(
+        self,
+        plan: AlertingPlan,
+        *,
+        measures: Mapping[str, Measure] | None = None,
+        only: frozenset[str] | None = None,
+    ) -> None:
+        self.plan, self.only = plan, only
         if measures is None:
             from watchkeeper.measures.catalogue import described_measures
 
             measures = described_measures()
         self.measures = measures
-        self._binnings: dict[tuple[str, str], BaselineWindows] = {}
+        self._baselines: dict[str, tuple[str, BaselineWindows]] = {}
 
     # ---- called by the tick ----------------------------------------------------------------------------
 
@@ -305,7 +315,11 @@ class _Run:
         budget = self.judged_by.plan.budget.revised(revision_of(self.ledger.facts, self.model.name))
         schema = None if baseline is None else baseline.schema
         self.outcomes = {c.name for c in schema.of_role(Role.OUTCOME)} if schema is not None else set()
-        self.shares = self._shares(rules, budget)
+        self.shares = Shares.of(
+            rules, columns=len(self.columns), max_segments=self.model.max_segments, budget=budget
+        )
+        if self.judged_by.only is not None:
+            rules = tuple(r for r in rules if r.name in self.judged_by.only)
         self.points = self._points(rules)
         evaluations: list[tuple[Rule, Evaluation]] = []
         for rule in rules:
@@ -325,37 +339,6 @@ class _Run:
         self._move_broken([e for _, e in evaluations])
         self._write([e for _, e in evaluations])
         return Judged(evaluations=tuple(e for _, e in evaluations), changes=tuple(self.changes))
-
-    def _shares(self, rules: Sequence[Rule], budget: Budget) -> Shares:
-        """How many columns and series share the budget: a bound that does not move from window to window."""
-
-        def places(rule: Rule) -> int:
-            many = (1 if rule.selector.segments == ("",) else 1 + self.model.max_segments) * (
-                1 if rule.selector.versions == ("",) else 10
-            )
-            return max(1, many)
-
-        columns = sum(
-            len(self.columns) * places(r)
-            for r in rules
-            if isinstance(r.condition, EffectAndEvidence) and not r.selector.measure
-        )
-        column_breaks = sum(
-            len(self.columns) * places(r)
-            for r in rules
-            if isinstance(r.condition, Break) and not r.selector.measure
-        )
-        subjects = {r.name: 1 if r.selector.subjects == ("",) else max(1, len(self.columns)) for r in rules}
-        series = sum(places(r) * subjects[r.name] for r in rules if folds(r))
-        breaks = column_breaks + sum(
-            places(r) * subjects[r.name] for r in rules if folds(r) and isinstance(r.condition, Break)
-        )
-        return Shares(
-            budget=budget,
-            columns=max(1, columns),
-            series=max(1, series),
-            breaks=max(1, breaks),
-        )
 
     def _points(self, rules: Sequence[Rule]) -> dict[tuple[str, str, str, str], list[Point]]:
         """Series by (measure, subject, segment, version), up to this window; the past only where a rule reads it."""
@@ -387,7 +370,7 @@ class _Run:
         return described is not None and (described.family in _OUTCOME_FAMILIES or subject in self.outcomes)
 
     def _evaluate(self, rule: Rule) -> list[Evaluation]:
-        if isinstance(rule.condition, (EffectAndEvidence, Break)) and not rule.selector.measure:
+        if watches_columns(rule):
             return self._evaluate_columns(rule)
         assert self.evidence is not None
         out = []
@@ -449,13 +432,11 @@ class _Run:
     def _baseline_windows(self) -> BaselineWindows | None:
         if self.baseline is None or self.window is None:
             return None
-        name = (self.model.name, f"{baseline_name(self.baseline)}|{self.model.judge_every}")
-        known = self.judged_by._binnings
-        if name not in known:
-            for old in [n for n in known if n[0] == self.model.name]:
-                del known[old]
-            known[name] = BaselineWindows.of(self.baseline, self.model)
-        return known[name]
+        known, name = self.judged_by._baselines, baseline_name(self.baseline)
+        kept = known.get(self.model.name)
+        if kept is None or (kept[0], kept[1].model) != (name, self.model):
+            kept = known[self.model.name] = (name, BaselineWindows.of(self.baseline, self.model))
+        return kept[1]
 
     def _evaluate_columns(self, rule: Rule) -> list[Evaluation]:
         assert self.window is not None

@@ -11,20 +11,20 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from watchkeeper.decisions.rules.evaluate import Folded, Shares, folds, sign_of
+from watchkeeper.decisions.rules.evaluate import Folded
 from watchkeeper.decisions.rules.preset import watched_columns
-from watchkeeper.decisions.rules.series import Point, Series
+from watchkeeper.decisions.rules.series import Series
+from watchkeeper.decisions.rules.series_alarm import begun, ranks_among_baseline
 from watchkeeper.decisions.rules.series_evidence import SeriesEvidence
+from watchkeeper.decisions.rules.shares import Shares, folds, season_of
 from watchkeeper.decisions.rules.window_counts import Binning
 from watchkeeper.domain.fact import Document
-from watchkeeper.domain.measurement import Family
 from watchkeeper.domain.rule import Rule
 from watchkeeper.domain.watched import WatchedModel
 from watchkeeper.domain.window import Window
 from watchkeeper.errors import BadInput, WatchkeeperError
 from watchkeeper.loop.alerting.baseline_windows import BaselineWindows
 from watchkeeper.stats.evidence.column_evidence import ColumnEvidence, EvidenceRules, Reading, read_all
-from watchkeeper.stats.evidence.seasons import season_codes
 from watchkeeper.stats.states.baseline import Baseline
 from watchkeeper.stats.states.profile import Profile
 
@@ -69,7 +69,7 @@ class KeptEvidence:
         self._kept: dict[str, dict[str, Any]] = {}
         self._changed: dict[str, dict[str, Any]] = {}
         self._revisions: dict[str, int] = {}
-        self._readings: dict[tuple[Place, str], list[ColumnReading]] = {}
+        self._readings: dict[tuple[Place, str, EvidenceRules], list[ColumnReading]] = {}
         for document in facts.documents("evidence", model=model.name, limit=_ALL):
             self._kept[document.key] = dict(document.body)
             self._revisions[document.key] = document.revision
@@ -97,7 +97,7 @@ class KeptEvidence:
         """The evidence of a series with this window in it; None where *rule* needs none."""
         if not folds(rule):
             return None
-        season = getattr(rule.condition, "season", "none")
+        season = season_of(rule)
         place = (series.version, series.segment, series.measure, series.subject)
         key = "|".join(("series", self._model.name, *place, season))
         body = self._body(key)
@@ -117,39 +117,12 @@ class KeptEvidence:
 
     def _begun(self, series: Series, season: str) -> SeriesEvidence:
         """Begin from the baseline's own windows, measured as this one is."""
-        name = f"{series.measure}|{series.subject}"
-        sign = sign_of(series)
-        described = series.described
-        if (
-            self.own is None
-            or series.segment
-            or series.subject
-            or described is None
-            or described.family is not Family.PERFORMANCE
+        own = []
+        if self.own is not None and ranks_among_baseline(
+            series.described, subject=series.subject, segment=series.segment
         ):
-            return SeriesEvidence.of(name=name, sign=sign)
-        from watchkeeper.measures.performance.evaluation import measure_performance
-
-        assert self._baseline is not None
-        points = []
-        for window, profile in zip(self.own.windows, self.own.profiles):
-            for m in measure_performance(
-                profile.performance,
-                task=self._model.task or self._baseline.schema.task,
-                positive=self._model.positive or self._baseline.plan.positive_class,
-                threshold=self._model.threshold,
-                names=[series.measure],
-            ):
-                if m.value is not None and not m.subject:
-                    points.append(Point.of(window, m))
-        strata = season_codes(series.local_starts(points), season).tolist() if points else []
-        return SeriesEvidence.of(
-            [p.value or 0.0 for p in points],
-            [p.standard_error or 0.0 for p in points],
-            name=name,
-            sign=sign,
-            strata=strata,
-        )
+            own = self.own.scored(series.measure, season)
+        return begun(series.described, measure=series.measure, subject=series.subject, own=own)
 
     # ---- columns
 
@@ -158,13 +131,13 @@ class KeptEvidence:
         own = self.own
         if own is None:
             return []
-        season = getattr(rule.condition, "season", "none")
+        season = season_of(rule)
         independent = rule.condition.independent_rows
-        cached = self._readings.get((place, f"{season}{independent}"))
+        rules = shares.column_rules(rule)
+        cached = self._readings.get((place, season, rules))
         if cached is not None:
             return cached
-        rules = _evidence_rules(rule, shares)
-        stratum = own.stratum(self._window, season, self._model.timezone)
+        stratum = own.stratum(self._window, season)
         states, kept = [], []
         for column in self._columns:
             if column not in profile.columns or column not in own.binnings:
@@ -194,7 +167,7 @@ class KeptEvidence:
             (column, reading, [datetime.fromtimestamp(s, UTC) for s in starts], categories)
             for reading, (column, starts, categories) in zip(read_all(states), kept)
         ]
-        self._readings[place, f"{season}{independent}"] = out
+        self._readings[place, season, rules] = out
         return out
 
     def _column_state(
@@ -213,7 +186,7 @@ class KeptEvidence:
             return state, list(body["starts"]), float(body["until"])
         binning: Binning = own.binnings[column]
         counts, missing = binning.many([p.columns[column] for p in own.profiles])
-        strata = own.strata(season, self._model.timezone)
+        strata = own.strata(season)
         begun = ColumnEvidence.of(
             counts, missing, column=column, ordered=binning.ordered, strata=strata, rules=rules
         )
@@ -225,16 +198,3 @@ class KeptEvidence:
         except BadInput:
             state = begun
         return state, list(body["starts"]), float(body["until"])
-
-
-def _evidence_rules(rule: Rule, shares: Shares) -> EvidenceRules:
-    """What a column's evidence is read by. Breaks share one budget among columns and series."""
-    condition = rule.condition
-    tolerance = {"tolerance": condition.matters} if condition.matters and rule.kind == "evidence" else {}
-    return EvidenceRules(
-        columns=shares.columns,
-        budget=shares.budget.columns,
-        break_budget=shares.budget.breaks * shares.columns / max(shares.breaks, shares.columns),
-        independent_rows=condition.independent_rows,
-        **tolerance,
-    )

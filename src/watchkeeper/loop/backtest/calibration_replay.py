@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
@@ -18,11 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from watchkeeper.decisions.rules.break_rule import Break
-from watchkeeper.decisions.rules.effect_and_evidence import EffectAndEvidence
-from watchkeeper.decisions.rules.evaluate import Shares, evaluate, folds, sign_of
+from watchkeeper.decisions.rules.evaluate import evaluate
 from watchkeeper.decisions.rules.preset import watched_columns
 from watchkeeper.decisions.rules.series import Point, Series
-from watchkeeper.decisions.rules.series_evidence import SeriesEvidence
+from watchkeeper.decisions.rules.series_alarm import alarms, begun, first_reference, ranks_among_baseline
+from watchkeeper.decisions.rules.shares import Shares, folds, season_of, watches_columns
 from watchkeeper.decisions.rules.threshold import Threshold
 from watchkeeper.documents.calibration_report import OURS
 from watchkeeper.domain.duration import duration_words
@@ -37,7 +37,6 @@ from watchkeeper.loop.alerting.judging import AlertJudge
 from watchkeeper.loop.alerting.plan import AlertingPlan, alerting_plan
 from watchkeeper.measures.catalogue import described_measures
 from watchkeeper.measures.drift.evaluation import drift_entries, measure_column_drift
-from watchkeeper.measures.performance.evaluation import measure_performance
 from watchkeeper.measures.quality.evaluation import measure_quality
 from watchkeeper.stats.evidence.column_evidence import EFFECT_WINDOWS, FEWEST_WINDOWS, EvidenceRules
 from watchkeeper.stats.evidence.injection import Shift
@@ -158,7 +157,12 @@ class Replayer:
                 "The baseline has no column that can be watched for drift.",
                 "Numbers, categories and booleans can; see watchkeeper show BASELINE.",
             )
-        self.shares = self._shares()
+        self.shares = Shares.of(
+            self.rules,
+            columns=len(watched_columns(baseline.schema)),
+            max_segments=self.model.max_segments,
+            budget=plan.budget,
+        )
         self.strata = self._strata()
         self.column_rules, self.series_rules, self.left_out = self._sorted_rules()
         self._shifted: dict[tuple[str, str, Shift], list[Measurement]] = {}
@@ -223,38 +227,10 @@ class Replayer:
             for (ordered, _), found in alike.items()
         ]
 
-    def _shares(self) -> Shares:
-        """As the judge cuts the budget up."""
-
-        def places(rule: Rule) -> int:
-            segments = 1 if rule.selector.segments == ("",) else 1 + self.model.max_segments
-            return segments * (1 if rule.selector.versions == ("",) else 10)
-
-        many = len(watched_columns(self.baseline.schema))
-        of_columns = [
-            r
-            for r in self.rules
-            if isinstance(r.condition, (EffectAndEvidence, Break)) and not r.selector.measure
-        ]
-        columns = sum(many * places(r) for r in of_columns if not isinstance(r.condition, Break))
-        breaks = sum(many * places(r) for r in of_columns if isinstance(r.condition, Break))
-        measured = {
-            r.name: places(r) * (1 if r.selector.subjects == ("",) else max(1, many))
-            for r in self.rules
-            if folds(r)
-        }
-        breaks += sum(measured[r.name] for r in self.rules if folds(r) and isinstance(r.condition, Break))
-        return Shares(
-            budget=self.budget,
-            columns=max(1, columns),
-            series=max(1, sum(measured.values())),
-            breaks=max(1, breaks),
-        )
-
     def _strata(self) -> Ints:
         """The season of each baseline window, over all seasons that rules have ``(B,)``."""
-        seasons = sorted({getattr(r.condition, "season", "none") for r in self.rules} - {"none", "auto"})
-        codes = [self.own.strata(s, self.model.timezone) for s in seasons]
+        seasons = sorted({season_of(r) for r in self.rules} - {"none"})
+        codes = [self.own.strata(s) for s in seasons]
         held = [c for c in codes if c is not None]
         if not held:
             return np.zeros(self.count, np.int64)
@@ -266,7 +242,7 @@ class Replayer:
         left: dict[str, str] = {}
         for rule in self.rules:
             condition = rule.condition
-            if isinstance(condition, (EffectAndEvidence, Break)) and not rule.selector.measure:
+            if watches_columns(rule):
                 columns.append(self._column_rule(rule))
             elif isinstance(condition, Threshold) and condition.exact:
                 left[rule.name] = "exact: it counts, and there is no chance in it"
@@ -283,19 +259,10 @@ class Replayer:
         return columns, series, left
 
     def _column_rule(self, rule: Rule) -> _ColumnRule:
-        condition, shares = rule.condition, self.shares
-        matters = condition.matters if rule.kind == "evidence" else 0.0
-        season = getattr(condition, "season", "none")
-        strata = self.own.strata(season, self.model.timezone)
-        evidence = EvidenceRules(
-            columns=shares.columns,
-            budget=shares.budget.columns,
-            break_budget=shares.budget.breaks * shares.columns / max(shares.breaks, shares.columns),
-            independent_rows=condition.independent_rows,
-        )
+        strata = self.own.strata(season_of(rule))
         return _ColumnRule(
             rule=rule,
-            evidence=evidence if not matters else replace(evidence, tolerance=matters),
+            evidence=self.shares.column_rules(rule),
             strata=None if strata is None else np.array(strata, np.int64),
             waits=self._waits(rule),
         )
@@ -312,22 +279,14 @@ class Replayer:
         }
         out: dict[tuple[str, str], list[Measurement]] = {}
         drift = _known_drift(of_family[Family.DRIFT])
-        for profile in self.own.profiles:
-            found: list[Measurement] = []
+        performance = self.own.performance(of_family[Family.PERFORMANCE])
+        for profile, found in zip(self.own.profiles, performance):
             for name in self.columns if drift else ():
                 found += measure_column_drift(
                     self.baseline.profile.columns[name], profile.columns[name], drift
                 )
             if of_family[Family.QUALITY]:
                 found += measure_quality(profile, self.baseline.profile, names=of_family[Family.QUALITY])
-            if of_family[Family.PERFORMANCE]:
-                found += measure_performance(
-                    profile.performance,
-                    task=self.model.task or self.baseline.schema.task,
-                    positive=self.model.positive or self.baseline.plan.positive_class,
-                    threshold=self.model.threshold,
-                    names=of_family[Family.PERFORMANCE],
-                )
             for m in found:
                 out.setdefault((m.measure, m.subject), []).append(m)
         return {
@@ -382,9 +341,7 @@ class Replayer:
 
     def _as_it_was(self, rng: np.random.Generator) -> dict[str, Any]:
         first = max(FEWEST_WINDOWS, self.count // 2)
-        return self._deployments(
-            np.arange(first)[None, :], np.arange(first, self.count)[None, :], "as it was"
-        )
+        return self._deployments(np.arange(first)[None, :], np.arange(first, self.count)[None, :], "")
 
     def _deployments(self, before: Ints, after: Ints, salt: str) -> dict[str, Any]:
         """Replay deployments of all columns: *before* ``(R, B)`` and *after* ``(R, T)`` are baseline windows."""
@@ -398,7 +355,8 @@ class Replayer:
             base, gone = _taken(group.counts, group.missing, before)
             new, new_gone = _taken(group.counts, group.missing, after)
             many = len(group.names)
-            names = [f"{salt}|{r}|{name}" for r in range(runs) for name in group.names]
+            # Ties are broken as the watch breaks them, in every deployment but the first in another way.
+            names = [f"{salt}|{r}|{name}" if salt or r else name for r in range(runs) for name in group.names]
             for name, fires in usual_defaults(base, new, ordered=group.ordered).items():
                 rivals[name] |= fires.reshape(runs, many, total).any(1)
             found: dict[tuple[Any, ...], Any] = {}
@@ -425,7 +383,7 @@ class Replayer:
             first = np.zeros(runs, np.int64)
             for key in self._keys(measured):
                 for r in range(runs):
-                    alarms = self._series_alarms(
+                    fires = self._series_alarms(
                         measured,
                         key,
                         [self.table[key][i] for i in before[r]],
@@ -434,7 +392,7 @@ class Replayer:
                         after[r],
                         until_first=True,
                     )
-                    first[r] = _sooner(first[r : r + 1], _first(alarms[None, :]))[0]
+                    first[r] = _sooner(first[r : r + 1], _first(fires[None, :]))[0]
             seen.note(measured.name, measured.severity.pages, first)
         for procedure in OURS:
             seen.firsts.setdefault(procedure, np.zeros(runs, np.int64))
@@ -487,7 +445,7 @@ class Replayer:
                         own = self.table[key]
                         late = [(moved if t >= SETTLE else own)[i] for t, i in enumerate(after[r].tolist())]
                         marks = after[r] + np.where(np.arange(total) >= SETTLE, self.count, 0)
-                        alarms = self._series_alarms(
+                        fires = self._series_alarms(
                             measured,
                             key,
                             [own[i] for i in before[r]],
@@ -496,7 +454,7 @@ class Replayer:
                             marks,
                             salt=shift.words,
                         )
-                        first[r] = _sooner(first[r : r + 1], _first_after(alarms[None, :], SETTLE))[0]
+                        first[r] = _sooner(first[r : r + 1], _first_shifted(measured, fires))[0]
                 seen.note(measured.name, measured.severity.pages, first)
             for procedure in OURS:
                 first = seen.firsts.get(procedure, np.zeros(len(mine), np.int64))
@@ -522,11 +480,11 @@ class Replayer:
                     late = [(moved if t >= SETTLE else own)[i] for t, i in enumerate(after.tolist())]
                     marks = after + np.where(np.arange(total) >= SETTLE, self.count, 0)
                     early = [own[i] for i in before]
-                    alarms = self._series_alarms(
+                    fires = self._series_alarms(
                         rule, key, early, late, before, marks, salt=f"worse {worse:g}"
                     )
                     pages = rule.severity.pages
-                    firsts[pages] = _sooner(firsts[pages], _first_after(alarms[None, :], SETTLE))
+                    firsts[pages] = _sooner(firsts[pages], _first_shifted(rule, fires))
                     chunks = _sooner(chunks, _first_after(_beyond(early, late)[None, :], SETTLE))
             for procedure, first in (
                 ("paging", firsts[True]),
@@ -577,28 +535,19 @@ class Replayer:
     ) -> NDArray[np.bool_]:
         """In which of the *late* windows the rule fires ``(T,)``; *marks* tell equal windows apart from others."""
         out = np.zeros(len(late), bool)
-        condition = rule.condition
-        if isinstance(condition, (EffectAndEvidence, Break)):
-            found = self._evidence_alarms(rule, key, early, late, before, marks)
-        elif isinstance(condition, Threshold):
+        if folds(rule):
+            found: Iterable[bool] = self._evidence_alarms(rule, key, early, late, before, marks)
+        elif isinstance(rule.condition, Threshold):
             found = self._threshold_alarms(rule, key, late, marks, salt)
         else:
-            found = out.copy()
-            points = self._points(early, late)
-            firing = False
-            for t in range(len(late)):
-                said = evaluate(rule, self._series(rule, key, points[: len(early) + t + 1], firing))
-                firing = found[t] = said.verdict is Verdict.FAIL
-                if firing and until_first:
-                    break
-        waits = self._waits(rule)
-        if not waits:
-            return found
+            found = self._alarms_of_history(rule, key, self._points(early, late), len(early))
         # The alert fires once the rule has failed for so many windows on end.
-        run = 0
+        waits, run = self._waits(rule), 0
         for t, fails in enumerate(found):
             run = run + 1 if fails else 0
             out[t] = run > waits
+            if until_first and out[t]:
+                break
         return out
 
     def _series(
@@ -621,18 +570,27 @@ class Replayer:
             for t, m in enumerate([*early, *late])
         ]
 
+    def _alarms_of_history(
+        self, rule: Rule, key: tuple[str, str], points: Sequence[Point], early: int
+    ) -> Iterator[bool]:
+        """Whether a rule that reads the past fires after each of *points* but the *early* ones."""
+        firing = False
+        for t in range(early, len(points)):
+            said = evaluate(rule, self._series(rule, key, points[: t + 1], firing))
+            firing = said.verdict is Verdict.FAIL
+            yield firing
+
     def _threshold_alarms(
         self, rule: Rule, key: tuple[str, str], late: Sequence[Measurement], marks: Ints, salt: str
-    ) -> NDArray[np.bool_]:
-        out = np.zeros(len(late), bool)
+    ) -> Iterator[bool]:
         firing = False
-        for t, (m, mark) in enumerate(zip(late, marks.tolist())):
+        for m, mark in zip(late, marks.tolist()):
             known = (rule.name, key, salt if mark >= self.count else "", mark, firing)
             if known not in self._verdicts:
                 said = evaluate(rule, self._series(rule, key, self._points([], [m]), firing))
                 self._verdicts[known] = said.verdict is Verdict.FAIL
-            firing = out[t] = self._verdicts[known]
-        return out
+            firing = self._verdicts[known]
+            yield firing
 
     def _evidence_alarms(
         self,
@@ -642,49 +600,25 @@ class Replayer:
         late: Sequence[Measurement],
         before: Ints,
         marks: Ints,
-    ) -> NDArray[np.bool_]:
-        """Until the first alarm; the reading, which costs two milliseconds, only where its effect could matter."""
-        condition, shares = rule.condition, self.shares
-        out = np.zeros(len(late), bool)
-        strata = self.own.strata(condition.season, self.model.timezone) if _seasonal(condition) else None
-        seasons = [0] * self.count if strata is None else strata
-        base = [(m, seasons[i]) for m, i in zip(early, before.tolist()) if m.value is not None]
-        errors = [_error(m) for m, _ in base]
-        evidence = SeriesEvidence.of(
-            [m.value or 0.0 for m, _ in base],
-            errors,
-            name="|".join(key),
-            sign=sign_of(self._series(rule, key, [])),
-            strata=[s for _, s in base],
-        )
-        if not evidence.ready:
-            return out
-        values = np.array([m.value for m, _ in base])
-        sampling = float(np.square(errors).mean())
-        spread = float(np.sqrt(max(0.0, values.var(ddof=1) - sampling)))
-        recent: list[tuple[float, float]] = []
-        for t, (m, mark) in enumerate(zip(late, marks.tolist())):
-            if m.value is None or m.rows < condition.min_rows:
-                continue
-            evidence = evidence.update(m.value, _error(m), stratum=seasons[mark % self.count])
-            recent = [*recent, (m.value, _error(m))][-EFFECT_WINDOWS:]
-            last = np.array(recent)
-            noise = float(np.sqrt((last[:, 1] ** 2).mean() / len(last) + sampling / len(values)))
-            near = 0.99 * max(condition.matters, 3 * spread, 3 * noise)
-            off = abs(float(last[:, 0].mean()) - float(values.mean()))
-            if strata is None and not isinstance(condition, Break) and off < near:
-                continue
-            reading = evidence.reading(
-                columns=shares.series,
-                budget=shares.budget.measures,
-                matters=condition.matters,
-                break_budget=shares.budget.breaks * shares.series / max(shares.breaks, shares.series),
-                independent_rows=condition.independent_rows,
-            )
-            if reading.broken if isinstance(condition, Break) else reading.persistent:
-                out[t:] = True
-                break
-        return out
+    ) -> Iterator[bool]:
+        """As the watch folds: from the baseline's windows, or from the first 20 where it would have to."""
+        strata = self.own.strata(season_of(rule)) or [0] * self.count
+        measure, subject = key
+        described = self.measures.get(measure)
+        points = self._points(early, late)
+        seasons = [strata[i % self.count] for i in (*before.tolist(), *marks.tolist())]
+        scored = [
+            None if p.value is None else (p.value, p.standard_error or 0.0, season)
+            for p, season in zip(points, seasons)
+        ]
+        own = [w for w in scored[: len(early)] if w is not None]
+        among = ranks_among_baseline(described, subject=subject, segment="")
+        evidence = begun(described, measure=measure, subject=subject, own=own if among else ())
+        if not among:
+            evidence = first_reference(evidence, own)
+        enough = [p.rows >= rule.condition.min_rows for p in points[len(early) :]]
+        found = alarms(rule, evidence, scored[len(early) :], self.shares)
+        return (fires and rests for fires, rests in zip(found, enough))
 
     # ---- what could be better
 
@@ -788,6 +722,11 @@ def _first_after(fires: NDArray[np.bool_], settle: int) -> NDArray[np.int64]:
     return np.where(late > 0, late + settle, 0)
 
 
+def _first_shifted(rule: Rule, fires: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """The first window ``(1,)`` that tells of the shift. A rule that remembers is silent once it has fired."""
+    return _first(fires[None, :]) if folds(rule) else _first_after(fires[None, :], SETTLE)
+
+
 def _delays(first: NDArray[np.int64], settle: int, total: int) -> list[float]:
     """Windows from the change to the alarm; 0 where it was not found, or had fired before."""
     return [float(f - settle) if settle < f <= total else 0.0 for f in first.tolist()]
@@ -841,14 +780,6 @@ def _resized(
     empty = out[..., :-1].sum(-1) == 0
     out[empty, :-1] = both[empty, :-1] / np.maximum(both[empty, :-1].sum(-1, keepdims=True), 1)
     return out[..., :-1], out[..., -1]
-
-
-def _error(m: Measurement) -> float:
-    return 0.0 if m.interval is None else (m.interval.high - m.interval.low) / (2 * 1.959964)
-
-
-def _seasonal(condition: Any) -> bool:
-    return getattr(condition, "season", "none") != "none"
 
 
 def _beyond(early: Sequence[Measurement], late: Sequence[Measurement]) -> NDArray[np.bool_]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
@@ -11,6 +12,8 @@ from typing import Any
 from watchkeeper.decisions.alerting.replay import Replayed, Step, summed_up
 from watchkeeper.decisions.alerting.state_machine import alert_labels, identity, step
 from watchkeeper.decisions.rules.absence import Arrivals
+from watchkeeper.decisions.rules.composite import joined
+from watchkeeper.decisions.rules.shares import watches_columns
 from watchkeeper.domain.alert import Alert
 from watchkeeper.domain.measurement import Interval, Measurement
 from watchkeeper.domain.rule import Rule
@@ -19,12 +22,13 @@ from watchkeeper.domain.watched import WatchedModel
 from watchkeeper.domain.window import Window, floor_to
 from watchkeeper.errors import BadInput
 from watchkeeper.loop.alerting.judging import AlertJudge, Judged
+from watchkeeper.loop.alerting.kept_evidence import revision_of
 from watchkeeper.loop.alerting.plan import AlertingPlan
 from watchkeeper.loop.reports.status import is_judged
 from watchkeeper.profiles.stored_window import judged_profiles, known_edges
 
 
-def replay_absence(
+def _replay_absence(
     watch: Any, model: WatchedModel, rule: Rule, *, start: datetime, end: datetime
 ) -> Replayed:
     """What a rule on predictions that do not come would have said at the end of each stored window of [start, end).
@@ -39,8 +43,6 @@ def replay_absence(
             f"The rule {rule.name!r} is about {rule.condition.of}, and when they arrived is not kept.",
             "Only the absence of predictions can be tried on history.",
         )
-    if end <= start:
-        raise BadInput("The replay ends before it starts.", "Give --from before --to.")
     states = watch.ledger.windows.windows(model.name, end=end, limit=1_000_000)
     whole = [s for s in states if not s.key.version and not s.key.segment]
     ends = sorted(s.key.window.end for s in whole if s.rows)
@@ -62,7 +64,7 @@ def replay_absence(
     return summed_up(rule, [steps], start=start)
 
 
-def replay_by_judging(
+def replay_rule(
     watch: Any,
     model: WatchedModel,
     rule: Rule,
@@ -71,10 +73,10 @@ def replay_by_judging(
     end: datetime,
     scratch: Any,
 ) -> Replayed:
-    """Judge the windows of [start, end) again as the watch does, with *rule* beside the model's other rules.
+    """Judge the stored windows up to *end* again as the watch does, with *rule* beside the model's other rules.
 
-    For rules that read more than one series (`decisions.alerting.replay.needs_profiles`). Evidence begins at *start*, as
-    if the rule had been switched on then. Nothing of the project is changed.
+    Evidence and alerts begin with the first stored window, as those of the watch did; windows before *start* are not
+    counted. Nothing of the project is changed.
 
     Parameters
     ----------
@@ -83,8 +85,10 @@ def replay_by_judging(
     """
     if end <= start:
         raise BadInput("The replay ends before it starts.", "Give --from before --to.")
+    if rule.kind == "absence":
+        return _replay_absence(watch, model, rule, start=start, end=end)
     baseline = watch.baseline(model.name)
-    if baseline is None and rule.kind != "composite":
+    if baseline is None and watches_columns(rule):
         raise BadInput(
             f"The rule {rule.name!r} judges the columns themselves, and {model.name} has no baseline to hold them against.",
             "Take one:  watchkeeper baseline",
@@ -92,9 +96,12 @@ def replay_by_judging(
     plan = watch.config.alerting()
     known = AlertJudge(plan).rules_of(model, baseline)
     rules = (*(r for r in known if r.name != rule.name), rule)
-    judge = AlertJudge(AlertingPlan(rules={model.name: rules}, preset=False))
+    budget = plan.budget.revised(revision_of(watch.ledger.facts, model.name))
+    judge = AlertJudge(
+        AlertingPlan(rules={model.name: rules}, budget=budget, preset=False), only=joined(rule, rules)
+    )
     walks: dict[str, list[Step]] = {}
-    for judged in judged_again(watch, model, judge, scratch=scratch, start=start, end=end):
+    for judged in judged_again(watch, model, judge, scratch=scratch, end=end):
         for evaluation in judged.evaluations:
             if evaluation.rule != rule.name:
                 continue
@@ -111,16 +118,15 @@ def judged_again(
     judge: AlertJudge,
     *,
     scratch: Any,
-    start: datetime | None = None,
     end: datetime | None = None,
 ) -> Iterator[Judged]:
-    """Judge the measured windows of [start, end) again, oldest first; evidence and alerts go to *scratch* alone."""
+    """Judge the measured windows up to *end* again, oldest first; evidence and alerts go to *scratch* alone."""
     baseline = watch.baseline(model.name)
     beside = SimpleNamespace(
         facts=scratch.facts, windows=scratch.windows, measurements=watch.ledger.measurements
     )
     edges, stored = known_edges(baseline), watch.lake.profiles(model.name)
-    states = watch.ledger.windows.windows(model.name, start=start, end=end, limit=1_000_000)
+    states = watch.ledger.windows.windows(model.name, end=end, limit=1_000_000)
     for state in sorted((s for s in states if s.generation and is_judged(model, s.key.window)), key=_end):
         window = state.key.window
         merged, _ = judged_profiles(
@@ -135,7 +141,7 @@ def judged_again(
             window,
             _placed(watch.ledger.measurements, model.name, window),
             now=window.end,
-            profiles={place: s.profile.estimate() for place, s in merged.items() if s.rows},
+            profiles={place: s.profile.effective() for place, s in merged.items() if s.rows},
             baseline=baseline,
             mature=state.mature,
         )
@@ -158,6 +164,8 @@ def _placed(measurements: Any, model: str, window: Window) -> list[PlacedMeasure
                 rows=r["rows"] or 0,
                 interval=None if r["low"] is None or r["high"] is None else Interval(r["low"], r["high"]),
                 margin=r["margin"],
+                p_value=r["p_value"],
+                details=json.loads(r["details"] or "{}"),
                 reason=r["reason"] or ("" if r["value"] is not None else "not measured"),
             ),
         )
