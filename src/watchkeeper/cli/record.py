@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from watchkeeper.cli.project import opened, project_option
 from watchkeeper.cli.terminal import json_option, pairs, print_json, progress_bar
+
+if TYPE_CHECKING:
+    from watchkeeper.loop.watch.recording import Recorded
 
 
 @click.command(
@@ -17,14 +20,15 @@ Examples:
   watchkeeper record scored.parquet --model churn --version 3
   watchkeeper record scored.csv --model churn --version 3 --id customer --at scored_at --score p
 
-Columns named id, at, prediction and score are taken for what they are; every other column is a feature.
-Recording a file twice changes nothing where it has an id column."""
+What the project knows of the model says which column is the id, the time, the prediction, the score and the version;
+else columns of these names are (the time's is "at"). Every other column is a feature. Recording a file again changes
+nothing: a row without an id gets one made of what it holds. Rows whose id or time cannot be used are refused."""
 )
 @click.argument("file")
 @click.option("--model", required=True, help="Which model made these predictions.")
-@click.option("--version", required=True, help="Which version of it.")
+@click.option("--version", help="Which version of it; from the version column where there is one.")
 @click.option("--id", "id_column", help="Column that names a prediction, for its outcome later.")
-@click.option("--at", "at_column", help="Column with the time of the prediction.")
+@click.option("--at", "at_column", help="Column with the time of the prediction; now: of this moment.")
 @click.option("--prediction", "prediction_column", help="Column with the prediction.")
 @click.option("--score", "score_column", help="Column with the score (a probability).")
 @click.option(
@@ -35,7 +39,7 @@ Recording a file twice changes nothing where it has an id column."""
 def record(
     file: str,
     model: str,
-    version: str,
+    version: str | None,
     id_column: str | None,
     at_column: str | None,
     prediction_column: str | None,
@@ -45,9 +49,13 @@ def record(
     as_json: bool,
 ) -> None:
     """Record the predictions in FILE: a Parquet, CSV or JSON-lines file, a folder or a glob."""
-    score: Any = pairs(class_scores, "class-score") or score_column
+    from watchkeeper.loop.watch.recording import record_file
+
+    score: str | dict[str, str] | None = pairs(class_scores, "class-score") or score_column
     named = {"id": id_column, "at": at_column, "prediction": prediction_column, "score": score}
-    _record(project, file, model, version, "record_batch", named, as_json)
+    with opened(project) as watch, progress_bar() as progress:
+        done = record_file(watch, model, file, version=version, named=named, progress=progress)
+    _told(done, file, model, "predictions", as_json)
 
 
 @click.command(
@@ -75,66 +83,32 @@ def outcomes(
     as_json: bool,
 ) -> None:
     """Record the outcomes in FILE: what really happened, by the id of the prediction."""
+    from watchkeeper.loop.watch.recording import record_outcomes
+
     named = {"id": id_column, "actual": actual_column, "at": at_column}
-    _record(project, file, model, "", "outcomes", named, as_json)
+    with opened(project) as watch, progress_bar() as progress:
+        done = record_outcomes(watch, model, file, named=named, progress=progress)
+    _told(done, file, model, "outcomes", as_json)
 
 
-def _record(
-    project: Path, file: str, model: str, version: str, how: str, named: dict[str, Any], as_json: bool
-) -> None:
-    import pyarrow as pa
-
-    from watchkeeper.capture.recorder import Recorder
-    from watchkeeper.errors import BadInput, StoreUnavailable
-    from watchkeeper.rows.sources import open_source
-
-    with opened(project) as watch:
-        watch.model(model)
-        data = watch.data
-    source = open_source(file)
-    given = {k: v for k, v in named.items() if v is not None}
-    if (
-        how == "outcomes"
-        and "actual" not in given
-        and "actual" not in source.available
-        and "outcome" in source.available
-    ):
-        given["actual"] = "outcome"
-    _check_columns(source, given, how)
-    rows = 0
-    with Recorder(model, version, path=data, flush_interval_s=60) as recorder, progress_bar() as progress:
-        for batch in source.batches():
-            table = pa.Table.from_batches([batch])
-            getattr(recorder, how)(table, **given)
-            if not recorder.flush():
-                raise StoreUnavailable(
-                    f"The journal cannot be written just now: {recorder.stats().last_error}.",
-                    f"{rows:,} rows are recorded. Run the same command again: rows with an id count once.",
-                )
-            if recorder.stats().dropped:
-                raise BadInput(f"The rows cannot be recorded: {recorder.stats().last_error}.")
-            rows += batch.num_rows
-            if progress:
-                progress("recording", rows, source.row_count_hint)
+def _told(done: Recorded, file: str, model: str, what: str, as_json: bool) -> None:
     if as_json:
-        print_json({"rows": rows, "model": model, "problems": source.problems})
+        print_json(
+            {
+                "rows": done.rows,
+                "refused": done.refused,
+                "repeats": done.repeats,
+                **({"unmatched": done.unmatched} if what == "outcomes" else {}),
+                "model": model,
+                "problems": done.notes,
+            }
+        )
         return
-    for problem in source.problems:
-        click.echo(f"note: {problem}", err=True)
-    click.echo(f"{rows:,} rows of {file} are recorded.\nNext:  watchkeeper tick --model {model}")
-
-
-def _check_columns(source: Any, named: dict[str, Any], how: str) -> None:
-    from watchkeeper.errors import BadInput, NotFound, nearest
-
-    columns = [c for v in named.values() for c in (v.values() if isinstance(v, dict) else [v])]
-    for column in columns:
-        if column not in source.available:
-            raise NotFound(
-                f"{source.name} has no column {column!r}.{nearest(column, source.available)}",
-                f"It has: {', '.join(source.available)}.",
-            )
-    if how == "outcomes":
-        for role in ("id", "actual"):
-            if role not in named and role not in source.available:
-                raise BadInput(f"{source.name} has no column {role!r}.", f"Name it:  --{role} COLUMN")
+    click.echo(
+        f"{done.rows:,} rows of {file} are recorded"
+        + (f"; {done.refused:,} refused" if done.refused else "")
+        + (f"; {done.unmatched:,} meet no prediction so far" if done.unmatched else "")
+        + f".\nNext:  watchkeeper tick --model {model}"
+    )
+    for note in done.notes:
+        click.echo(f"note: {note}", err=True)

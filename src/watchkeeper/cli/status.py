@@ -47,6 +47,9 @@ def status(project: Path, as_json: bool) -> int:
     problems = [*found["problems"], *(f"{m['model']}: {p}" for m in found["models"] for p in m["problems"])]
     for said in problems:
         click.echo(f"  ! {said}")
+    for m in found["models"]:
+        for said in m["notes"]:
+            click.echo(f"  - {m['model']}: {said}")
     if not problems:
         click.echo("No alarm fires, and nothing is in the way.")
     if found["models"]:

@@ -47,6 +47,11 @@ def told(done: Ticked, as_json: bool) -> int:
     else:
         click.echo(
             f"{figures['predictions']:,} predictions and {figures['outcomes']:,} outcomes came in"
+            + (
+                f" ({figures['unmatched']:,} outcomes meet no prediction so far)"
+                if figures["unmatched"]
+                else ""
+            )
             + (f" ({figures['duplicates']:,} repeats left out)" if figures["duplicates"] else "")
             + f"; {done.stored_windows:,} windows measured, {done.judged_windows:,} judged, "
             f"{done.measurements:,} measurements."

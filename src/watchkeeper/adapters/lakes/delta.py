@@ -219,6 +219,25 @@ class DeltaLake:
                 for chunk in _chunks(list(ids), 1000):
                     handle.delete(f"wk_day = '{UNPLACED}' AND wk_id IN ({', '.join(map(text_of, chunk))})")
 
+    def waiting_outcomes(self, model: str) -> int:
+        """How many predictions have an outcome and have not been seen themselves."""
+        scan = self.files.scan(model, "outcomes", [UNPLACED])
+        if scan is None:
+            return 0
+        with duckdb_cursor() as connection:
+            scan.register(connection, "rows")
+            return int(connection.sql("SELECT count(DISTINCT wk_id) FROM rows").fetchall()[0][0])
+
+    def some_ids(self, model: str, count: int) -> list[str]:
+        """Ids of a few predictions of the newest day, to show what they look like."""
+        days = self.days(model)
+        scan = self.files.scan(model, "predictions", days[-1:]) if days else None
+        if scan is None:
+            return []
+        with duckdb_cursor() as connection:
+            scan.register(connection, "rows")
+            return [row[0] for row in connection.sql(f"SELECT wk_id FROM rows LIMIT {int(count)}").fetchall()]  # noqa: S608
+
     def counters(self, model: str, start: datetime, end: datetime) -> dict[str, int]:
         """What the recorders counted in [start, end), hour by hour: recorded, dropped, sampled_out, ..."""
         days = None if end - start > timedelta(days=800) else days_of(Window(start, end))

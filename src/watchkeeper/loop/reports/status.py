@@ -13,12 +13,15 @@ from watchkeeper.domain.watched import WatchedModel
 from watchkeeper.domain.window import Window, day_of
 from watchkeeper.errors import WatchkeeperError
 from watchkeeper.loop.effects.notifications import outbox_problems
+from watchkeeper.loop.watch.drain import WAITING
 
 if TYPE_CHECKING:
     from watchkeeper.loop.watch.watch import Watch
 
 
 RECENT = timedelta(days=45)
+AHEAD = timedelta(hours=1)
+"""Clocks differ by less."""
 QUIET_AFTER = 3
 """Judged windows without a row after which a model is called quiet."""
 WAITING_TOO_LONG = timedelta(hours=1)
@@ -93,6 +96,22 @@ def model_status(watch: Watch, name: str, now: datetime) -> dict[str, Any]:
         problems.append(
             f"{100 * rescued:.3g}% of the last window's rows hold values that do not fit their column."
         )
+    notes = list[str]()
+    lonely = watch.ledger.facts.document(WAITING, name)
+    unmatched = 0 if lonely is None else int(lonely.body["outcomes"])
+    if unmatched:
+        what = "1 outcome meets" if unmatched == 1 else f"{unmatched:,} outcomes meet"
+        most = unmatched >= sum(s.outcomes or 0 for s in judged)
+        (problems if most else notes).append(
+            f"{what} no prediction{', and fewer do' if most and len(judged) else ''}: are their ids those of the predictions?"
+        )
+    ahead = max(
+        (s.key.window.end for s in states if s.dirty and s.key.window.start > now + AHEAD), default=None
+    )
+    if ahead is not None:
+        problems.append(
+            f"Rows lie ahead of the clock, as far as {ahead:%Y-%m-%d %H:%M} UTC: their times are wrong, or the clock is."
+        )
     return {
         "model": name,
         "task": (model.task or (baseline.schema.task if baseline is not None else None)),
@@ -104,10 +123,12 @@ def model_status(watch: Watch, name: str, now: datetime) -> dict[str, Any]:
         "immature_windows": sum(1 for s in judged if not s.mature),
         "not_rebuildable_windows": len(stuck),
         "journal_bytes": sum(p.stat().st_size for p in journals(watch.data, name) if p.exists()),
+        "unmatched_outcomes": unmatched,
         "firing": sum(1 for a in alerts if a.state == "firing"),
         "pending": sum(1 for a in alerts if a.state == "pending"),
         "measurements": {} if freshest is None else _shown(watch, name, freshest.key.window),
         "problems": problems,
+        "notes": notes,
     }
 
 

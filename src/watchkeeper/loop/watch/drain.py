@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from watchkeeper.capture.journal import Flush, delete_through, journal_identity, journals, read_flushes
+from watchkeeper.domain.fact import Document
 from watchkeeper.domain.series import WindowKey
 from watchkeeper.domain.watched import WatchedModel
 from watchkeeper.domain.window import Window, floor_to
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 BATCH_ROWS = 200_000
 UNPLACED = "unplaced"
+WAITING = "waiting_outcomes"
+"""The kind of document that holds how many outcomes of a model meet no prediction."""
 HOUR = timedelta(hours=1)
 
 
@@ -77,6 +80,8 @@ def drain(
             done.problems.append(f"{path.name}: {problem.what}")
     if done.predictions:
         _place_the_unplaced(model, lake, ledger, lease, done)
+    if done.predictions or done.outcomes:
+        _note_the_unplaced(model.name, lake, ledger, lease)
     return done
 
 
@@ -202,6 +207,17 @@ def _place_the_unplaced(
     lake.append(model.name, "outcomes", rows, source=UNPLACED, sequence=sequence)
     _mark(model, ledger, _hours(at), lease)
     lake.drop_unplaced(model.name, rows["wk_id"].to_pylist())
+
+
+def _note_the_unplaced(model: str, lake: Any, ledger: Ledger, lease: Lease | None) -> None:
+    """Keep how many outcomes meet no prediction, for `status`."""
+    waiting = lake.waiting_outcomes(model)
+    known = ledger.facts.document(WAITING, model)
+    if waiting == (0 if known is None else known.body["outcomes"]):
+        return
+    revision = 0 if known is None else known.revision
+    document = Document(kind=WAITING, key=model, model=model, body={"outcomes": waiting}, revision=revision)
+    ledger.facts.append([], [document], lease=lease)
 
 
 def _and_eves(days: pa.Array) -> list[str]:

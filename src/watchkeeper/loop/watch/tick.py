@@ -71,6 +71,7 @@ class Ticked:
             "held_by_another": self.held_by_another,
             "predictions": sum(d.predictions for d in self.drained.values()),
             "outcomes": sum(d.outcomes for d in self.drained.values()),
+            "unmatched": sum(d.unplaced for d in self.drained.values()),
             "duplicates": sum(d.duplicates for d in self.drained.values()),
             "stored_windows": self.stored_windows,
             "judged_windows": self.judged_windows,
