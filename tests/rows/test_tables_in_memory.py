@@ -345,4 +345,6 @@ def test_words_stay_words_where_the_schema_says_so(tmp_path):
     (tmp_path / "zip.csv").write_text("zip,n\n00501,1\n10001,2\n")
     schema = Schema(columns=(Column(name="zip", kind=Kind.CATEGORICAL, dtype="string"),))
     assert rows_of(open_source(tmp_path / "zip.csv", schema=schema))[0] == {"zip": "00501", "n": 1}
-    assert rows_of(open_source(tmp_path / "zip.csv"))[0] == {"zip": 501, "n": 1}
+    (tmp_path / "zip.csv").write_text("zip,n\n50100,1\n10001,2\n")
+    assert rows_of(open_source(tmp_path / "zip.csv", schema=schema))[0] == {"zip": "50100", "n": 1}
+    assert rows_of(open_source(tmp_path / "zip.csv"))[0] == {"zip": 50100, "n": 1}

@@ -198,6 +198,7 @@ def open_file(
     encoding: str | None,
     delimiter: str | None,
     texts: frozenset[str],
+    missing: Sequence[str] | None = None,
 ) -> Part:
     """Open one file as what it is.
 
@@ -223,7 +224,9 @@ def open_file(
         return open_json_lines(path, label, notes, encoding=encoding, keep=keep)
     from watchkeeper.rows.delimited import open_delimited
 
-    return open_delimited(path, label, notes, encoding=encoding, delimiter=delimiter, texts=texts, keep=keep)
+    return open_delimited(
+        path, label, notes, encoding=encoding, delimiter=delimiter, texts=texts, missing=missing, keep=keep
+    )
 
 
 # --- Hive partitions ---------------------------------------------------------------------------------------

@@ -250,6 +250,7 @@ def open_source(
     batch_rows: int = BATCH_ROWS,
     encoding: str | None = None,
     delimiter: str | None = None,
+    missing: Sequence[str] | None = None,
     name: str | None = None,
 ) -> Source:
     r"""Open anything that holds rows.
@@ -265,6 +266,7 @@ def open_source(
         like a number.
     batch_rows : rows in a batch.
     encoding, delimiter : of text files; found out where not given (the encoding is UTF-8 unless marked).
+    missing : words that stand for a missing value in text files (``NA``); found out where not given.
     name : what to call it in messages.
 
     Raises
@@ -288,10 +290,10 @@ def open_source(
     notes = Notes()
     chosen: dict[str, Any] = {"batch_rows": batch_rows, "columns": columns, "notes": notes}
     if isinstance(source, Path) or (isinstance(source, str) and not source.startswith(("sql:", "duckdb:"))):
-        return _of_paths(source, name or str(source), chosen, encoding, delimiter, texts)
+        return _of_paths(source, name or str(source), chosen, encoding, delimiter, texts, missing)
     if isinstance(source, list | tuple) and source and all(isinstance(item, str | Path) for item in source):
         label = name or f"{len(source)} paths from {source[0]}"
-        return _of_paths(source, label, chosen, encoding, delimiter, texts)
+        return _of_paths(source, label, chosen, encoding, delimiter, texts, missing)
     part, kind, rereadable = _in_memory(source, name, notes)
     return Source(name=name or part.label, kind=kind, parts=[part], rereadable=rereadable, **chosen)
 
@@ -307,6 +309,7 @@ def _of_paths(
     encoding: str | None,
     delimiter: str | None,
     texts: frozenset[str],
+    missing: Sequence[str] | None,
 ) -> Source:
     notes: Notes = chosen["notes"]
     if isinstance(source, str):
@@ -355,6 +358,7 @@ def _of_paths(
                 encoding=encoding,
                 delimiter=delimiter,
                 texts=texts,
+                missing=missing,
             )
         except UnreadableSource as cause:
             bad.append(cause)
