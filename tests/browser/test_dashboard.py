@@ -285,6 +285,58 @@ def test_drawing_a_span_on_a_chart_makes_it_the_period(pages):
     pages.drawn(page)
 
 
+def test_the_crosshair_says_the_window_under_it_at_78_places_along_a_year(pages):
+    """By mouse at 78 places and by keyboard at every window of a page's last ones; the words are those of the data."""
+    page = pages.drawn(pages.open("/models/churn?period=1y"))
+    figure = page.locator("figure[data-chart]").first
+    plot, box = figure.locator(".plot"), figure.locator(".readout")
+    address = page.evaluate("f => `${f.dataset.chart}.vega?${f.dataset.query}`", figure.element_handle())
+    said = page.request.get(pages.base + address).json()["readout"]
+    assert len(said["windows"]) > 100
+    place = page.evaluate(
+        "p => { const r = p.querySelector('svg').getBoundingClientRect(); const b = p.querySelector('svg .background').getBoundingClientRect();"
+        " return [b.left, b.width, b.top + b.height / 2]; }",
+        plot.element_handle(),
+    )
+    seen = []
+    for i in range(78):
+        page.mouse.move(place[0] + place[1] * (i + 0.5) / 78, place[2])
+        words = box.inner_text().splitlines()
+        k = next(n for n, w in enumerate(said["windows"]) if w[2] == words[0])
+        start, end, _ = said["windows"][k]
+        following = said["windows"][k + 1][0] if k + 1 < len(said["windows"]) else end
+        x = page.evaluate("b => b.previousElementSibling.getBoundingClientRect().left", box.element_handle())
+        assert (
+            abs(x - place[0] - place[1] * (i + 0.5) / 78) < place[1] * (following - start) / (90 * 3600e3) + 8
+        )
+        values = {a: t[k] for a, t in zip(said["labels"], said["texts"]) if t[k]}
+        assert words[1:] == [w for pair in values.items() for w in pair]
+        seen.append(start)
+        inside = page.evaluate(
+            "([p, b]) => { const r = p.getBoundingClientRect(), s = b.getBoundingClientRect(); return s.left >= r.left - 1 && s.right <= r.right + 1; }",
+            [plot.element_handle(), box.element_handle()],
+        )
+        assert inside
+    assert seen == sorted(seen)
+    assert len(set(seen)) > 60
+    page.mouse.move(5, 5)
+    plot.focus()
+    page.keyboard.press("End")
+    for back in range(1, 6):
+        page.keyboard.press("ArrowLeft")
+        assert plot.get_attribute("aria-valuetext").startswith(said["windows"][-1 - back][2] + ": ")
+    page.keyboard.press("Home")
+    assert box.inner_text().startswith(said["windows"][0][2])
+    page.keyboard.press("Escape")
+    assert not box.is_visible()
+
+
+def test_a_mark_leads_to_its_alert(pages):
+    page = pages.drawn(pages.open("/models/churn"))
+    page.locator("figure[data-chart]").first.locator(".mark-symbol path").first.click(force=True)
+    page.wait_for_url("**/alerts/*")
+
+
 def test_a_column_of_the_map_leads_to_its_page(pages):
     page = pages.drawn(pages.open("/models/churn"))
     page.locator("figure.map .plot .mark-rect path").nth(40).click()

@@ -133,6 +133,33 @@ def config_of(place: Place) -> Spec:
     }
 
 
+LEGEND = {
+    "measured": "measured",
+    "single": "each window",
+    "several": f"mean of {TOGETHER} windows",
+    "range": "least to largest",
+    "interval": "95% interval",
+    "estimate": "estimated without outcomes",
+    "apart": "the two differ by more than chance",
+    "tolerated": "tolerated",
+    "incident": "incident",
+    "firing": "alert firing",
+    "alert": "alert fired",
+}
+"""What each style means, in the order in which a legend lists them; what has its name in the chart is left out."""
+
+
+def legend_of(spec: Spec) -> list[tuple[str, str]]:
+    """(style, meaning) of everything that a chart draws more than one of.
+
+    >>> legend_of(series_line([{"at": "2026-03-01T00:00:00Z", "value": 0.1}], title="PSI of age"))
+    []
+    """
+    drawn = {layer["mark"].get("style") for layer in spec["layer"]}
+    found = [(style, words) for style, words in LEGEND.items() if style in drawn]
+    return found if len(found) > 1 else []
+
+
 def points_of(table: pa.Table) -> list[Spec]:
     """The points of one series (`MeasurementStore.series`) as `series_line` takes them."""
     names = {"start": "at", "end": "end", "value": "value", "low": "low", "high": "high"}
@@ -169,10 +196,10 @@ def series_line(
     span : what the axis of time covers; without it, what the points cover.
     threshold, baseline : drawn as rules with their names; *tolerated* as a band.
     apart : spans, ``at`` to ``end``, in which estimate and outcome differ by more than chance.
-    spans : ``at``, ``end``, ``text`` and ``kind`` (``"firing"`` or ``"incident"``), maybe ``href``: shaded.
-    marks : each has ``at`` and ``text``, maybe ``kind`` (``"fail"`` is red), ``href``, and ``side`` (``"left"``: the
+    spans : ``at``, ``end``, ``text`` and ``kind`` (``"firing"`` or ``"incident"``), maybe ``link`` (a path): shaded.
+    marks : each has ``at`` and ``text``, maybe ``kind`` (``"fail"`` is red), ``link``, and ``side`` (``"left"``: the
         text stands before its line): versions, deployments, when it began.
-    alerts : ``at``, ``text`` and maybe ``href``: triangles at the foot.
+    alerts : ``at``, ``text`` and maybe ``link`` (a path): triangles at the foot.
 
     >>> spec = series_line([{"at": "2026-03-01T00:00:00Z", "value": 0.1}], title="PSI of age", threshold=0.2)
     >>> [layer["mark"]["type"] for layer in spec["layer"]]
@@ -185,8 +212,7 @@ def series_line(
     if many:
         _running_mean(rows)
     numbers = [r[k] for r in (*rows, *guesses) for k in ("value", "low", "high") if r.get(k) is not None]
-    x = _time_axis(covered)
-    steps = {**x, "field": "t"}
+    steps, x = _time_axes(covered)
     y = _value_axis(unit, [*numbers, *(v for v in (threshold, baseline) if v is not None and isfinite(v))])
 
     def band(style: str, low: str, high: str, given: Spec) -> Spec:
@@ -338,9 +364,8 @@ def column_bands(
     quartiles are drawn as lines.
     """
     rows = _rows(points, ("p5", "p25", "p50", "p75", "p95"))
-    x = _time_axis(_covered(span, rows))
+    steps, x = _time_axes(_covered(span, rows))
     y = _value_axis("", [r[k] for r in rows for k in ("p5", "p95") if r[k] is not None])
-    steps = {**x, "field": "t"}
     layers = _shade(spans, x)
     for low, high, style in (("p5", "p95", "interval"), ("p25", "p75", "half")):
         layers.append(
@@ -401,7 +426,7 @@ def heat_map(
     ]
     down = list(range(len(columns) + bool(alerts)))
     step = 20 if len(columns) <= 24 else 14
-    x = _time_axis((when[0], when[-1])) if when else {"field": "at", "type": "temporal"}
+    x = _time_axes((when[0], when[-1]))[1] if when else {"field": "at", "type": "temporal"}
     y: Spec = {
         "field": "c",
         "type": "ordinal",
@@ -525,22 +550,19 @@ def _covered(span: tuple[datetime | str, datetime | str] | None, rows: Sequence[
     return min(r["at"] for r in rows), max(r["end"] for r in rows)
 
 
-def _time_axis(span: tuple[str, str]) -> Spec:
+def _time_axes(span: tuple[str, str]) -> tuple[Spec, Spec]:
+    """The axis of time for the steps of windows, which says how far it goes, and for everything else."""
     values, form = _ticks(*map(datetime.fromisoformat, span))
-    return {
-        "field": "at",
-        "type": "temporal",
-        "title": None,
-        "scale": {"type": "utc", "domain": list(span)},
-        "axis": {
-            "values": [int(v.timestamp() * 1000) for v in values],
-            "labelExpr": form,
-            "grid": False,
-            "labelOverlap": "greedy",
-            "labelSeparation": 10,
-            "labelFlush": True,
-        },
+    axis = {
+        "values": [int(v.timestamp() * 1000) for v in values],
+        "labelExpr": form,
+        "grid": False,
+        "labelOverlap": "greedy",
+        "labelSeparation": 10,
+        "labelFlush": True,
     }
+    x: Spec = {"field": "at", "type": "temporal", "title": None, "axis": axis, "scale": {"type": "utc"}}
+    return {**x, "field": "t", "scale": {"type": "utc", "domain": list(span)}}, x
 
 
 def _ticks(start: datetime, end: datetime) -> tuple[list[datetime], str]:
@@ -643,15 +665,16 @@ def _shade(spans: Sequence[Mapping[str, Any]], x: Spec) -> list[Spec]:
             layers.append(
                 {
                     "data": _windows(style, values),
-                    "mark": {"type": "rect", "style": style, "clip": True},
-                    "encoding": {**encoding, **_link(values)},
+                    "mark": {"type": "rect", "style": style, "clip": True, **_link(values)},
+                    "encoding": encoding,
                 }
             )
     return layers
 
 
 def _link(values: Sequence[Mapping[str, Any]]) -> Spec:
-    return {"href": {"field": "href"}} if any(v.get("href") for v in values) else {}
+    """A page follows a datum's ``link`` when its mark is clicked."""
+    return {"cursor": "pointer"} if any(v.get("link") for v in values) else {}
 
 
 def _strip(apart: Sequence[Mapping[str, Any]], x: Spec) -> Spec:
@@ -672,10 +695,10 @@ def _strip(apart: Sequence[Mapping[str, Any]], x: Spec) -> Spec:
 
 def _triangles(alerts: Sequence[Mapping[str, Any]], x: Spec, y: Spec) -> Spec:
     rows = [{**a, "at": _time(a["at"])} for a in alerts]
-    encoding = {"x": x, "y": y, "tooltip": [{"field": "text", "title": "alert"}], **_link(rows)}
+    encoding = {"x": x, "y": y, "tooltip": [{"field": "text", "title": "alert"}]}
     return {
         "data": _windows("alerts", rows),
-        "mark": {"type": "point", "style": "alert", "filled": True},
+        "mark": {"type": "point", "style": "alert", "filled": True, **_link(rows)},
         "encoding": encoding,
     }
 
@@ -693,8 +716,8 @@ def _marks(marks: Iterable[Mapping[str, Any]], x: Spec, *, above: bool = False) 
         layers.append(
             {
                 "data": _windows("marks" if not wanted else "marks_fail", values),
-                "mark": {"type": "rule", "style": style, "strokeWidth": 1, "clip": True},
-                "encoding": {"x": x, "tooltip": tooltip, **link},
+                "mark": {"type": "rule", "style": style, "strokeWidth": 1, "clip": True, **link},
+                "encoding": {"x": x, "tooltip": tooltip},
             }
         )
         for side in ("left", "right"):
@@ -705,8 +728,8 @@ def _marks(marks: Iterable[Mapping[str, Any]], x: Spec, *, above: bool = False) 
                 layers.append(
                     {
                         "data": _windows(f"{style}_{side}", here),
-                        "mark": {"type": "text", "style": style, **edge, **place},
-                        "encoding": {"x": x, "y": {"value": 0}, "text": {"field": "text"}, **link},
+                        "mark": {"type": "text", "style": style, **edge, **place, **link},
+                        "encoding": {"x": x, "y": {"value": 0}, "text": {"field": "text"}},
                     }
                 )
     return layers

@@ -8,20 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from watchkeeper.documents.drawing import charts
 from watchkeeper.documents.drawing.column_view import picture_of
+from watchkeeper.domain.measurement import Family, Measure
 from watchkeeper.domain.series import ALIKE
 from watchkeeper.errors import BadInput, NotFound, nearest
 from watchkeeper.measures.catalogue import described_measures
 from watchkeeper.web.charts_data import BUCKETS, downsample, table_as
 from watchkeeper.web.dashboard.kit.filters import Period, whole
 from watchkeeper.web.dashboard.kit.frame import Room
+from watchkeeper.web.dashboard.kit.readout import readout
+from watchkeeper.web.dashboard.kit.words import figure
 from watchkeeper.web.dashboard.model.column import QUANTILES, sides_of, spread_by_time
 from watchkeeper.web.dashboard.model.page import estimate_of, span_of
 from watchkeeper.web.dashboard.operate.alert_view import alert_row
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+MOST_COVERED = 400
 FORMS = ("vega", "csv", "json", "arrow", "svg", "png")
 
 
@@ -37,10 +42,12 @@ FORMS = ("vega", "csv", "json", "arrow", "svg", "png")
 class Drawn:
     """A chart before it takes a form: its spec, the table behind it, its title and one sentence."""
 
-    spec: Mapping[str, Any]
+    spec: charts.Spec
     table: pa.Table
     title: str
     says: str
+    readout: Mapping[str, Any] | None = None
+    """What the crosshair says, window by window."""
 
 
 def chart(room: Room, request: Request) -> Response:
@@ -55,7 +62,16 @@ def chart(room: Room, request: Request) -> Response:
     place = charts.Place("report" if form in ("svg", "png") else "page", theme)
     drawn = CHARTS[kind](room, name, request.query_params, place)
     if form == "vega":
-        return JSONResponse({"spec": drawn.spec, "title": drawn.title, "says": drawn.says})
+        legend = [list(entry) for entry in charts.legend_of(drawn.spec)]
+        return JSONResponse(
+            {
+                "spec": drawn.spec,
+                "title": drawn.title,
+                "says": drawn.says,
+                "legend": legend,
+                "readout": drawn.readout,
+            }
+        )
     if form == "svg":
         content, media = charts.render_svg(drawn.spec).encode(), "image/svg+xml"
     elif form == "png":
@@ -68,24 +84,60 @@ def chart(room: Room, request: Request) -> Response:
     )
 
 
-def marks_of(room: Room, name: str, shown: Period) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
-    """What happened meanwhile: alerts that fired, and versions that began, within the period."""
+@dataclass(frozen=True, slots=True)
+class Meanwhile:
+    """What happened within a period: alerts that fired, incidents, and versions that began."""
 
-    def ask() -> list[dict[str, str]]:
-        found = room.watch.ledger.facts.documents(
-            "alert", states=["firing", "resolved"], model=name, limit=200
-        )
-        return [
-            {"at": r["fired_at"], "text": r["sentence"][:90]} for r in map(alert_row, found) if r["fired_at"]
+    alerts: list[dict[str, str]]
+    incidents: list[dict[str, str]]
+    versions: list[dict[str, str]]
+
+
+def meanwhile(room: Room, name: str, shown: Period, *, column: str = "") -> Meanwhile:
+    """What happened to the model within the period; of alerts on columns, those of *column* alone."""
+
+    def ask() -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+        read = room.watch.ledger.facts.documents
+        rows = map(alert_row, read("alert", states=["firing", "resolved"], model=name, limit=200))
+        alerts = [
+            {
+                "at": _zulu(r["fired_at"]),
+                "text": r["sentence"][:90],
+                "link": f"/alerts/{quote(r['key'], safe='')}",
+                "column": r["labels"].get("column", ""),
+            }
+            for r in rows
+            if r["fired_at"]
         ]
+        incidents = [
+            {
+                "at": _zulu(d.body["started_at"]),
+                "end": _zulu(over) if (over := d.body.get("entered", {}).get("resolution")) else "",
+                "text": str(d.body.get("title", ""))[:90],
+                "link": f"/incidents/{quote(d.key, safe='')}",
+                "kind": "incident",
+            }
+            for d in read("incident", model=name, limit=100)
+            if d.state != "merged"
+        ]
+        return alerts, incidents
 
-    alerts = room.kept(("marks", name), ask, seconds=5)
-    start, end = shown.start.isoformat(), shown.end.isoformat()
-    versions = [{"at": v["first"], "text": v["version"]} for v in room.versions(name)][-12:]
-    return (
-        [a for a in alerts if start <= a["at"] <= end][:60],
-        [v for v in versions if start <= v["at"] <= end],
+    alerts, incidents = room.kept(("marks", name), ask, seconds=5)
+    start, end = _iso(shown.start), _iso(shown.end)
+    versions = [{"at": _zulu(v["first"]), "text": v["version"]} for v in room.versions(name)][-12:]
+    return Meanwhile(
+        alerts=[a for a in alerts if start <= a["at"] <= end and (not column or a["column"] == column)][:60],
+        incidents=[
+            {**i, "at": max(i["at"], start), "end": i["end"] or end}
+            for i in incidents
+            if i["at"] < end and (i["end"] or end) > start
+        ],
+        versions=[v for v in versions if start <= v["at"] <= end],
     )
+
+
+def _zulu(at: str) -> str:
+    return _iso(datetime.fromisoformat(at).astimezone(UTC))
 
 
 def read_series(
@@ -135,9 +187,11 @@ def _points(table: pa.Table) -> list[dict[str, Any]]:
             "end": _iso(row["end"]),
             "value": _short(row["value"]),
         }
-        for key, name in (("low", "low"), ("high", "high"), ("rows", "rows")):
+        for name in ("low", "high", "rows"):
             if row.get(name) is not None:
-                point[key] = _short(row[name])
+                point[name] = _short(row[name])
+        if row.get("reason"):
+            point["reason"] = row["reason"]
         if row.get("value_min") is not None and row["value_min"] != row["value_max"]:
             point["least"], point["largest"] = _short(row["value_min"]), _short(row["value_max"])
         points.append(point)
@@ -198,7 +252,7 @@ def _series(room: Room, name: str, query: Mapping[str, str], place: charts.Place
         guessed = read_series(room, name, other, shown, subject=subject, segment=segment, buckets=buckets)
         estimated = _points(guessed)
         table = _beside(table, guessed)
-    alerts, versions = marks_of(room, name, shown)
+    seen = meanwhile(room, name, shown, column=subject if _is_column(about) else "")
     title = (about.title if about else measure) + (f" of {subject}" if subject else "")
     says = (f"In {segment}. " if segment else "") + (about.sentence if about else "")
     spec = charts.series_line(
@@ -209,12 +263,45 @@ def _series(room: Room, name: str, query: Mapping[str, str], place: charts.Place
         place=place,
         span=(shown.start, shown.end),
         estimated=estimated,
-        alerts=alerts,
-        marks=versions,
+        alerts=seen.alerts,
+        spans=seen.incidents,
+        marks=seen.versions,
         apart=_apart(points, estimated),
         height=whole(query, "height", usual=220, least=80, most=600),
     )
-    return Drawn(spec, table, title, says)
+    said = None
+    if place.on_page:
+        said = readout(
+            points,
+            title=title,
+            unit=about.unit if about else "",
+            now=room.now(),
+            estimated=estimated,
+            coverage=None if version else _coverage(room, name, shown, segment),
+            versions=[{"at": _zulu(v["first"]), "text": v["version"]} for v in room.versions(name)],
+            alerts=seen.alerts,
+        )
+    return Drawn(spec, table, title, says, said)
+
+
+def _is_column(about: Measure | None) -> bool:
+    """Whether the subjects of a measure are columns: of latency they are quantiles."""
+    return about is not None and about.family in (Family.DRIFT, Family.QUALITY)
+
+
+def _coverage(room: Room, name: str, shown: Period, segment: str) -> dict[str, float | None]:
+    """The share of outcomes that have come, by window; of a period with many windows nothing is read."""
+    model = room.watch.models.get(name)
+    if model is None or (shown.end - shown.start) / model.judge_every > MOST_COVERED:
+        return {}
+    states = room.watch.ledger.windows.windows(
+        name, start=shown.start, end=shown.end, limit=20 * MOST_COVERED
+    )
+    return {
+        _iso(s.key.window.start): s.coverage
+        for s in states
+        if not s.key.version and s.key.segment == segment and s.key.window.length >= ALIKE * model.judge_every
+    }
 
 
 def _drift_map(room: Room, name: str, query: Mapping[str, str], place: charts.Place) -> Drawn:
@@ -242,7 +329,7 @@ def _drift_map(room: Room, name: str, query: Mapping[str, str], place: charts.Pl
     )
     more = f" {found.more} more columns moved less." if found.more else ""
     says = f"The largest value of each span; strongest from {top:g}.{more}"
-    alerts, versions = marks_of(room, name, shown)
+    seen = meanwhile(room, name, shown)
     spec = charts.heat_map(
         found.names,
         found.edges,
@@ -251,8 +338,8 @@ def _drift_map(room: Room, name: str, query: Mapping[str, str], place: charts.Pl
         subtitle=says,
         place=place,
         top=top,
-        alerts=alerts,
-        marks=versions,
+        alerts=seen.alerts,
+        marks=seen.versions,
     )
     flat = [
         {"column": column, "start": found.edges[j], "end": found.edges[j + 1], "largest": value}
@@ -302,7 +389,7 @@ def _bands(room: Room, name: str, query: Mapping[str, str], place: charts.Place)
     held = made.profile.columns.get(column) if made is not None else None
     h = held.histogram if held is not None else None
     baseline = {q: float(h.quantile(p)) for q, p in QUANTILES.items()} if h is not None and h.n else None
-    alerts, versions = marks_of(room, name, shown)
+    seen = meanwhile(room, name, shown, column=column)
     title = f"{column} over time"
     says = "Median, middle half, and 5% to 95%." + (" Dotted: the baseline's quartiles." if baseline else "")
     spec = charts.column_bands(
@@ -312,10 +399,30 @@ def _bands(room: Room, name: str, query: Mapping[str, str], place: charts.Place)
         place=place,
         span=(shown.start, shown.end),
         baseline=baseline,
-        alerts=alerts,
-        marks=versions,
+        alerts=seen.alerts,
+        spans=seen.incidents,
+        marks=seen.versions,
     )
-    return Drawn(spec, pa.Table.from_pylist(rows), title, says)
+    said = None
+    if place.on_page:
+        ends = [p["at"] for p in points[1:]] + [_iso(shown.end)]
+        said = readout(
+            [
+                {"at": p["at"], "end": e, "value": p["p50"], "rows": r["rows"]}
+                for p, e, r in zip(points, ends, rows)
+            ],
+            title="median",
+            unit="",
+            now=room.now(),
+            versions=[{"at": _zulu(v["first"]), "text": v["version"]} for v in room.versions(name)],
+            alerts=seen.alerts,
+        )
+        said["labels"] += ["middle half", "5% to 95%"]
+        said["texts"] += [
+            [f"{figure(_short(r[low]))} to {figure(_short(r[high]))}" for r in rows]
+            for low, high in (("p25", "p75"), ("p5", "p95"))
+        ]
+    return Drawn(spec, pa.Table.from_pylist(rows), title, says, said)
 
 
 CHARTS: dict[str, Callable[[Room, str, Mapping[str, str], charts.Place], Drawn]] = {

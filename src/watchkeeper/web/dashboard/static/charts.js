@@ -1,3 +1,5 @@
+import { crosshair } from "./crosshair.js";
+
 // Charts are drawn when they come into view. The library is our server's own copy; expressions are interpreted,
 // never compiled, so that the content-security policy can forbid eval.
 const page = document.documentElement;
@@ -35,11 +37,13 @@ async function draw(figure) {
     plot.replaceChildren(drawing);
     const result = await embed(drawing, given.spec, {
       ast: true, actions: false, renderer: "svg", defaultStyle: false, mode: "vega-lite",
-      tooltip: { disableDefaultStyle: true }, logLevel: 1,
+      tooltip: given.readout ? false : { disableDefaultStyle: true }, logLevel: 1,
     });
     drawn.set(figure, result);
+    legend(figure, given.legend || []);
+    if (given.readout) crosshair(plot, drawing, result.view, given.readout);
     if ("brush" in figure.dataset) brush(result.view);
-    if (figure.classList.contains("map")) pick(result.view, figure);
+    pick(result.view, figure);
     figure.dataset.ready = "1";
   } catch (problem) {
     plot.classList.add("trouble");
@@ -61,12 +65,28 @@ function brush(view) {
     location.href = url;
   });
 }
-// A cell of the map leads to its column.
+// A mark leads to what it is about, a cell of the map to its column.
 function pick(view, figure) {
   view.addEventListener("click", (_, item) => {
-    const name = item?.datum?.full;
-    if (name) location.href = `${figure.dataset.chart.replace(/\/charts\/.*/, "")}/columns/${encodeURIComponent(name)}${location.search}`;
+    const { link, name } = item?.datum || {};
+    if (link) location.href = (page.dataset.root || "") + link;
+    else if (name && figure.classList.contains("map")) location.href = `${figure.dataset.chart.replace(/\/charts\/.*/, "")}/columns/${encodeURIComponent(name)}${location.search}`;
   });
+}
+// What each line, band and mark is, in the colours of the chart.
+function legend(figure, entries) {
+  figure.querySelector(".legend")?.remove();
+  if (!entries.length) return;
+  const list = document.createElement("ul");
+  list.className = "legend";
+  for (const [style, words] of entries) {
+    const entry = document.createElement("li"), sign = document.createElement("i");
+    sign.className = `k-${style}`;
+    sign.setAttribute("aria-hidden", "true");
+    entry.append(sign, words);
+    list.append(entry);
+  }
+  figure.querySelector(".plot").before(list);
 }
 const seen = new IntersectionObserver((entries) => {
   for (const e of entries) if (e.isIntersecting) { seen.unobserve(e.target); draw(e.target); }
