@@ -184,15 +184,18 @@ NAMES = (
     "models", "model", "column", "categories", "change", "alerts", "alert", "silences", "incidents", "incident", "outcomes",
     "compare", "facts", "settings",
 )  # fmt: skip
-LOOKS = {
+LOOKS = {  # each size and each theme in every run, each with the other in the long tests
     "desktop-light": (DESKTOP, "light"),
     "desktop-dark": (DESKTOP, "dark"),
     "phone-light": (PHONE, "light"),
     "phone-dark": (PHONE, "dark"),
 }
+RARE = ("desktop-light", "phone-dark")
 
 
-@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize(
+    "look", [pytest.param(look, marks=pytest.mark.long if look in RARE else ()) for look in LOOKS]
+)
 @pytest.mark.parametrize("name", NAMES)
 def test_every_page_in_both_themes_on_phone_and_desktop(pages, places, name, look):
     size, theme = LOOKS[look]

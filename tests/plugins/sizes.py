@@ -13,13 +13,16 @@ def sizes(name: str, *, small: Any, full: Any) -> pytest.MarkDecorator:
 
     Several arguments, ``"columns, windows"``, take a tuple for each size.
     """
+    return pytest.mark.parametrize(name, both(small=small, full=full))
 
-    def case(values: Any, **rest: Any) -> Any:
-        return pytest.param(*(values if "," in name else [values]), **rest)
 
-    return pytest.mark.parametrize(
-        name, [case(small, id="small"), case(full, id="full", marks=pytest.mark.long)]
-    )
+def both(*, small: Any, full: Any) -> list[Any]:
+    """Return the two sizes as the parameters of a fixture; what is a tuple gives several arguments."""
+    several = [value if isinstance(value, tuple) else (value,) for value in (small, full)]
+    return [
+        pytest.param(*several[0], id="small"),
+        pytest.param(*several[1], id="full", marks=pytest.mark.long),
+    ]
 
 
 def fewest(draws: int, *, share: float = 0.93, chance: float = 0.005) -> int:
