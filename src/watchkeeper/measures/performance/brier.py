@@ -4,7 +4,8 @@ Formula
 -------
 .. math:: \mathrm{Brier} = \frac1n\sum_i (s_i - y_i)^2
 
-Reads: a `ScoreTable`; exact. Interval: Student's, of the rows' own squares.
+Reads: a `ScoreTable`; exact. Interval: of the mean of both classes' own means, so that it holds for a rare event too
+(see `mixed_loss_interval`).
 
 Limits
 ------
@@ -17,9 +18,11 @@ G. W. Brier, *Verification of forecasts expressed in terms of probability*, Mont
 
 from __future__ import annotations
 
+import numpy as np
+
 from watchkeeper.domain.measurement import Interval, Measurement
 from watchkeeper.measures.performance.decided import UNLABELLED
-from watchkeeper.stats.intervals import mean_interval
+from watchkeeper.stats.intervals import mixed_loss_interval
 from watchkeeper.stats.states.score_table import ScoreTable
 
 
@@ -34,11 +37,12 @@ def brier(table: ScoreTable, *, level: float = 0.95) -> Measurement:
     squares = table.squared_error
     if not squares.n:
         return Measurement.missing("brier", UNLABELLED)
-    interval = mean_interval(squares.mean, squares.variance(ddof=1), squares.n, level=level)
+    counts, scores = table.held_scores()
+    interval = mixed_loss_interval(counts, np.stack([scores**2, (1 - scores) ** 2]), level=level)
     return Measurement(
         measure="brier",
         value=squares.mean,
         rows=squares.n,
-        interval=Interval(max(0.0, interval.low), min(1.0, interval.high), level),
+        interval=Interval(min(interval.low, squares.mean), min(1.0, max(interval.high, squares.mean)), level),
         bound=0.0,
     )

@@ -6,7 +6,8 @@ Formula
           \mathrm{multiclass} = -\frac1n\sum_i \ln s_{i,y_i}
 
 Reads: one `ScoreTable`, or one for each class; the losses in it were summed row by row, so this is exact. As in
-scikit-learn, scores are kept 2.2e-16 from 0 and 1. Interval: Student's, of the rows' own losses.
+scikit-learn, scores are kept 2.2e-16 from 0 and 1. Interval of two classes: of the mean of both classes' own means, so
+that it holds for a rare event too (see `mixed_loss_interval`); of several: of a skewed mean (`skewed_mean_interval`).
 
 Limits
 ------
@@ -21,11 +22,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from watchkeeper.domain.measurement import Interval, Measurement
 from watchkeeper.measures.performance.decided import UNLABELLED
-from watchkeeper.stats.intervals import mean_interval
+from watchkeeper.stats.intervals import mixed_loss_interval, skewed_mean_interval
 from watchkeeper.stats.states.moments import Moments
-from watchkeeper.stats.states.score_table import ScoreTable
+from watchkeeper.stats.states.score_table import CLIP, ScoreTable
 
 
 def log_loss(table: ScoreTable, *, level: float = 0.95) -> Measurement:
@@ -37,7 +40,12 @@ def log_loss(table: ScoreTable, *, level: float = 0.95) -> Measurement:
     0.2162
     """
     losses = table.negative_log_loss.merge(table.positive_log_loss)
-    return _mean_loss("log_loss", losses, level)
+    if not losses.n:
+        return Measurement.missing("log_loss", UNLABELLED)
+    counts, scores = table.held_scores()
+    kept = np.clip(scores, CLIP, 1.0 - CLIP)
+    interval = mixed_loss_interval(counts, np.stack([-np.log1p(-kept), -np.log(kept)]), level=level)
+    return _mean_loss("log_loss", losses, interval)
 
 
 def multiclass_log_loss(tables: Mapping[str, ScoreTable], *, level: float = 0.95) -> Measurement:
@@ -52,7 +60,8 @@ def multiclass_log_loss(tables: Mapping[str, ScoreTable], *, level: float = 0.95
     losses = Moments.empty()
     for table in tables.values():
         losses = losses.merge(table.positive_log_loss)
-    found = _mean_loss("multiclass_log_loss", losses, level)
+    interval = skewed_mean_interval(losses.mean, losses.variance(ddof=1), losses.n, losses.max, level=level)
+    found = _mean_loss("multiclass_log_loss", losses, interval)
     labelled = max((t.labelled for t in tables.values()), default=0)
     if found.value is not None and losses.n < labelled:
         # An outcome that is none of the scored classes has no score to be surprised by.
@@ -64,14 +73,13 @@ def multiclass_log_loss(tables: Mapping[str, ScoreTable], *, level: float = 0.95
     return found
 
 
-def _mean_loss(name: str, losses: Moments, level: float) -> Measurement:
+def _mean_loss(name: str, losses: Moments, interval: Interval) -> Measurement:
     if not losses.n:
         return Measurement.missing(name, UNLABELLED)
-    interval = mean_interval(losses.mean, losses.variance(ddof=1), losses.n, level=level)
     return Measurement(
         measure=name,
         value=losses.mean,
         rows=losses.n,
-        interval=Interval(max(0.0, interval.low), interval.high, level),
+        interval=Interval(min(interval.low, losses.mean), max(interval.high, losses.mean), interval.level),
         bound=0.0,
     )

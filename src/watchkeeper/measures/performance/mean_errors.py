@@ -7,8 +7,8 @@ With :math:`e = \hat y - y`,
 .. math:: \mathrm{MSE} = \frac1n\sum e^2,\quad \mathrm{RMSE} = \sqrt{\mathrm{MSE}},\quad
           \mathrm{MAE} = \frac1n\sum |e|,\quad \mathrm{bias} = \frac1n\sum e
 
-Reads: `Residuals`; exact. Intervals: Student's for bias and MAE; for MSE and RMSE normal on the logarithmic
-scale, with the variance of the squares themselves.
+Reads: `Residuals`; exact. Intervals: Student's for bias and MAE; for MSE and RMSE that of a skewed mean, with the
+variance of the squares themselves (see `skewed_mean_interval`).
 
 Limits
 ------
@@ -26,7 +26,7 @@ from math import sqrt
 
 from watchkeeper.domain.measurement import Interval, Measurement
 from watchkeeper.measures.performance.decided import UNLABELLED
-from watchkeeper.stats.intervals import delta_interval, mean_interval
+from watchkeeper.stats.intervals import mean_interval, skewed_mean_interval
 from watchkeeper.stats.states.residuals import Residuals
 
 
@@ -105,7 +105,8 @@ def bias(residuals: Residuals, *, level: float = 0.95) -> Measurement:
 
 
 def _square_interval(residuals: Residuals, level: float) -> Interval:
-    if residuals.n < 2:
+    n = residuals.n
+    if n < 2:
         return Interval(0.0, float("inf"), level)
-    variance = residuals.variance_of_square / (residuals.n - 1)
-    return delta_interval(residuals.mse, variance, low=0.0, level=level)
+    variance = residuals.variance_of_square * n / (n - 1)
+    return skewed_mean_interval(residuals.mse, variance, n, residuals.largest_square, level=level)

@@ -5,7 +5,8 @@ Formula
 .. math:: R^2 = 1 - \frac{\sum (\hat y - y)^2}{\sum (y - \bar y)^2}
 
 Reads: `Residuals`; exact. Interval: delta method for the ratio of the two means, with the covariance of their
-terms that the state keeps, on the logarithmic scale of the ratio.
+terms that the state keeps, on the logarithmic scale of the ratio; with Student's quantile and room for errors and
+outcomes larger than any seen where a few rows make up the squares (see `tail_allowance`).
 
 Limits
 ------
@@ -19,9 +20,11 @@ T. Kvålseth, *Cautionary note about R2*, The American Statistician 39, 1985.
 
 from __future__ import annotations
 
+from math import exp, sqrt
+
 from watchkeeper.domain.measurement import Interval, Measurement
 from watchkeeper.measures.performance.decided import UNLABELLED
-from watchkeeper.stats.intervals import delta_interval
+from watchkeeper.stats.intervals import tail_allowance
 from watchkeeper.stats.states.residuals import Residuals
 
 
@@ -45,8 +48,15 @@ def r2(residuals: Residuals, *, level: float = 0.95) -> Measurement:
         relative = (
             residuals.variance_of_square / mse**2 + of_spread / spread**2 - 2 * together / (mse * spread)
         )
-        unexplained = delta_interval(ratio, ratio**2 * max(relative, 0.0) / (n - 2), low=0.0, level=level)
-        interval = Interval(1.0 - unexplained.high, 1.0 - unexplained.low, level)
+        of_errors, errors = tail_allowance(
+            mse, residuals.variance_of_square, n, residuals.largest_square, level=level
+        )
+        farthest = max((y.min - y.mean) ** 2, (y.max - y.mean) ** 2)
+        of_outcomes, outcomes = tail_allowance(spread, of_spread, n, farthest, level=level)
+        reach = max(of_errors, of_outcomes) * sqrt(max(relative, 0.0) / (n - 2))
+        if reach < 500:
+            low, high = ratio * exp(-reach) / (1 + outcomes), ratio * exp(reach) * (1 + errors)
+            interval = Interval(1.0 - high, 1.0 - low, level)
     elif mse == 0:
         interval = Interval(1.0, 1.0, level)
     return Measurement(measure="r2", value=1.0 - ratio, rows=n, interval=interval, bound=0.0)

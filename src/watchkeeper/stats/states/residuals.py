@@ -191,6 +191,11 @@ class Residuals:
         return 1.0 - self.mse / spread if spread > 0 else nan
 
     @property
+    def largest_square(self) -> float:
+        """The largest e²; NaN with no rows."""
+        return max(self.error.min**2, self.error.max**2) if self.n else nan
+
+    @property
     def variance_of_square(self) -> float:
         """Variance of e²."""
         if not self.n:

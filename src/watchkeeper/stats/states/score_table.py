@@ -288,6 +288,13 @@ class ScoreTable:
         tied = mixed & (np.abs(left - right) <= 1e-10 * np.abs(left))
         return tied, bool(tied.sum() == mixed.sum())
 
+    def held_scores(self) -> tuple[np.ndarray, np.ndarray]:
+        """Labelled rows of each cell that has any, by outcome ``(2, cells)``, and their mean scores ``(cells,)``."""
+        counts, sums = self.counts[:UNLABELLED], self.sums[:UNLABELLED].sum(axis=0)
+        rows = counts.sum(axis=0)
+        held = rows > 0
+        return counts[:, held].astype(float), sums[held] / rows[held]
+
     def log_loss(self) -> float:
         """Mean negative log-likelihood, exact; NaN without outcomes."""
         return self.negative_log_loss.merge(self.positive_log_loss).mean
