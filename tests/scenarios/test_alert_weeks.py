@@ -9,7 +9,6 @@ import pytest
 
 from as_written import model_of, plan_of
 from watchkeeper.adapters.ledgers.sql import open_ledger
-from watchkeeper.domain.alert import Alert
 from watchkeeper.domain.measurement import Interval, Measurement
 from watchkeeper.domain.series import PlacedMeasurement, WindowKey, WindowState
 from watchkeeper.domain.window import Window
@@ -23,6 +22,8 @@ from watchkeeper.loop.alerting.alert_actions import (
 from watchkeeper.loop.alerting.judging import AlertJudge
 from watchkeeper.loop.effects.notifications import Outbox
 from watchkeeper.loop.incidents.incidents import Incidents
+from watchkeeper.loop.records.kinds import ALERT
+from watchkeeper.loop.records.records import Records
 from watchkeeper.testing.clock import FakeClock
 
 START = datetime(2026, 3, 2, tzinfo=UTC)  # a Monday
@@ -108,7 +109,7 @@ class World:
         return {box.name: box.titles for box in self.boxes}
 
     def alert(self, rule="late"):
-        found = [Alert.of_body(d.body) for d in self.ledger.facts.documents("alert", limit=100_000)]
+        found = [kept.value for kept in Records(self.ledger.facts, ALERT).all()]
         return next(a for a in found if a.rule == rule)
 
 
@@ -508,7 +509,7 @@ def test_what_late_outcomes_said_of_an_old_window_is_taken_back_and_said_again_w
         w.clock.advance(3 * HOUR)
         w.window(value, measure="accuracy", window=old)
         w.go(HOUR)
-        (alert,) = [Alert.of_body(d.body) for d in w.ledger.facts.documents("alert")]
+        (alert,) = [kept.value for kept in Records(w.ledger.facts, ALERT).all()]
         states.append((alert.state.value, alert.retrospective, alert.labels["window"]))
     assert [s for s, *_ in states] == ["firing", "resolved", "firing"]
     assert {(r, name) for _, r, name in states} == {(True, old.label)}

@@ -13,13 +13,15 @@ from watchkeeper.decisions.alerting.grouping import assign
 from watchkeeper.decisions.alerting.routing import Route
 from watchkeeper.decisions.incidents.incidents import with_lesson
 from watchkeeper.domain.alert import Alert, AlertState, fingerprint
-from watchkeeper.domain.fact import Document, Fact
+from watchkeeper.domain.fact import Fact
 from watchkeeper.domain.incident import Phase
 from watchkeeper.domain.rule import Severity
 from watchkeeper.loop.alerting.judging import AlertJudge
 from watchkeeper.loop.alerting.plan import AlertingPlan
 from watchkeeper.loop.effects.notifications import Outbox
 from watchkeeper.loop.incidents.follow import IncidentFollower, enrichment, incidents_of
+from watchkeeper.loop.records.kinds import ALERT, GROUP
+from watchkeeper.loop.records.records import Records, write
 from watchkeeper.testing.clock import FakeClock
 
 pytest.importorskip("sqlalchemy", reason="the server extra is not installed")
@@ -75,42 +77,18 @@ def fire(world, state, kind):
             )
         )
     facts = world.ledger.facts
-    revisions = {d.key: d.revision for d in facts.documents("alert", limit=10_000)}
-    documents = [
-        Document(
-            kind="alert",
-            key=a.fingerprint,
-            body=a.to_body(),
-            state=state.value,
-            model="churn",
-            revision=revisions.get(a.fingerprint, 0),
-        )
-        for a in alerts
-    ]
-    known = {d.key: d for d in facts.documents("group", limit=10_000)}
-    from watchkeeper.decisions.alerting.grouping import Group
-
-    groups = assign(
-        alerts, (ROUTE,), {k: Group.of_body(k, d.body) for k, d in known.items()}, now=world.clock()
-    )
-    documents += [
-        Document(
-            kind="group",
-            key=k,
-            body=g.to_body(),
-            state="open",
-            due=g.due,
-            revision=known[k].revision if k in known else 0,
-        )
-        for k, g in groups.items()
-    ]
+    alert_records, group_records = Records(facts, ALERT), Records(facts, GROUP)
+    known = {kept.key: kept for kept in group_records.all()}
+    groups = assign(alerts, (ROUTE,), {k: kept.value for k, kept in known.items()}, now=world.clock())
+    records = [(alert_records.get(a.fingerprint) or ALERT.new(a)).to(a) for a in alerts]
+    records += [known[k].to(g) if k in known else GROUP.new(g) for k, g in groups.items()]
     news = [
         Fact(
             kind=f"alert.{kind}", at=world.clock(), actor="watchkeeper", model="churn", subject=a.fingerprint
         )
         for a in alerts
     ]
-    facts.append(news, documents)
+    write(facts, news, records, now=world.clock())
 
 
 def tick(world, wait=timedelta(minutes=1)):

@@ -11,8 +11,10 @@ import pytest
 
 from receivers import Reply
 from watchkeeper.domain.alert import Alert, AlertState
-from watchkeeper.domain.fact import Document, Fact
+from watchkeeper.domain.fact import Fact
 from watchkeeper.domain.rule import Severity
+from watchkeeper.loop.records.kinds import ALERT, GROUP
+from watchkeeper.loop.records.records import Records, write
 
 pytest.importorskip("deltalake", reason="the server extra is not installed")
 pytest.importorskip("apprise", reason="the server extra is not installed")
@@ -22,7 +24,7 @@ KEY = "00000000000000aa"
 
 def fire(watch, state="firing", **rest):
     """An alert changes, as the judge writes it: alert, group and fact at once."""
-    from watchkeeper.decisions.alerting.grouping import Group, assign
+    from watchkeeper.decisions.alerting.grouping import assign
 
     now = watch.clock()
     alert = Alert(
@@ -40,37 +42,15 @@ def fire(watch, state="firing", **rest):
         **rest,
     )
     facts = watch.ledger.facts
-    known = {d.key: d for d in facts.documents("group", limit=10)}
+    known = {kept.key: kept for kept in Records(facts, GROUP).all()}
     groups = assign(
-        [alert],
-        watch.config.alerting().routes,
-        {k: Group.of_body(k, d.body) for k, d in known.items()},
-        now=now,
+        [alert], watch.config.alerting().routes, {k: kept.value for k, kept in known.items()}, now=now
     )
-    before = facts.document("alert", KEY)
-    documents = [
-        Document(
-            kind="alert",
-            key=KEY,
-            body=alert.to_body(),
-            state=state,
-            model="churn",
-            revision=before.revision if before else 0,
-        ),
-        *(
-            Document(
-                kind="group",
-                key=key,
-                body=group.to_body(),
-                state="open",
-                due=group.due,
-                revision=known[key].revision if key in known else 0,
-            )
-            for key, group in groups.items()
-        ),
-    ]
+    records = [(Records(facts, ALERT).get(KEY) or ALERT.new(alert)).to(alert)]
+    records += [known[k].to(g) if k in known else GROUP.new(g) for k, g in groups.items()]
     kind = "alert.fired" if state == "firing" else "alert.resolved"
-    facts.append([Fact(kind=kind, at=now, actor="watchkeeper", model="churn", subject=KEY)], documents)
+    news = Fact(kind=kind, at=now, actor="watchkeeper", model="churn", subject=KEY)
+    write(facts, [news], records, now=now)
 
 
 def wait_until(condition, timeout_s=30):
@@ -264,8 +244,8 @@ def test_every_command_of_a_runbook_does_what_it_says_in_a_real_project(tmp_path
         incidents.open("Look", actor="ann", model="churn")
         before = {s.key.window: s.generation for s in watch.ledger.windows.windows("churn")}
         record = runbooks_of(watch).run("all", actor="ann", incident=1)
-        assert [c["state"] for c in record.body["commands"]] == ["done"] * 5, record.body["commands"]
-        assert [c["command"].split()[1] for c in record.body["commands"][1:3]] == ["churn", "churn"]
+        assert [c["state"] for c in record.commands] == ["done"] * 5, record.commands
+        assert [c["command"].split()[1] for c in record.commands[1:3]] == ["churn", "churn"]
         assert watch.baseline("churn").profile.rows == 400
         (silence,) = watch.ledger.facts.documents("silence", states=["active"])
         assert (silence.body["author"], silence.body["reason"]) == ("ann", "being worked on")

@@ -10,6 +10,7 @@ import pytest
 from watchkeeper.domain.alert import Alert, AlertState
 from watchkeeper.domain.fact import Document
 from watchkeeper.domain.rule import Severity
+from watchkeeper.loop.records.records import plain
 from watchkeeper.testing.clock import FakeClock
 from watchkeeper.web.api.app import MOST_ACTION_BYTES, guarded_api
 from watchkeeper.web.api.intake import Intake
@@ -38,7 +39,7 @@ def watch(tmp_path):
             since=T0 - timedelta(hours=6),
         )
         opened.ledger.facts.append(
-            [], [Document(kind="alert", key=KEY, body=alert.to_body(), state="firing", model="churn")]
+            [], [Document(kind="alert", key=KEY, body=plain(alert), state="firing", model="churn")]
         )
         yield opened
 

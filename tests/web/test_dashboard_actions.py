@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from watchkeeper.domain.alert import Alert
+from watchkeeper.loop.records.kinds import ALERT
 from watchkeeper.web.app import create_app, dashboard_app
 from watchkeeper.web.dashboard.settings import redacted
 from watchkeeper.web.security import Identity, Role
@@ -70,7 +70,7 @@ class TestForms:
         key = firing(watch).key
         answer = client.post(f"/alerts/{key}/acknowledge", data={"csrf": word})
         assert answer.status_code == 403
-        assert not Alert.of_body(firing(watch).body).acknowledged_by
+        assert not ALERT.read(firing(watch)).value.acknowledged_by
 
     def test_the_word_of_another_visit_is_no_good(self, app, watch, connect, browser):
         word = re.search(r'name="csrf" value="(\w+)"', connect(app).get("/incidents").text)[1]

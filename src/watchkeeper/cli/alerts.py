@@ -42,32 +42,31 @@ def alerts() -> None:
 def list_alerts(model: str | None, states: tuple[str, ...], limit: int, project: Path, as_json: bool) -> int:
     """List alerts, the gravest first. Exit status 1: at least one fires."""
     from watchkeeper.decisions.alerting.story import alert_story
-    from watchkeeper.domain.alert import Alert
+    from watchkeeper.loop.records.kinds import ALERT
+    from watchkeeper.loop.records.records import Records
 
     wanted = [] if "all" in states else list(states or ("pending", "firing"))
     with opened(project) as watch:
         if model is not None:
             watch.model(model)
-        documents = watch.ledger.facts.documents(
-            "alert", states=wanted, model=model, limit=limit, order="-rank"
-        )
-        total = watch.ledger.facts.count("alert", states=wanted, model=model)
-    firing = any(d.state == "firing" for d in documents)
+        held = Records(watch.ledger.facts, ALERT)
+        found = [k.value for k in held.some(states=wanted, model=model, limit=limit, order="-rank")]
+        total = held.count(states=wanted, model=model)
+    firing = any(a.is_firing for a in found)
     if as_json:
-        print_json({"alerts": [d.body for d in documents], "total": total})
+        print_json({"alerts": [ALERT.body(a) for a in found], "total": total})
         return int(firing)
-    if not documents:
+    if not found:
         click.echo("Nothing fires." if not states else "There are none.")
         return 0
     rows = []
-    for d in documents:
-        alert = Alert.of_body(d.body)
+    for alert in found:
         state = alert.state.value + (f", seen by {alert.acknowledged_by}" if alert.acknowledged_by else "")
         since = f"{alert.since:%Y-%m-%d %H:%M}" if alert.since else ""
-        rows.append((d.key, state, alert.severity.value, since, alert_story(alert).headline))
+        rows.append((alert.fingerprint, state, alert.severity.value, since, alert_story(alert).headline))
     print_table(("alert", "state", "severity", "since (UTC)", "what"), rows, below=4)
-    if total > len(documents):
-        click.echo(f"{total - len(documents):,} more; see --limit.")
+    if total > len(found):
+        click.echo(f"{total - len(found):,} more; see --limit.")
     return int(firing)
 
 
@@ -78,21 +77,20 @@ def list_alerts(model: str | None, states: tuple[str, ...], limit: int, project:
 def show_alert(alert: str, project: Path, as_json: bool) -> None:
     """Tell the whole story of ALERT (its fingerprint, or how it begins)."""
     from watchkeeper.decisions.alerting.story import alert_story
-    from watchkeeper.domain.alert import Alert
-    from watchkeeper.loop.alerting.alert_actions import alert_document
+    from watchkeeper.loop.alerting.alert_actions import alert_record
+    from watchkeeper.loop.records.kinds import ALERT
 
     with opened(project) as watch:
-        document = alert_document(watch.ledger.facts, alert)
-        facts = watch.ledger.facts.facts(subject=document.key, limit=1000)
+        found = alert_record(watch.ledger.facts, alert).value
+        facts = watch.ledger.facts.facts(subject=found.fingerprint, limit=1000)
     if as_json:
         print_json(
             {
-                **document.body,
+                **ALERT.body(found),
                 "history": [{"at": f.at, "kind": f.kind, "actor": f.actor, **f.body} for f in facts],
             }
         )
         return
-    found = Alert.of_body(document.body)
     story = alert_story(found)
     print_wrapped(story.headline)
     click.echo()
@@ -105,7 +103,7 @@ def show_alert(alert: str, project: Path, as_json: bool) -> None:
         run_it = (
             ""
             if "://" in found.runbook
-            else f"  (watchkeeper runbooks run {found.runbook} --alert {document.key})"
+            else f"  (watchkeeper runbooks run {found.runbook} --alert {found.fingerprint})"
         )
         click.echo(f"\nRunbook: {found.runbook}{run_it}")
     click.echo()
@@ -127,6 +125,7 @@ def show_alert(alert: str, project: Path, as_json: bool) -> None:
 def ack(alert: str, note: str, actor: str, undo: bool, project: Path, as_json: bool) -> None:
     """Say that you have seen ALERT: repeats stop until it resolves."""
     from watchkeeper.loop.alerting.alert_actions import acknowledge_alert
+    from watchkeeper.loop.records.kinds import ALERT
 
     with opened(project) as watch:
         after = acknowledge_alert(
@@ -138,7 +137,7 @@ def ack(alert: str, note: str, actor: str, undo: bool, project: Path, as_json: b
             back=undo,
         )
     if as_json:
-        print_json(after.to_body())
+        print_json(ALERT.body(after))
         return
     click.echo(
         f"{after.fingerprint} {'is not acknowledged any more' if undo else f'acknowledged by {after.acknowledged_by}'}."

@@ -15,7 +15,7 @@ from watchkeeper.cli.terminal import json_option, pairs, print_json, print_table
 
 if TYPE_CHECKING:
     from watchkeeper.documents.incident.runbook import RunbookCommand
-    from watchkeeper.domain.fact import Document
+    from watchkeeper.loop.incidents.runbooks import RunbookRun
 
 
 @click.group()
@@ -149,7 +149,7 @@ def runs(limit: int, project: Path, as_json: bool) -> None:
     with opened(project) as watch:
         records = runbooks_of(watch).records(limit=limit)
     if as_json:
-        print_json([_record(r) for r in records])
+        print_json([r.view() for r in records])
         return
     if not records:
         click.echo("There are none.")
@@ -157,11 +157,11 @@ def runs(limit: int, project: Path, as_json: bool) -> None:
     rows = [
         (
             r.key,
-            r.body["runbook"],
+            r.runbook,
             r.state,
-            r.body["incident"],
-            r.body["started_at"][:16].replace("T", " "),
-            r.body["actor"],
+            r.incident,
+            f"{r.started_at:%Y-%m-%d %H:%M}",
+            r.actor,
         )
         for r in records
     ]
@@ -183,30 +183,22 @@ def _confirm(yes: bool):  # type: ignore[no-untyped-def]
     return ask
 
 
-def _record(record: Document) -> dict[str, object]:
-    return {
-        "run": record.key,
-        "state": record.state,
-        **{k: v for k, v in record.body.items() if k != "source"},
-    }
-
-
-def _say(record: Document, as_json: bool) -> int:
+def _say(record: RunbookRun, as_json: bool) -> int:
     if as_json:
-        print_json(_record(record))
+        print_json(record.view())
     else:
-        for c in record.body["commands"]:
+        for c in record.commands:
             said = f": {c['result']}" if c.get("result") else ""
             click.echo(f"  {c['state']:<8} step {c['step']}, {c['command']}{said}")
-        if not record.body["commands"]:
+        if not record.commands:
             click.echo("It has no commands: its steps are for people.")
         if record.state != "done":
             click.echo(f"It stopped. Go on when it is mended:  watchkeeper runbooks resume {record.key}")
-            failed = next((c["step"] for c in record.body["commands"] if c["state"] == "failed"), None)
+            failed = next((c["step"] for c in record.commands if c["state"] == "failed"), None)
             if failed is not None:
-                whom = "".join(f" --{k} {record.body[k]}" for k in ("incident", "alert") if record.body[k])
+                whom = "".join(f" --{k} {v}" for k in ("incident", "alert") if (v := getattr(record, k)))
                 click.echo(
                     "It goes on with the text as it was. With a changed one, run that step anew:\n"
-                    f"  watchkeeper runbooks run {record.body['runbook']} --step {failed}{whom}"
+                    f"  watchkeeper runbooks run {record.runbook} --step {failed}{whom}"
                 )
     return 0 if record.state == "done" else 1

@@ -29,14 +29,14 @@ def silences() -> None:
 @json_option
 def list_silences(everything: bool, project: Path, as_json: bool) -> None:
     """List silences, those that end first on top."""
-    from watchkeeper.loop.alerting.alert_actions import silences_of
+    from watchkeeper.loop.alerting.alert_actions import silence_view, silences_of
 
     with opened(project) as watch:
         now = watch.clock()
         found = silences_of(watch.ledger.facts, states=("active", "expired") if everything else ("active",))
     found = sorted((s for s in found if everything or s.ends_at > now), key=lambda s: s.ends_at)
     if as_json:
-        print_json([{"id": s.id, **s.to_body()} for s in found])
+        print_json([silence_view(s) for s in found])
         return
     if not found:
         click.echo("There are none.")
@@ -77,7 +77,7 @@ def add(
     A matcher is label=value, label!=value, label=~regex or label!~regex.
     """
     from watchkeeper.domain.duration import duration_of
-    from watchkeeper.loop.alerting.alert_actions import add_silence
+    from watchkeeper.loop.alerting.alert_actions import add_silence, silence_view
 
     with opened(project) as watch:
         silence = add_silence(
@@ -92,7 +92,7 @@ def add(
         )
         found = _preview(watch, matchers)
     if as_json:
-        print_json({"id": silence.id, **silence.to_body()})
+        print_json(silence_view(silence))
         return
     click.echo(f"Silence {silence.id} holds until {silence.ends_at:%Y-%m-%d %H:%M} UTC.")
     _say(found)
@@ -105,14 +105,14 @@ def add(
 @json_option
 def expire(silence: str, actor: str, project: Path, as_json: bool) -> None:
     """End SILENCE now: alerts that it muted and that still fire are told."""
-    from watchkeeper.loop.alerting.alert_actions import expire_silence
+    from watchkeeper.loop.alerting.alert_actions import expire_silence, silence_view
 
     with opened(project) as watch:
         ended = expire_silence(
             watch.ledger.facts, silence, actor=actor or getpass.getuser(), now=watch.clock()
         )
     if as_json:
-        print_json({"id": ended.id, **ended.to_body()})
+        print_json(silence_view(ended))
     else:
         click.echo(f"Silence {silence} has ended.")
 
@@ -123,14 +123,15 @@ def expire(silence: str, actor: str, project: Path, as_json: bool) -> None:
 @json_option
 def show_preview(matchers: tuple[str, ...], project: Path, as_json: bool) -> None:
     """Show what a silence with MATCHERS would mute now, without adding it."""
+    from watchkeeper.loop.records.kinds import ALERT
 
     with opened(project) as watch:
         found = _preview(watch, matchers)
     if as_json:
         print_json(
             {
-                "firing": [a.to_body() for a in found.firing],
-                "pending": [a.to_body() for a in found.pending],
+                "firing": [ALERT.body(a) for a in found.firing],
+                "pending": [ALERT.body(a) for a in found.pending],
                 "quiet": found.quiet,
                 "hints": list(found.hints),
             }
@@ -141,11 +142,10 @@ def show_preview(matchers: tuple[str, ...], project: Path, as_json: bool) -> Non
 
 def _preview(watch: Watch, matchers: Sequence[str]) -> Preview:
     from watchkeeper.decisions.alerting.silences import preview
-    from watchkeeper.domain.alert import Alert
     from watchkeeper.domain.silence import parse_matchers
+    from watchkeeper.loop.alerting.alert_actions import alerts_by_weight
 
-    documents = watch.ledger.facts.documents("alert", limit=1_000_000, order="-rank")
-    return preview(parse_matchers(matchers), [Alert.of_body(d.body) for d in documents])
+    return preview(parse_matchers(matchers), alerts_by_weight(watch.ledger.facts))
 
 
 def _say(found: Preview) -> None:

@@ -82,7 +82,7 @@ def compose(
 
     Parameters
     ----------
-    body : ``title`` and ``text``; or ``alerts`` with what each says (`Alert.to_body` or the four answers of a
+    body : ``title`` and ``text``; or ``alerts`` with what each says (an `Alert` or the four answers of a
         `Story`), and ``status``, ``severity``, ``group``, ``more`` (how many are not listed), ``chart``, ``lessons``,
         ``incident`` (``number`` and ``owner`` of the one that the alerts belong to).
     project, url : the project's name, and where its pages are.

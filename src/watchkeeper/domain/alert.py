@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from hashlib import blake2b
-from typing import Any
+from typing import Any, NamedTuple
 
 from watchkeeper.domain.rule import Category, Severity
 
@@ -33,8 +33,7 @@ def fingerprint(labels: Mapping[str, str]) -> str:
     return blake2b(text.encode(), digest_size=8).hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
-class LogEntry:
+class LogEntry(NamedTuple):
     """One line of what was done: who did what, when."""
 
     at: datetime
@@ -121,55 +120,3 @@ class Alert:
     def is_firing(self) -> bool:
         """Whether it fires now."""
         return self.state is AlertState.FIRING
-
-    def to_body(self) -> dict[str, Any]:
-        """Plain JSON values; `Alert.of_body` reads them back. What has nothing to say is left out."""
-        out: dict[str, Any] = {}
-        for name, kind in _FIELDS:
-            item = getattr(self, name)
-            if kind == "time":
-                if item is not None:
-                    out[name] = item.isoformat()
-            elif kind == "log":
-                if item:
-                    out[name] = [[e.at.isoformat(), e.actor, e.text] for e in item]
-            elif kind == "word":
-                out[name] = item.value
-            elif item:
-                out[name] = item
-        return out
-
-    @classmethod
-    def of_body(cls, body: Mapping[str, Any]) -> Alert:
-        """Read what `to_body` wrote; unknown keys of a later version are passed over."""
-        given: dict[str, Any] = {}
-        for name, item in body.items():
-            kind = _KINDS.get(name)
-            if kind == "plain":
-                given[name] = item
-            elif kind == "time":
-                given[name] = datetime.fromisoformat(item)
-            elif kind == "word":
-                given[name] = _WORDS[name](item)
-            elif kind == "log":
-                given[name] = tuple(
-                    LogEntry(datetime.fromisoformat(at), actor, text) for at, actor, text in item
-                )
-        return cls(**given)
-
-
-_WORDS: dict[str, Any] = {"severity": Severity, "category": Category, "state": AlertState}
-_FIELDS = tuple(
-    (
-        f.name,
-        "word"
-        if f.name in _WORDS
-        else "log"
-        if f.name == "log"
-        else "time"
-        if "datetime" in str(f.type)
-        else "plain",
-    )
-    for f in fields(Alert)
-)
-_KINDS = dict(_FIELDS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -122,26 +122,6 @@ class Incident:
         """Follow-ups that nobody has done yet."""
         return tuple(t for t in self.tasks if t.follow_up and not t.is_done)
 
-    def to_body(self) -> dict[str, Any]:
-        """Plain JSON values; `Incident.of_body` reads them back."""
-        return {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
-
-    @classmethod
-    def of_body(cls, body: Mapping[str, Any]) -> Incident:
-        """Read what `to_body` wrote; unknown keys of a later version are passed over."""
-        given: dict[str, Any] = {f.name: body[f.name] for f in fields(cls) if f.name in body}
-        given["severity"], given["phase"] = Severity(body["severity"]), Phase(body["phase"])
-        for name in ("started_at", "detected_at", "acknowledged_at"):
-            given[name] = _time(body.get(name))
-        given["entered"] = {k: datetime.fromisoformat(v) for k, v in body.get("entered", {}).items()}
-        given["features"] = {k: tuple(v) for k, v in body.get("features", {}).items()}
-        given["timeline"] = tuple(_read(TimelineEntry, e, "at", "noted_at") for e in body.get("timeline", ()))
-        given["tasks"] = tuple(
-            _read(IncidentTask, t, "created_at", "due", "done_at") for t in body.get("tasks", ())
-        )
-        given["lessons"], given["merged"] = tuple(body.get("lessons", ())), tuple(body.get("merged", ()))
-        return cls(**given)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Similar:
@@ -165,26 +145,3 @@ def durations(incident: Incident) -> dict[str, float | None]:
         else (incident.acknowledged_at - incident.detected_at).total_seconds(),
         "to_resolve_s": None if resolved is None else (resolved - incident.detected_at).total_seconds(),
     }
-
-
-def _plain(item: Any) -> Any:
-    if isinstance(item, datetime):
-        return item.isoformat()
-    if isinstance(item, StrEnum):
-        return item.value
-    if isinstance(item, (TimelineEntry, IncidentTask)):
-        return {f.name: _plain(getattr(item, f.name)) for f in fields(item)}
-    if isinstance(item, Mapping):
-        return {str(k): _plain(v) for k, v in item.items()}
-    if isinstance(item, (tuple, list)):
-        return [_plain(v) for v in item]
-    return item
-
-
-def _read(kind: type, raw: Mapping[str, Any], *times: str) -> Any:
-    known = {f.name: raw[f.name] for f in fields(kind) if f.name in raw}
-    return kind(**{k: _time(v) if k in times else v for k, v in known.items()})
-
-
-def _time(text: Any) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None

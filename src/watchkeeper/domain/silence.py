@@ -132,6 +132,8 @@ class Silence:
     ends_at: datetime
     created_at: datetime | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
+    state: str = "active"
+    """``active``, also before it starts; ``expired`` once it is written down that it ended."""
 
     def __post_init__(self) -> None:
         if not self.matchers or all(m.matches({}) for m in self.matchers):
@@ -152,30 +154,3 @@ class Silence:
     def mutes(self, labels: Mapping[str, str], now: datetime) -> bool:
         """Whether an alert with *labels* says nothing at *now*."""
         return self.active(now) and all_match(self.matchers, labels)
-
-    def to_body(self) -> dict[str, Any]:
-        """Plain JSON values; `Silence.of_body` reads them back."""
-        return {
-            "matchers": [[m.label, m.operator, m.value] for m in self.matchers],
-            "author": self.author,
-            "reason": self.reason,
-            "starts_at": self.starts_at.isoformat(),
-            "ends_at": self.ends_at.isoformat(),
-            "created_at": None if self.created_at is None else self.created_at.isoformat(),
-            "details": dict(self.details),
-        }
-
-    @classmethod
-    def of_body(cls, id: str, body: Mapping[str, Any]) -> Silence:
-        """Read what `to_body` wrote."""
-        made = body.get("created_at")
-        return cls(
-            id=id,
-            matchers=tuple(Matcher(*m) for m in body["matchers"]),
-            author=body["author"],
-            reason=body["reason"],
-            starts_at=datetime.fromisoformat(body["starts_at"]),
-            ends_at=datetime.fromisoformat(body["ends_at"]),
-            created_at=None if made is None else datetime.fromisoformat(made),
-            details=body.get("details", {}),
-        )

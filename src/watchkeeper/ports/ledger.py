@@ -57,8 +57,12 @@ class FactStore(Protocol):
         limit: int = 1000,
         offset: int = 0,
         order: str = "-updated_at",
+        after: str = "",
     ) -> list[Document]:
-        """Documents of one kind; *order* is ``updated_at``, ``rank``, ``due`` or ``key``, ``-`` for descending."""
+        """Documents of one kind; *order* is ``updated_at``, ``rank``, ``due`` or ``key``, ``-`` for descending.
+
+        *after*: only those whose key is greater; with ``order="key"`` pages neither skip nor repeat what changes.
+        """
         ...
 
     def count(self, kind: str, *, states: Sequence[str] = (), model: str | None = None) -> int:

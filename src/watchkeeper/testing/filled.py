@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from watchkeeper.domain.alert import Alert, AlertState, LogEntry, fingerprint
@@ -258,7 +259,7 @@ def _alerts(ledger: Ledger, names: list[str], end: datetime, size: Size, rng: np
             whom={"segments": [{"segment": "region=north"}]},
             log=(LogEntry(fired, "watchkeeper", "It fired."),),
         )
-        body: dict[str, Any] = alert.to_body()
+        body: dict[str, Any] = msgspec.to_builtins(alert)
         documents.append(
             Document(
                 kind="alert",

@@ -23,15 +23,17 @@ import ipaddress
 import secrets
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from http.cookies import SimpleCookie
-from typing import Any
+from typing import Any, TypedDict
 from urllib.parse import urlsplit
 
-from watchkeeper.domain.fact import Document, Fact
 from watchkeeper.errors import BadInput, Conflict, NotFound, NotPermitted, nearest
+from watchkeeper.loop.records.facts import FactKind
+from watchkeeper.loop.records.records import Kept, Kind, Records, plain, write
 from watchkeeper.ports.ledger import FactStore
 
 PREFIX = "wk_"
@@ -44,6 +46,71 @@ CONTENT_POLICY = (
     "font-src 'self'; manifest-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; "
     "frame-ancestors 'self'"
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    """A token as the ledger knows it: by its digest, never itself."""
+
+    key: str
+    """The digest."""
+    id: str
+    """The first 12 letters of the digest: how people name it."""
+    name: str
+    role: str
+    created_at: datetime
+    created_by: str
+    expires_at: datetime | None = None
+    state: str = "active"
+    """``active``, ``once`` (opens one session), ``used`` or ``revoked``."""
+
+    def live(self, now: datetime, state: str = "active") -> bool:
+        """Whether it is good at *now*."""
+        return self.state == state and (self.expires_at is None or self.expires_at > now)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """A browser that is signed in."""
+
+    key: str
+    """The digest of its cookie."""
+    token: str
+    name: str
+    until: datetime
+    state: str = "active"
+
+
+TOKEN = Kind("token", Token, key="key", state="state", due=lambda token: token.expires_at)
+SESSION = Kind(
+    "session",
+    Session,
+    key="key",
+    state="state",
+    due=lambda session: session.until,
+    upgrade=lambda document: {"until": document.due, **document.body},
+)
+
+
+class TokenCreated(TypedDict):
+    name: str
+    role: str
+    expires_at: str | None
+
+
+class TokenRevoked(TypedDict):
+    name: str
+
+
+class SessionOpened(TypedDict):
+    role: str
+
+
+TOKEN_CREATED = FactKind("token.created", TokenCreated)
+TOKEN_REVOKED = FactKind("token.revoked", TokenRevoked)
+SESSION_OPENED = FactKind("session.opened", SessionOpened)
+SESSION_CLOSED = FactKind[None]("session.closed")
+SESSION_REFUSED = FactKind[None]("session.refused")
 
 
 class Role(StrEnum):
@@ -132,36 +199,29 @@ def create_token(
         raise BadInput("A token needs a name of at most 100 letters: whose it is, or what uses it.")
     token = PREFIX + secrets.token_urlsafe(32)
     key = _digest(token)
-    body = {
-        "name": name.strip(),
-        "role": role,
-        "id": key[:12],
-        "created_at": now.isoformat(),
-        "created_by": by,
-        "expires_at": None if lasts is None else (now + lasts).isoformat(),
-    }
-    fact = Fact(
-        kind="token.created",
-        at=now,
-        actor=by,
-        subject=key[:12],
-        body={k: body[k] for k in ("name", "role", "expires_at")},
-    )
-    document = Document(
-        kind="token",
+    made = Token(
         key=key,
+        id=key[:12],
+        name=name.strip(),
+        role=role,
+        created_at=now,
+        created_by=by,
+        expires_at=None if lasts is None else now + lasts,
         state="once" if once else "active",
-        body=body,
-        due=None if lasts is None else now + lasts,
-        updated_at=now,
     )
-    facts.append([fact], [document])
+    said: TokenCreated = {
+        "name": made.name,
+        "role": role,
+        "expires_at": None if made.expires_at is None else made.expires_at.isoformat(),
+    }
+    write(facts, [TOKEN_CREATED(said, at=now, actor=by, subject=made.id)], [TOKEN.new(made)], now=now)
     return token
 
 
 def tokens(facts: FactStore) -> list[dict[str, Any]]:
     """All tokens as they may be shown: name, role, id, dates, state. Never the token or its digest."""
-    return [{**d.body, "state": d.state} for d in facts.documents("token", limit=1000, order="-updated_at")]
+    found = [plain(kept.value) for kept in Records(facts, TOKEN).some(limit=1000)]
+    return [{k: v for k, v in token.items() if k != "key"} for token in found]
 
 
 def revoke_token(facts: FactStore, token_id: str, *, by: str, now: datetime) -> None:
@@ -172,28 +232,12 @@ def revoke_token(facts: FactStore, token_id: str, *, by: str, now: datetime) -> 
     NotFound
         no token has this id.
     """
-    found = [d for d in facts.documents("token", limit=1000) if d.body["id"] == token_id]
-    if not found:
+    held = Records(facts, TOKEN)
+    found = next((kept for kept in held.all() if kept.value.id == token_id), None)
+    if found is None:
         raise NotFound(f"There is no token {token_id!r}.", "List them:  watchkeeper token list")
-    document = found[0]
-    fact = Fact(
-        kind="token.revoked", at=now, actor=by, subject=token_id, body={"name": document.body["name"]}
-    )
-    facts.append([fact], [_changed(document, state="revoked", now=now)])
-
-
-def _changed(document: Document, *, state: str, now: datetime) -> Document:
-    return Document(
-        kind=document.kind,
-        key=document.key,
-        body=document.body,
-        state=state,
-        model=document.model,
-        rank=document.rank,
-        due=document.due,
-        updated_at=now,
-        revision=document.revision,
-    )
+    fact = TOKEN_REVOKED({"name": found.value.name}, at=now, actor=by, subject=token_id)
+    held.change(found.key, lambda t: replace(t, state="revoked"), lambda *_: fact, now=now)
 
 
 def _digest(word: str) -> str:
@@ -217,66 +261,50 @@ class Keys:
 
     def of_token(self, token: str) -> Identity | None:
         """Who holds this token, or None."""
-        document = self._token(token)
-        if document is None or not self._live(document):
+        held = self._token(token)
+        if held is None or not held.value.live(self.clock()):
             return None
-        return Identity(name=document.body["name"], role=Role(document.body["role"]), how="token")
+        return Identity(name=held.value.name, role=Role(held.value.role), how="token")
 
-    def _token(self, token: str) -> Document | None:
-        return self.facts.document("token", _digest(token)) if token.startswith(PREFIX) else None
+    def _token(self, token: str) -> Kept[Token] | None:
+        return Records(self.facts, TOKEN).get(_digest(token)) if token.startswith(PREFIX) else None
 
     def of_session(self, session: str) -> Identity | None:
         """Who is signed in with this cookie, or None."""
-        document = self.facts.document("session", _digest(session))
-        if document is None or not self._live(document):
+        now, held = self.clock(), Records(self.facts, SESSION).get(_digest(session))
+        if held is None or held.value.state != "active" or held.value.until <= now:
             return None
-        token = self.facts.document("token", document.body["token"])
-        if token is None or not (token.state == "used" or self._live(token)):
+        token = Records(self.facts, TOKEN).get(held.value.token)
+        if token is None or not (token.value.state == "used" or token.value.live(now)):
             return None
-        return Identity(name=token.body["name"], role=Role(token.body["role"]), how="session", secret=session)
+        return Identity(name=token.value.name, role=Role(token.value.role), how="session", secret=session)
 
     def open_session(self, token: str) -> str | None:
         """Sign in: a new session's cookie, or None where the token is not good. A one-time token is used up."""
-        held = self._token(token)
-        if held is None or not (self._live(held) or self._live(held, "once")):
+        now, held = self.clock(), self._token(token)
+        if held is None or not (held.value.live(now) or held.value.live(now, "once")):
             return None
-        session, now, name = secrets.token_urlsafe(32), self.clock(), held.body["name"]
+        session, name = secrets.token_urlsafe(32), held.value.name
         self._sweep(now)
-        document = Document(
-            kind="session",
-            key=_digest(session),
-            state="active",
-            body={"token": held.key, "name": name},
-            due=now + SESSION_LENGTH,
-            updated_at=now,
-        )
-        fact = Fact(kind="session.opened", at=now, actor=name, subject=name, body={"role": held.body["role"]})
-        used = [_changed(held, state="used", now=now)] if held.state == "once" else []
-        try:
-            self.facts.append([fact], [document, *used])
-        except Conflict:
+        new = Session(key=_digest(session), token=held.key, name=name, until=now + SESSION_LENGTH)
+        fact = SESSION_OPENED({"role": held.value.role}, at=now, actor=name, subject=name)
+        used = [held.to(replace(held.value, state="used"))] if held.value.state == "once" else []
+        if not Records(self.facts, SESSION).put_new(new, fact, now=now, also=used):
             return None  # another browser was first
         return session
 
     def close_session(self, session: str) -> None:
         """Sign out."""
-        document = self.facts.document("session", _digest(session))
-        if document is not None:
-            now = self.clock()
-            fact = Fact(
-                kind="session.closed", at=now, actor=document.body["name"], subject=document.body["name"]
-            )
-            try:
-                self.facts.append([fact], [_changed(document, state="closed", now=now)])
-            except Conflict:
-                return
+        held = Records(self.facts, SESSION).get(_digest(session))
+        if held is not None:
+            now, name = self.clock(), held.value.name
+            fact = SESSION_CLOSED(at=now, actor=name, subject=name)
+            with suppress(Conflict):
+                write(self.facts, [fact], [held.to(replace(held.value, state="closed"))], now=now)
 
     def refused(self, address: str) -> None:
         """Record that somebody tried a token that is not good."""
-        self.facts.append([Fact(kind="session.refused", at=self.clock(), actor="somebody", subject=address)])
-
-    def _live(self, document: Document, state: str = "active") -> bool:
-        return document.state == state and (document.due is None or document.due > self.clock())
+        write(self.facts, [SESSION_REFUSED(at=self.clock(), actor="somebody", subject=address)])
 
     def _sweep(self, now: datetime) -> None:
         """Sessions that have ended are of no use to anybody."""

@@ -218,7 +218,7 @@ def test_a_lasting_fall_of_a_measure_is_told_with_its_guarantee(ledger):
 def test_a_fall_of_performance_says_whether_the_inputs_explain_it(ledger, estimated, kind):
     """What the estimate without labels sees of the fall is what the inputs explain."""
     from watchkeeper.decisions.alerting.story import alert_story
-    from watchkeeper.domain.alert import Alert
+    from watchkeeper.loop.records.kinds import ALERT
 
     judge, model = judge_of({"name": "fell", "kind": "evidence", "measure": "accuracy"})
     random = np.random.default_rng(1)
@@ -235,7 +235,7 @@ def test_a_fall_of_performance_says_whether_the_inputs_explain_it(ledger, estima
     assert cause["kind"] == kind
     assert cause["inputs"] + cause["conditional"] == pytest.approx(-0.1, abs=0.02)
     assert cause["windows"] > 20
-    assert cause["sentence"] in alert_story(Alert.of_body(document.body)).what
+    assert cause["sentence"] in alert_story(ALERT.read(document).value).what
 
 
 def test_a_column_that_drifts_is_found_with_no_configuration(ledger, tmp_path):

@@ -11,7 +11,7 @@ import pytest
 
 from watchkeeper.decisions.incidents.incidents import IncidentPolicy, noted, task_added, with_lesson
 from watchkeeper.domain.alert import Alert, AlertState, fingerprint
-from watchkeeper.domain.fact import Document, Fact
+from watchkeeper.domain.fact import Fact
 from watchkeeper.domain.incident import Phase
 from watchkeeper.domain.measurement import Measurement
 from watchkeeper.domain.rule import Severity
@@ -21,6 +21,8 @@ from watchkeeper.domain.window import Window
 from watchkeeper.errors import BadTransition, NotFound
 from watchkeeper.loop.incidents import webhooks as incoming
 from watchkeeper.loop.incidents.incidents import Incidents
+from watchkeeper.loop.records.kinds import ALERT
+from watchkeeper.loop.records.records import Records, write
 from watchkeeper.testing.clock import FakeClock
 
 pytest.importorskip("sqlalchemy", reason="the server extra is not installed")
@@ -79,19 +81,9 @@ def tell(ledger, clock, *changes):
             sentence=f"PSI of {column} is 0.3.",
             retrospective=given.get("retrospective", False),
         )
-        known = ledger.facts.document("alert", name)
-        documents.append(
-            Document(
-                kind="alert",
-                key=name,
-                body=alert.to_body(),
-                state=alert.state.value,
-                model=alert.model,
-                revision=known.revision if known else 0,
-            )
-        )
+        documents.append((Records(ledger.facts, ALERT).get(name) or ALERT.new(alert)).to(alert))
         facts.append(Fact(kind=f"alert.{kind}", at=clock(), actor="watchkeeper", model="churn", subject=name))
-    ledger.facts.append(facts, documents)
+    write(ledger.facts, facts, documents)
 
 
 class TestFollowing:

@@ -10,7 +10,6 @@ import pytest
 from watchkeeper.decisions.rules.catalogue import KINDS
 from watchkeeper.documents.incident.runbook import default_runbooks, parse_runbook, runbook_for
 from watchkeeper.domain.alert import Alert, AlertState, fingerprint
-from watchkeeper.domain.fact import Document
 from watchkeeper.domain.incident import Phase
 from watchkeeper.domain.measurement import Family
 from watchkeeper.domain.rule import Category, Severity
@@ -18,6 +17,8 @@ from watchkeeper.errors import BadInput, BadTransition, Conflict, NotFound, Stor
 from watchkeeper.loop.alerting.alert_actions import silences_of
 from watchkeeper.loop.incidents.incidents import Incidents
 from watchkeeper.loop.incidents.runbooks import Runbooks
+from watchkeeper.loop.records.kinds import ALERT
+from watchkeeper.loop.records.records import Records
 from watchkeeper.testing.clock import FakeClock
 
 pytest.importorskip("sqlalchemy", reason="the server extra is not installed")
@@ -80,9 +81,7 @@ def alert(world, column="age; rm -rf /"):
         rule="drift",
         sentence="PSI moved",
     )
-    world.ledger.facts.append(
-        [], [Document(kind="alert", key=made.fingerprint, body=made.to_body(), state="firing", model="churn")]
-    )
+    Records(world.ledger.facts, ALERT).put_new(made, now=T0)
     return made.fingerprint
 
 
@@ -180,8 +179,8 @@ class TestRunning:
         )
         record = world.books.run("mine", actor="ann", alert=name, incident=1)
         assert record.state == "done"
-        assert {c["state"] for c in record.body["commands"]} == {"done"}
-        assert {c["by"] for c in record.body["commands"]} == {"ann"}
+        assert {c["state"] for c in record.commands} == {"done"}
+        assert {c["by"] for c in record.commands} == {"ann"}
         (silence,) = silences_of(world.ledger.facts)
         # A column's name is one word, whatever is in it.
         assert silence.mutes({"model": "churn", "column": "age; rm -rf /"}, T0)
@@ -195,7 +194,7 @@ class TestRunning:
         assert (incident.phase, incident.labels["cause"]) == (Phase.MITIGATION, "join")
         assert incident.open_follow_ups[0].owner == "bob"
         assert "Runbook mine: 9 of 9 commands done" in incident.timeline[-1].text
-        held = Alert.of_body(world.ledger.facts.document("alert", name).body)
+        held = Records(world.ledger.facts, ALERT).of(name).value
         assert (held.acknowledged_by, held.acknowledged_note) == ("ann", "on it")
         kinds = [f.kind for f in world.ledger.facts.facts(kinds=["runbook.*"])]
         assert kinds == ["runbook.started", *["runbook.command_done"] * 9, "runbook.finished"]
@@ -206,8 +205,8 @@ class TestRunning:
         world.project.broken = True
         record = world.books.run("mine", actor="ann", incident=1)
         assert record.state == "failed"
-        assert [c["state"] for c in record.body["commands"]] == ["done", "failed", "waiting"]
-        assert record.body["commands"][1]["result"] == "The lake is away."
+        assert [c["state"] for c in record.commands] == ["done", "failed", "waiting"]
+        assert record.commands[1]["result"] == "The lake is away."
         told = world.incidents.get(1).timeline[-1]
         assert told.pinned
         assert "stopped at step 3 (Step 3), backfill churn --from 2d --to 1d: The lake is away." in told.text
@@ -216,7 +215,7 @@ class TestRunning:
         (world.folder / "mine.md").unlink()
         again = world.books.resume(record.key, actor="bob")
         assert again.state == "done"
-        assert [c["by"] for c in again.body["commands"]] == ["ann", "bob", "bob"]
+        assert [c["by"] for c in again.commands] == ["ann", "bob", "bob"]
         texts = [e.text for e in world.incidents.get(1).timeline]
         assert (texts.count("first"), texts.count("last")) == (1, 1)
         with pytest.raises(BadTransition):
@@ -230,7 +229,7 @@ class TestRunning:
 
         monkeypatch.setattr(world.project, "backfill", bug)
         record = world.books.run("mine", actor="ann")
-        assert record.body["commands"][0]["result"] == "ZeroDivisionError: oh"
+        assert record.commands[0]["result"] == "ZeroDivisionError: oh"
 
     def test_a_run_that_was_killed_goes_on_with_the_command_it_was_in(self, world, monkeypatch):
         write(world, "mine", "notify chat one", "backfill churn --from 2d --to 1d", "notify chat two")
@@ -243,7 +242,7 @@ class TestRunning:
             with pytest.raises(KeyboardInterrupt):
                 world.books.run("mine", actor="ann")
         (record,) = world.books.records()
-        assert [c["state"] for c in record.body["commands"]] == ["done", "running", "waiting"]
+        assert [c["state"] for c in record.commands] == ["done", "running", "waiting"]
         assert world.books.resume(record.key, actor="ann").state == "done"
         assert len(world.ledger.facts.documents("outbox")) == 2
 
@@ -264,14 +263,14 @@ class TestRunning:
         write(world, "mine", command)
         record = world.books.run("mine", actor="ann", values={"rule": "nobody"})
         assert record.state == "failed"
-        assert said in record.body["commands"][0]["result"]
+        assert said in record.commands[0]["result"]
 
     def test_steps_can_be_chosen_and_commands_declined(self, world):
         write(world, "mine", "notify chat one", "notify chat two", "notify chat three")
         record = world.books.run(
             "mine", actor="ann", steps=[2, 4], confirm=lambda c, words: words[1] != "three"
         )
-        assert [c["state"] for c in record.body["commands"]] == ["done", "skipped"]
+        assert [c["state"] for c in record.commands] == ["done", "skipped"]
         with pytest.raises(BadInput, match="no step 9"):
             world.books.run("mine", actor="ann", steps=[9])
 
@@ -288,6 +287,6 @@ class TestRunning:
         found = alert(world, column="age")
         world.incidents.open("x", actor="ann", model="churn")
         record = world.books.run(name, actor="ann", alert=found, incident=1)
-        assert record.state == "done", record.body["commands"]
+        assert record.state == "done", record.commands
         again = world.books.run(name, actor="bob", alert=found, incident=1)
-        assert again.state == "done", again.body["commands"]
+        assert again.state == "done", again.commands

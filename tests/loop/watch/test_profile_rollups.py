@@ -14,9 +14,10 @@ from watchkeeper.domain.window import Window
 from watchkeeper.errors import BadInput
 from watchkeeper.loop.batch.profiling import baseline, save_baseline
 from watchkeeper.loop.labels.forget import forget
+from watchkeeper.loop.records.records import Records
 from watchkeeper.loop.watch import profile_rollups
 from watchkeeper.loop.watch.profile_rollups import column_between, columns_by_time
-from watchkeeper.loop.watch.retention import maintain
+from watchkeeper.loop.watch.retention import UPKEEP, maintain
 from watchkeeper.profiles.stored_window import StoredWindow
 from watchkeeper.testing.clock import FakeClock
 from watchkeeper.wiring import open_project
@@ -314,7 +315,7 @@ class TestUpkeep:
 
         def upkeep(most):
             kept = maintain(watch, watch.model("m"), most_parts=most)
-            return kept.parts, watch.ledger.facts.document("upkeep", "m").body["profiles.to_merge"]
+            return kept.parts, Records(watch.ledger.facts, UPKEEP).of("m").value.left
 
         parts, left = upkeep(40)
         assert parts >= 40

@@ -167,6 +167,7 @@ class SqlFacts:
         limit: int = 1000,
         offset: int = 0,
         order: str = "-updated_at",
+        after: str = "",
     ) -> list[Document]:
         """See `watchkeeper.ports.ledger.FactStore`."""
         from watchkeeper.adapters.ledgers.tables import documents
@@ -181,6 +182,8 @@ class SqlFacts:
         if name not in columns:
             raise BadInput(f"Documents are not ordered by {order!r}.", f"Known: {', '.join(columns)}.")
         query = self._where(kind, states, model, due_before)
+        if after:
+            query = query.where(documents.c.key > after)
         by = columns[name].desc() if order.startswith("-") else columns[name]
         query = query.order_by(by, documents.c.key).limit(limit).offset(offset)
         with self._connections.reading() as connection:

@@ -41,39 +41,6 @@ class Group:
     last_sent: datetime | None = None
     sent: int = 0
 
-    def to_body(self) -> dict[str, Any]:
-        """Plain JSON values; `Group.of_body` reads them back."""
-        return {
-            "channels": list(self.channels),
-            "labels": dict(self.labels),
-            "wait_s": self.wait.total_seconds(),
-            "interval_s": self.interval.total_seconds(),
-            "repeat_s": self.repeat.total_seconds(),
-            "members": sorted(self.members),
-            "told": dict(self.told),
-            "due": None if self.due is None else self.due.isoformat(),
-            "last_sent": None if self.last_sent is None else self.last_sent.isoformat(),
-            "sent": self.sent,
-        }
-
-    @classmethod
-    def of_body(cls, key: str, body: Mapping[str, Any]) -> Group:
-        """Read what `to_body` wrote."""
-        due, last = body["due"], body["last_sent"]
-        return cls(
-            key=key,
-            channels=tuple(body["channels"]),
-            labels=body["labels"],
-            wait=timedelta(seconds=body["wait_s"]),
-            interval=timedelta(seconds=body["interval_s"]),
-            repeat=timedelta(seconds=body["repeat_s"]),
-            members=frozenset(body["members"]),
-            told=body["told"],
-            due=None if due is None else datetime.fromisoformat(due),
-            last_sent=None if last is None else datetime.fromisoformat(last),
-            sent=body["sent"],
-        )
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:

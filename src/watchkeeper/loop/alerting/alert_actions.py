@@ -5,33 +5,35 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from watchkeeper.decisions.alerting.state_machine import acknowledge, unacknowledge
-from watchkeeper.domain.alert import Alert, AlertState, fingerprint
-from watchkeeper.domain.fact import Document, Fact, Lease
+from watchkeeper.domain.alert import Alert, fingerprint
+from watchkeeper.domain.fact import Fact, Lease
 from watchkeeper.domain.silence import Silence, parse_matchers
 from watchkeeper.errors import BadInput, BadTransition, NotFound
+from watchkeeper.loop.records.kinds import ALERT, ALERT_FACTS, SILENCE, SILENCE_CREATED, SILENCE_EXPIRED
+from watchkeeper.loop.records.records import Kept, Records, plain, write
 from watchkeeper.ports.ledger import FactStore
 
 _ACTOR = "watchkeeper"
-_ALL = 1_000_000
 
 
-def alert_document(facts: FactStore, name: str) -> Document:
-    """An alert's document by its fingerprint, or the beginning of one.
+def alert_record(facts: FactStore, name: str) -> Kept[Alert]:
+    """An alert by its fingerprint, or the beginning of one.
 
     Raises
     ------
     NotFound
         there is none, or there are several.
     """
-    found = facts.document("alert", name)
-    if found is not None:
+    alerts = Records(facts, ALERT)
+    if (found := alerts.get(name)) is not None:
         return found
-    starting = [d for d in facts.documents("alert", limit=_ALL, order="key") if d.key.startswith(name)]
-    if len(starting) == 1 and name:
+    starting = [kept for kept in alerts.all() if kept.key.startswith(name)] if name else []
+    if len(starting) == 1:
         return starting[0]
-    many = "several alerts begin" if len(starting) > 1 else "no alert begins"
+    many = "several alerts begin" if starting else "no alert begins"
     raise NotFound(f"There is no alert {name!r}: {many} so.", "List them:  watchkeeper alerts list")
 
 
@@ -39,24 +41,46 @@ def acknowledge_alert(
     facts: FactStore, name: str, *, actor: str, now: datetime, note: str = "", back: bool = False
 ) -> Alert:
     """Acknowledge an alert, or take that *back*."""
-    document = alert_document(facts, name)
-    before = Alert.of_body(document.body)
-    after = (
-        unacknowledge(before, actor=actor, now=now)
-        if back
-        else acknowledge(before, actor=actor, now=now, note=note)
-    )
-    kind = "alert.unacknowledged" if back else "alert.acknowledged"
-    fact = Fact(
-        kind=kind, at=now, actor=actor, model=after.model, subject=after.fingerprint, body={"note": note}
-    )
-    facts.append([fact], [document_of(after, document.revision, now)])
-    return after
+
+    def step(alert: Alert) -> Alert:
+        if back:
+            return unacknowledge(alert, actor=actor, now=now)
+        return acknowledge(alert, actor=actor, now=now, note=note)
+
+    def fact(before: Alert, after: Alert) -> Fact:
+        kind = ALERT_FACTS["unacknowledged" if back else "acknowledged"]
+        return kind({"note": note}, at=now, actor=actor, model=after.model, subject=after.fingerprint)
+
+    return Records(facts, ALERT).change(alert_record(facts, name).key, step, fact, now=now)
+
+
+def alerts_by_weight(facts: FactStore) -> list[Alert]:
+    """Every alert there is, what fires and is grave first."""
+    return [k.value for k in sorted(Records(facts, ALERT).all(), key=lambda k: -ALERT.rank(k.value))]
 
 
 def silences_of(facts: FactStore, *, states: Sequence[str] = ("active",)) -> list[Silence]:
     """Silences in the ledger."""
-    return [Silence.of_body(d.key, d.body) for d in facts.documents("silence", states=states, limit=_ALL)]
+    return [kept.value for kept in Records(facts, SILENCE).all(states=states)]
+
+
+def silence_view(silence: Silence) -> dict[str, Any]:
+    """A silence as plain JSON values; a matcher is its label, operator and value."""
+    times = {k: getattr(silence, k) for k in ("starts_at", "ends_at", "created_at")}
+    return {
+        **plain(silence),
+        **{k: None if at is None else at.isoformat() for k, at in times.items()},
+        "matchers": [[m.label, m.operator, m.value] for m in silence.matchers],
+    }
+
+
+def silence_created(silence: Silence, *, actor: str, now: datetime) -> Fact:
+    """The fact that *silence* was added."""
+    view = silence_view(silence)
+    said = {
+        k: view[k] for k in ("matchers", "author", "reason", "starts_at", "ends_at", "created_at", "details")
+    }
+    return SILENCE_CREATED(said, at=now, actor=actor, subject=silence.id)  # type: ignore[arg-type]
 
 
 def add_silence(
@@ -88,11 +112,7 @@ def add_silence(
     silence = Silence(
         id=name, matchers=parsed, author=author, reason=reason, starts_at=start, ends_at=end, created_at=now
     )
-    fact = Fact(kind="silence.created", at=now, actor=author, subject=name, body=silence.to_body())
-    document = Document(
-        kind="silence", key=name, body=silence.to_body(), state="active", due=end, updated_at=now
-    )
-    facts.append([fact], [document])
+    write(facts, [silence_created(silence, actor=author, now=now)], [SILENCE.new(silence)], now=now)
     return silence
 
 
@@ -106,46 +126,26 @@ def expire_silence(facts: FactStore, name: str, *, actor: str, now: datetime) ->
     BadTransition
         it has ended already.
     """
-    document = facts.document("silence", name)
-    if document is None:
-        raise NotFound(f"There is no silence {name!r}.", "List them:  watchkeeper silences list")
-    if document.state != "active":
-        raise BadTransition(f"The silence {name!r} has ended already.")
-    body = {**document.body, "ends_at": max(now, _after(document.body["starts_at"])).isoformat()}
-    fact = Fact(kind="silence.expired", at=now, actor=actor, subject=name, key=f"silence.expired:{name}")
-    facts.append([fact], [replace(document, body=body, state="expired", due=None, updated_at=now)])
-    return Silence.of_body(name, body)
+
+    def step(silence: Silence) -> Silence:
+        if silence.state != "active":
+            raise BadTransition(f"The silence {name!r} has ended already.")
+        end = max(now, silence.starts_at + timedelta(seconds=1))
+        return replace(silence, ends_at=end, state="expired")
+
+    fact = silence_expired(name, actor=actor, now=now)
+    return Records(facts, SILENCE).change(name, step, lambda *_: fact, now=now)
 
 
 def expire_silences(facts: FactStore, *, now: datetime, lease: Lease | None = None) -> int:
     """Write down which silences have ended by themselves."""
-    ended = facts.documents("silence", states=["active"], due_before=now, limit=_ALL)
-    for document in ended:
-        fact = Fact(
-            kind="silence.expired",
-            at=now,
-            actor=_ACTOR,
-            subject=document.key,
-            key=f"silence.expired:{document.key}",
-        )
-        facts.append([fact], [replace(document, state="expired", due=None, updated_at=now)], lease=lease)
+    ended = list(Records(facts, SILENCE).all(states=["active"], due_before=now))
+    for kept in ended:
+        fact = silence_expired(kept.key, actor=_ACTOR, now=now)
+        write(facts, [fact], [kept.to(replace(kept.value, state="expired"))], now=now, lease=lease)
     return len(ended)
 
 
-def document_of(alert: Alert, revision: int, now: datetime) -> Document:
-    """The alert as the ledger keeps it; its rank puts what fires, and the grave, on top."""
-    live = alert.state in (AlertState.FIRING, AlertState.PENDING)
-    return Document(
-        kind="alert",
-        key=alert.fingerprint,
-        body=alert.to_body(),
-        state=alert.state.value,
-        model=alert.model,
-        rank=alert.severity.rank + (10 if live and not alert.retrospective else 0),
-        updated_at=now,
-        revision=revision,
-    )
-
-
-def _after(moment: str) -> datetime:
-    return datetime.fromisoformat(moment) + timedelta(seconds=1)
+def silence_expired(name: str, *, actor: str, now: datetime) -> Fact:
+    """The fact that a silence is over; the same however often it is found out."""
+    return SILENCE_EXPIRED(at=now, actor=actor, subject=name, key=f"silence.expired:{name}")

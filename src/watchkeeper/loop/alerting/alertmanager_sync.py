@@ -14,14 +14,18 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
-from watchkeeper.domain.fact import Document, Fact
+from watchkeeper.domain.alert import Alert
 from watchkeeper.domain.silence import Silence
-from watchkeeper.errors import Conflict, WatchkeeperError
+from watchkeeper.errors import WatchkeeperError
+from watchkeeper.loop.alerting.alert_actions import silence_created, silence_expired
+from watchkeeper.loop.records.kinds import ALERT, SILENCE, SILENCE_CHANGED, SILENCE_MIRRORED
+from watchkeeper.loop.records.records import Kept, Records, write
 from watchkeeper.ports.ledger import FactStore
 
 ACTOR = "alertmanager"
 TELL_END_FOR = timedelta(minutes=5)
 """How long the end of an alert is sent again, as Prometheus does not trust one delivery either."""
+MOMENT = timedelta(seconds=1)
 LIVES = ("active", "pending")
 
 
@@ -100,56 +104,54 @@ class AlertmanagerSync:
             self._ending.pop(key, None)
         if first:
             # After a restart: what ended meanwhile is told too.
-            for key, body in self._alerts(("resolved",)).items():
-                at = body.get("changed_at")
-                if at and now - datetime.fromisoformat(at) <= TELL_END_FOR:
+            for key, alert in self._alerts(("resolved",)).items():
+                if alert.changed_at is not None and now - alert.changed_at <= TELL_END_FOR:
                     self._ending.setdefault(key, now)
         ended = []
         for key, since in list(self._ending.items()):
-            document = self._facts.document("alert", key)
-            if document is None or now - since > TELL_END_FOR:
+            kept = Records(self._facts, ALERT).get(key)
+            if kept is None or now - since > TELL_END_FOR:
                 del self._ending[key]
             else:
-                ended.append({**document.body, "state": "resolved", "fingerprint": key})
-        batch = [*firing.values(), *ended]
+                ended.append({**ALERT.body(kept.value), "state": "resolved"})
+        batch = [*map(ALERT.body, firing.values()), *ended]
         if batch:
             self._client.push(batch, now=now)
         self._sent_at, self._known = now, set(firing)
         return len(batch)
 
-    def _alerts(self, states: tuple[str, ...]) -> dict[str, dict[str, Any]]:
-        out = {}
-        for document in self._facts.documents("alert", states=states, limit=100_000, order="key"):
-            if not document.body.get("retrospective"):
-                out[document.key] = {**document.body, "fingerprint": document.key}
-        return out
+    def _alerts(self, states: tuple[str, ...]) -> dict[str, Alert]:
+        found = Records(self._facts, ALERT).all(states=states)
+        return {kept.key: kept.value for kept in found if not kept.value.retrospective}
 
     def mirror(self) -> tuple[int, int, int]:
         """Bring silences into step; return how many were pushed there, pulled here, and ended on either side."""
         now = self._clock()
         theirs = {s.id: (s, state) for s, state in self._client.silences()}
-        ours = self._facts.documents("silence", limit=100_000, order="key")
         pushed = pulled = ended = 0
         linked: set[str] = set()
-        for document in ours:
-            silence = Silence.of_body(document.key, document.body)
-            other = self._link(document)
+        for kept in list(Records(self._facts, SILENCE).all()):
+            silence = kept.value
+            other = str((silence.details.get("alertmanager") or {}).get(self._client.name, ""))
             if other:
                 linked.add(other)
-            live_here = document.state in LIVES and silence.ends_at > now
+            live_here = silence.state == "active" and silence.ends_at > now
             there = theirs.get(other) if other else None
             if live_here and there is None:
-                linked.add(self._push(document, silence, "", now))
+                linked.add(self._push(kept, "", now))
                 pushed += 1
             elif live_here and there is not None and there[1] == "expired":
-                self._end_here(document, now)
+                over = replace(silence, ends_at=max(now, silence.starts_at + MOMENT), state="expired")
+                write(
+                    self._facts, [silence_expired(kept.key, actor=ACTOR, now=now)], [kept.to(over)], now=now
+                )
                 ended += 1
             elif live_here and there is not None:
                 seen = (silence.details.get("until") or {}).get(self._client.name)
                 if seen is None or _differ(there[0].ends_at, datetime.fromisoformat(seen)):
-                    pulled += self._take_end(document, silence, there[0].ends_at, now)
+                    pulled += self._take_end(kept, there[0].ends_at, now)
                 elif _differ(there[0].ends_at, silence.ends_at):
-                    linked.add(self._push(document, silence, other, now))
+                    linked.add(self._push(kept, other, now))
                     pushed += 1
             elif not live_here and there is not None and there[1] in LIVES:
                 self._client.expire_silence(other)
@@ -159,53 +161,31 @@ class AlertmanagerSync:
                 pulled += 1
         return pushed, pulled, ended
 
-    def _link(self, document: Document) -> str:
-        details = document.body.get("details") or {}
-        return str((details.get("alertmanager") or {}).get(self._client.name, ""))
-
-    def _push(self, document: Document, silence: Silence, other: str, now: datetime) -> str:
+    def _push(self, kept: Kept[Silence], other: str, now: datetime) -> str:
         """Make it there, or give it our end; return its name there."""
+        silence = kept.value
         name = self._client.put_silence(silence, id=other)
-        body = {**document.body, "details": self._linked(silence, name, silence.ends_at)}
-        fact = Fact(
-            kind="silence.mirrored",
-            at=now,
-            actor="watchkeeper",
-            subject=document.key,
-            body={"to": self._client.name},
-        )
-        self._facts.append([fact], [replace(document, body=body, updated_at=now)])
+        fact = SILENCE_MIRRORED({"to": self._client.name}, at=now, actor="watchkeeper", subject=kept.key)
+        write(self._facts, [fact], [kept.to(self._linked(silence, name, silence.ends_at))], now=now)
         return name
 
-    def _take_end(self, document: Document, silence: Silence, end: datetime, now: datetime) -> bool:
+    def _take_end(self, kept: Kept[Silence], end: datetime, now: datetime) -> bool:
         """It was given another *end* there (or we see that end for the first time)."""
-        name = silence.details["alertmanager"][self._client.name]
-        body = {**document.body, "details": self._linked(silence, name, end)}
+        silence = kept.value
+        after = self._linked(silence, silence.details["alertmanager"][self._client.name], end)
         if not _differ(end, silence.ends_at):
-            self._facts.append([], [replace(document, body=body, updated_at=now)])
+            write(self._facts, [], [kept.to(after)], now=now)
             return False
-        body["ends_at"] = end.isoformat()
         said = {"from": silence.ends_at.isoformat(), "to": end.isoformat()}
-        fact = Fact(kind="silence.changed", at=now, actor=ACTOR, subject=document.key, body=said)
-        self._facts.append([fact], [replace(document, body=body, due=end, updated_at=now)])
+        fact = SILENCE_CHANGED(said, at=now, actor=ACTOR, subject=kept.key)  # type: ignore[arg-type]
+        write(self._facts, [fact], [kept.to(replace(after, ends_at=end))], now=now)
         return True
 
-    def _linked(self, silence: Silence, name: str, end: datetime) -> dict[str, Any]:
+    def _linked(self, silence: Silence, name: str, end: datetime) -> Silence:
         details = dict(silence.details)
         details["alertmanager"] = {**(details.get("alertmanager") or {}), self._client.name: name}
         details["until"] = {**(details.get("until") or {}), self._client.name: end.isoformat()}
-        return details
-
-    def _end_here(self, document: Document, now: datetime) -> None:
-        body = {**document.body, "ends_at": now.isoformat()}
-        fact = Fact(
-            kind="silence.expired",
-            at=now,
-            actor=ACTOR,
-            subject=document.key,
-            key=f"silence.expired:{document.key}",
-        )
-        self._facts.append([fact], [replace(document, body=body, state="expired", due=None, updated_at=now)])
+        return replace(silence, details=details)
 
     def _take(self, silence: Silence, now: datetime) -> bool:
         key = f"am-{silence.id}"[:60]
@@ -214,21 +194,9 @@ class AlertmanagerSync:
             "alertmanager": {self._client.name: silence.id},
             "until": {self._client.name: silence.ends_at.isoformat()},
         }
-        mirrored = replace(silence, id=key, details=details, created_at=now)
-        fact = Fact(kind="silence.created", at=now, actor=ACTOR, subject=key, body=mirrored.to_body())
-        document = Document(
-            kind="silence",
-            key=key,
-            body=mirrored.to_body(),
-            state="active",
-            due=silence.ends_at,
-            updated_at=now,
-        )
-        try:
-            self._facts.append([fact], [document])
-        except Conflict:
-            return False
-        return True
+        mirrored = replace(silence, id=key, details=details, created_at=now, state="active")
+        fact = silence_created(mirrored, actor=ACTOR, now=now)
+        return Records(self._facts, SILENCE).put_new(mirrored, fact, now=now)
 
 
 def _differ(one: datetime, other: datetime) -> bool:

@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from watchkeeper.decisions.alerting.cause import cause_of
-from watchkeeper.decisions.alerting.grouping import Group, assign
+from watchkeeper.decisions.alerting.grouping import assign
 from watchkeeper.decisions.alerting.state_machine import (
     alert_labels,
     identity,
@@ -35,7 +35,7 @@ from watchkeeper.decisions.rules.series import Point, Series
 from watchkeeper.decisions.rules.shares import Shares, folds, watches_columns
 from watchkeeper.documents.incident.runbook import runbook_for
 from watchkeeper.domain.alert import Alert, Transition, fingerprint
-from watchkeeper.domain.fact import Document, Fact, Lease
+from watchkeeper.domain.fact import Lease
 from watchkeeper.domain.measurement import Family, Measure
 from watchkeeper.domain.rule import Category, Evaluation, Rule, Severity
 from watchkeeper.domain.schema import Role
@@ -43,15 +43,14 @@ from watchkeeper.domain.series import PlacedMeasurement, WindowKey
 from watchkeeper.domain.verdict import Verdict
 from watchkeeper.domain.watched import WatchedModel
 from watchkeeper.domain.window import Window
-from watchkeeper.errors import BadInput, Conflict, WatchkeeperError
-from watchkeeper.loop.alerting.alert_actions import (
-    document_of,
-)
+from watchkeeper.errors import BadInput, WatchkeeperError
 from watchkeeper.loop.alerting.baseline_windows import BaselineWindows
 from watchkeeper.loop.alerting.kept_evidence import KeptEvidence, Place, baseline_name, revision_of
 from watchkeeper.loop.alerting.notifying import notify
 from watchkeeper.loop.alerting.plan import AlertingPlan
 from watchkeeper.loop.alerting.points import points_of_table
+from watchkeeper.loop.records.kinds import ALERT, ALERT_FACTS, GROUP
+from watchkeeper.loop.records.records import Kept, Kind, Records, retried, write
 from watchkeeper.profiles.stored_window import StoredWindow
 from watchkeeper.stats.evidence.column_evidence import (
     FEWEST_WINDOWS,
@@ -61,9 +60,25 @@ from watchkeeper.stats.states.profile import Profile
 
 _OUTCOME_FAMILIES = (Family.PERFORMANCE, Family.FAIRNESS, Family.COST)
 _ACTOR = "watchkeeper"
-_ALL = 1_000_000
 _LATELY = 2_000
 """Alerts that are over and are read with every window; older ones are looked up when they fail again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgedLast:
+    """What the rules said of a model's newest window: for pages, and for knowing which window is an old one."""
+
+    model: str
+    newest: datetime
+    window: str
+    verdicts: Mapping[str, int]
+    rules: Mapping[str, str]
+    """The worst verdict of each."""
+    evaluations: tuple[Mapping[str, Any], ...]
+    """Those that did not pass, the worst first."""
+
+
+JUDGED = Kind("judged", JudgedLast, key="model", model="model", state=lambda _: "judged")
 
 
 BROKEN = Rule(
@@ -166,15 +181,22 @@ class AlertJudge:
             failed = [m.name for m in models if m.name in troubles]
             known = watch.ledger.facts.count("alert", states=["pending", "firing"])
             if failed or known:
-                for attempt in range(5):
-                    try:
-                        run = _Run(self, watch.ledger, models[0], None, watch.clock(), lease)
-                        changes += len(run.judge_source(source, models, failed, troubles).changes)
-                        break
-                    except Conflict as conflict:
-                        if attempt == 4 or type(conflict) is not Conflict:
-                            raise
+                changes += len(
+                    retried(self._judge_source, watch, source, models, failed, troubles, lease).changes
+                )
         return changes
+
+    def _judge_source(
+        self,
+        watch: Any,
+        source: str,
+        models: Sequence[WatchedModel],
+        failed: Sequence[str],
+        troubles: Mapping[str, str],
+        lease: Lease | None,
+    ) -> Judged:
+        run = _Run(self, watch.ledger, models[0], None, watch.clock(), lease)
+        return run.judge_source(source, models, failed, troubles)
 
     # ---- judging ----------------------------------------------------------------------------------------
 
@@ -211,27 +233,18 @@ class AlertJudge:
         lease: Lease | None = None,
     ) -> Judged:
         """Evaluate every rule on one window, and move the alerts; one transaction, and the same when repeated."""
-        for attempt in range(5):
-            try:
-                run = _Run(self, ledger, model, window, now, lease)
-                return run.judge(placed, profiles or {}, baseline, mature)
-            except Conflict as conflict:
-                # Somebody acknowledged an alert meanwhile: read it again and do the same.
-                if attempt == 4 or type(conflict) is not Conflict:
-                    raise
-        raise AssertionError("unreachable")
+        # Where somebody acknowledges an alert meanwhile, it is read again and the same is done.
+        return retried(
+            lambda: _Run(self, ledger, model, window, now, lease).judge(
+                placed, profiles or {}, baseline, mature
+            )
+        )
 
     def judge_arrivals(
         self, ledger: Any, model: WatchedModel, *, now: datetime, lease: Lease | None = None
     ) -> Judged:
         """Evaluate the rules on what did not come."""
-        for attempt in range(5):
-            try:
-                return _Run(self, ledger, model, None, now, lease).judge_arrivals()
-            except Conflict as conflict:
-                if attempt == 4 or type(conflict) is not Conflict:
-                    raise
-        raise AssertionError("unreachable")
+        return retried(lambda: _Run(self, ledger, model, None, now, lease).judge_arrivals())
 
     # ---- telling ----------------------------------------------------------------------------------------
 
@@ -261,8 +274,8 @@ class _Run:
         self.judged_by, self.ledger, self.model = judge, ledger, model
         self.window, self.now, self.lease = window, now, lease
         self.measures = judge.measures
-        self.revisions: dict[tuple[str, str], int] = {}
-        self.before: dict[str, Alert | None] = {}
+        self.alerts = Records(ledger.facts, ALERT)
+        self.before: dict[str, Kept[Alert] | None] = {}
         self.after: dict[str, Alert] = {}
         self.all_loaded = False
         self.evidence: KeptEvidence | None = None
@@ -270,30 +283,19 @@ class _Run:
 
     def _load_alerts(self) -> None:
         """Alerts that are live or ended lately; of the others, those that a failing rule asks for (`_alert`)."""
-        facts = self.ledger.facts
-        live = facts.documents("alert", states=["firing", "pending"], model=self.model.name, limit=_ALL)
-        lately = facts.documents(
-            "alert", states=["resolved", "inactive"], model=self.model.name, limit=_LATELY
-        )
+        live = self.alerts.all(states=["firing", "pending"], model=self.model.name)
+        lately = self.alerts.some(states=["resolved", "inactive"], model=self.model.name, limit=_LATELY)
         self.all_loaded = len(lately) < _LATELY
-        for document in (*live, *lately):
-            self._keep(document)
-
-    def _keep(self, document: Document) -> None:
-        self.before[document.key] = Alert.of_body(document.body)
-        self.revisions["alert", document.key] = document.revision
+        self.before |= {kept.key: kept for kept in (*live, *lately)}
 
     def _alert(self, name: str, *, look: bool = True) -> Alert | None:
         """An alert as it was before this window; *look* for it in the ledger where it was not loaded."""
         if name not in self.before:
             if self.all_loaded or not look:
                 return None
-            document = self.ledger.facts.document("alert", name)
-            if document is None:
-                self.before[name] = None
-            else:
-                self._keep(document)
-        return self.before[name]
+            self.before[name] = self.alerts.get(name)
+        kept = self.before[name]
+        return None if kept is None else kept.value
 
     # ---- a window
 
@@ -522,7 +524,7 @@ class _Run:
 
     def _arrivals(self) -> Arrivals:
         windows = self.ledger.windows.windows(
-            self.model.name, start=self.now - timedelta(days=120), limit=_ALL
+            self.model.name, start=self.now - timedelta(days=120), limit=1_000_000
         )
         stored = [w for w in windows if not w.key.version and not w.key.segment]
         return Arrivals(
@@ -557,12 +559,8 @@ class _Run:
             self._step(rule, evaluation, labels, horizon, retrospective=old)
 
     def _newest_judged(self) -> datetime | None:
-        document = self.ledger.facts.document("judged", self.model.name)
-        if document is None:
-            self.revisions["judged", self.model.name] = 0
-            return None
-        self.revisions["judged", self.model.name] = document.revision
-        return datetime.fromisoformat(document.body["newest"])
+        kept = Records(self.ledger.facts, JUDGED).get(self.model.name)
+        return None if kept is None else kept.value.newest
 
     def _move_broken(self, evaluations: Sequence[Evaluation]) -> None:
         """All evaluations that went wrong, as one alert of the model."""
@@ -669,16 +667,10 @@ class _Run:
     # ---- writing
 
     def _write(self, evaluations: Sequence[Evaluation], *, judged: bool = True) -> None:
-        changed = list(self.after.values())
         where = self.window.label if self.window is not None else self.now.isoformat()
         facts = [
-            Fact(
-                kind=f"alert.{t.kind}",
-                at=self.now,
-                actor=_ACTOR,
-                model=alert.model,
-                subject=alert.fingerprint,
-                body={
+            ALERT_FACTS[t.kind](
+                {
                     "text": t.text,
                     "rule": alert.rule,
                     "severity": alert.severity.value,
@@ -687,73 +679,53 @@ class _Run:
                     "state": alert.state.value,
                     "flapping": alert.flapping,
                 },
+                at=self.now,
+                actor=_ACTOR,
+                model=alert.model,
+                subject=alert.fingerprint,
                 key=f"alert.{t.kind}:{alert.fingerprint}:{where}:{alert.episode}",
             )
             for alert, t in self.changes
         ]
-        documents = [
-            document_of(a, self.revisions.get(("alert", a.fingerprint), 0), self.now) for a in changed
+        records: list[Kept[Any]] = [
+            (self.before.get(name) or ALERT.new(alert)).to(alert) for name, alert in self.after.items()
         ]
         if self.evidence is not None:
-            documents += self.evidence.documents(self.now)
-        documents += self._groups()
+            records += self.evidence.changed()
+        records += self._groups()
         if judged and self.window is not None:
-            newest = self._newest_judged()
-            if newest is None or self.window.end >= newest:
-                documents.append(self._judged_document(evaluations))
-        if facts or documents:
-            self.ledger.facts.append(facts, documents, lease=self.lease)
+            known = Records(self.ledger.facts, JUDGED).get(self.model.name)
+            if known is None or self.window.end >= known.value.newest:
+                new = self._judged(evaluations, self.window)
+                records.append(JUDGED.new(new) if known is None else known.to(new))
+        write(self.ledger.facts, facts, records, now=self.now, lease=self.lease)
 
-    def _judged_document(self, evaluations: Sequence[Evaluation]) -> Document:
-        """What the rules said of the newest window: for pages, and for knowing which window is an old one."""
-        assert self.window is not None
+    def _judged(self, evaluations: Sequence[Evaluation], window: Window) -> JudgedLast:
         order = list(Verdict)
         loud = sorted(
             (e for e in evaluations if e.verdict is not Verdict.PASS), key=lambda e: -order.index(e.verdict)
         )
-        body = {
-            "newest": self.window.end.isoformat(),
-            "window": self.window.label,
-            "verdicts": dict(Counter(e.verdict.value for e in evaluations)),
-            "rules": {
+        return JudgedLast(
+            model=self.model.name,
+            newest=window.end,
+            window=window.label,
+            verdicts=dict(Counter(e.verdict.value for e in evaluations)),
+            rules={
                 r: Verdict.worst([e.verdict for e in evaluations if e.rule == r]).value
                 for r in dict.fromkeys(e.rule for e in evaluations)
             },
-            "evaluations": [e.to_dict() for e in loud[:200]],
-        }
-        return Document(
-            kind="judged",
-            key=self.model.name,
-            body=body,
-            model=self.model.name,
-            state="judged",
-            updated_at=self.now,
-            revision=self.revisions.get(("judged", self.model.name), 0),
+            evaluations=tuple(e.to_dict() for e in loud[:200]),
         )
 
-    def _groups(self) -> list[Document]:
+    def _groups(self) -> list[Kept[Any]]:
         told = {"fired", "reopened", "resolved", "flapping", "calmed", "current"}
         changed = {a.fingerprint: self.after[a.fingerprint] for a, t in self.changes if t.kind in told}
         if not changed or not self.judged_by.plan.routes:
             return []
-        known: dict[str, Document] = {
-            d.key: d for d in self.ledger.facts.documents("group", limit=_ALL, order="key")
-        }
-        groups = {key: Group.of_body(key, d.body) for key, d in known.items()}
+        known = {kept.key: kept for kept in Records(self.ledger.facts, GROUP).all()}
+        groups = {key: kept.value for key, kept in known.items()}
         made = assign(changed.values(), self.judged_by.plan.routes, groups, now=self.now)
-        return [
-            Document(
-                kind="group",
-                key=key,
-                body=group.to_body(),
-                state="open",
-                model=str(group.labels.get("model", "")),
-                due=group.due,
-                updated_at=self.now,
-                revision=known[key].revision if key in known else 0,
-            )
-            for key, group in made.items()
-        ]
+        return [known[key].to(group) if key in known else GROUP.new(group) for key, group in made.items()]
 
 
 def _composites_in_order(rules: Sequence[Rule]) -> list[Rule]:

@@ -7,7 +7,7 @@ both together keep to one budget.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,23 +18,51 @@ from watchkeeper.decisions.rules.series_alarm import begun, ranks_among_baseline
 from watchkeeper.decisions.rules.series_evidence import SeriesEvidence
 from watchkeeper.decisions.rules.shares import Shares, folds, season_of
 from watchkeeper.decisions.rules.window_counts import Binning
-from watchkeeper.domain.fact import Document
 from watchkeeper.domain.rule import Rule
 from watchkeeper.domain.watched import WatchedModel
 from watchkeeper.domain.window import Window
 from watchkeeper.errors import BadInput, WatchkeeperError
 from watchkeeper.loop.alerting.baseline_windows import BaselineWindows
+from watchkeeper.loop.records.records import Kept, Kind, Records
 from watchkeeper.stats.evidence.column_evidence import ColumnEvidence, EvidenceRules, Reading, read_all
 from watchkeeper.stats.states.baseline import Baseline
 from watchkeeper.stats.states.profile import Profile
 
-_ALL = 1_000_000
 _MOST_STARTS = 1000
 
 Place = tuple[str, str]
 """Version and segment."""
 ColumnReading = tuple[str, Reading, Sequence[datetime], Sequence[str]]
 """A column, what its evidence says, the starts of its folded windows, its categories."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fold:
+    """The evidence of one series (``folded``), or of one column (``state``, the starts of its windows, until when)."""
+
+    key: str
+    model: str
+    baseline: str
+    folded: dict[str, Any] | None = None
+    state: dict[str, Any] | None = None
+    starts: tuple[float, ...] = ()
+    until: float = 0.0
+
+
+EVIDENCE = Kind("evidence", Fold, key="key", model="model")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revision:
+    """How often the evidence of a model was folded again from a corrected past, and why last."""
+
+    model: str
+    revision: int
+    reason: str = ""
+    by: str = ""
+
+
+REVISION = Kind("revision", Revision, key="model", model="model")
 
 
 def baseline_name(baseline: Baseline | None) -> str:
@@ -45,8 +73,8 @@ def baseline_name(baseline: Baseline | None) -> str:
 
 def revision_of(facts: Any, model: str) -> int:
     """How often the evidence of *model* was folded again from a corrected past (see `refolding`)."""
-    document = facts.document("revision", model)
-    return 0 if document is None else int(document.body["revision"])
+    kept = Records(facts, REVISION).get(model)
+    return 0 if kept is None else kept.value.revision
 
 
 class KeptEvidence:
@@ -66,30 +94,19 @@ class KeptEvidence:
         self._model, self._window, self._baseline = model, window, baseline
         self._name = baseline_name(baseline)
         self._columns = () if baseline is None else watched_columns(baseline.schema)
-        self._kept: dict[str, dict[str, Any]] = {}
-        self._changed: dict[str, dict[str, Any]] = {}
-        self._revisions: dict[str, int] = {}
+        self._changed: dict[str, Fold] = {}
         self._readings: dict[tuple[Place, str, EvidenceRules], list[ColumnReading]] = {}
-        for document in facts.documents("evidence", model=model.name, limit=_ALL):
-            self._kept[document.key] = dict(document.body)
-            self._revisions[document.key] = document.revision
+        self._kept = {kept.key: kept for kept in Records(facts, EVIDENCE).all(model=model.name)}
 
-    def documents(self, now: datetime) -> list[Document]:
-        """What this window changed."""
+    def changed(self) -> list[Kept[Fold]]:
+        """What this window changed, to be written."""
         return [
-            Document(
-                kind="evidence",
-                key=key,
-                body=body,
-                model=self._model.name,
-                updated_at=now,
-                revision=self._revisions.get(key, 0),
-            )
-            for key, body in self._changed.items()
+            self._kept[key].to(fold) if key in self._kept else EVIDENCE.new(fold)
+            for key, fold in self._changed.items()
         ]
 
-    def _body(self, key: str) -> dict[str, Any] | None:
-        return self._changed.get(key) or self._kept.get(key)
+    def _fold(self, key: str) -> Fold | None:
+        return self._changed.get(key) or (self._kept[key].value if key in self._kept else None)
 
     # ---- series
 
@@ -100,19 +117,22 @@ class KeptEvidence:
         season = season_of(rule)
         place = (series.version, series.segment, series.measure, series.subject)
         key = "|".join(("series", self._model.name, *place, season))
-        body = self._body(key)
-        if body is not None and body.get("baseline") == self._name:
-            folded = Folded.of_payload(body["folded"])
+        fold = self._fold(key)
+        known = None if fold is None or fold.folded is None else Folded.of_payload(fold.folded)
+        if fold is not None and known is not None and fold.baseline == self._name:
+            folded = known
         else:
             folded = Folded(evidence=self._begun(series, season))
-            if body is not None:
-                before = Folded.of_payload(body["folded"])
+            if known is not None:
+                before = known
                 on = replace(folded.evidence, folded=before.evidence.folded)
                 folded = replace(before, evidence=on)
         stale_after_s = self._model.maturity.after.total_seconds()
         after = folded.seen(series, stale_after_s=stale_after_s, season=season)
         if after is not folded:
-            self._changed[key] = {"baseline": self._name, "folded": after.to_payload()}
+            self._changed[key] = Fold(
+                key=key, model=self._model.name, baseline=self._name, folded=after.to_payload()
+            )
         return after
 
     def _begun(self, series: Series, season: str) -> SeriesEvidence:
@@ -145,19 +165,21 @@ class KeptEvidence:
             binning = own.binnings[column]
             key = "|".join(("column", self._model.name, *place, column, season, str(independent)))
             try:
-                state, starts, until = self._column_state(self._body(key), column, own, season, rules)
+                state, starts, until = self._column_state(self._fold(key), column, own, season, rules)
                 if self._window.start.timestamp() >= until:
                     counts, missing = binning.counts(profile.columns[column])
                     before = state.folded
                     state = state.update(counts, missing, stratum=stratum)
                     if state.folded > before:
                         starts = [*starts, self._window.start.timestamp()][-_MOST_STARTS:]
-                    self._changed[key] = {
-                        "baseline": self._name,
-                        "state": state.to_payload(),
-                        "starts": starts,
-                        "until": self._window.end.timestamp(),
-                    }
+                    self._changed[key] = Fold(
+                        key=key,
+                        model=self._model.name,
+                        baseline=self._name,
+                        state=state.to_payload(),
+                        starts=tuple(starts),
+                        until=self._window.end.timestamp(),
+                    )
             except WatchkeeperError:
                 continue  # quality measures tell that the column changed its kind
             if state.folded:
@@ -172,29 +194,28 @@ class KeptEvidence:
 
     def _column_state(
         self,
-        body: dict[str, Any] | None,
+        fold: Fold | None,
         column: str,
         own: BaselineWindows,
         season: str,
         rules: EvidenceRules,
     ) -> tuple[ColumnEvidence, list[float], float]:
         """The state before this window, the starts of its windows, and until when it was folded."""
-        if body is not None and body["baseline"] == self._name:
-            state = ColumnEvidence.of_payload(body["state"])
-            if state.rules != rules:
-                state = replace(state, rules=rules)
-            return state, list(body["starts"]), float(body["until"])
+        known = None if fold is None or fold.state is None else ColumnEvidence.of_payload(fold.state)
+        if fold is not None and known is not None and fold.baseline == self._name:
+            state = known if known.rules == rules else replace(known, rules=rules)
+            return state, list(fold.starts), fold.until
         binning: Binning = own.binnings[column]
         counts, missing = binning.many([p.columns[column] for p in own.profiles])
         strata = own.strata(season)
         begun = ColumnEvidence.of(
             counts, missing, column=column, ordered=binning.ordered, strata=strata, rules=rules
         )
-        if body is None:
+        if fold is None or known is None:
             return begun, [], 0.0
-        before = replace(ColumnEvidence.of_payload(body["state"]), rules=rules)
+        before = replace(known, rules=rules)
         try:
             state = before.rebased(counts, missing, strata=strata)
         except BadInput:
             state = begun
-        return state, list(body["starts"]), float(body["until"])
+        return state, list(fold.starts), fold.until

@@ -3,22 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypedDict
 
-from watchkeeper.decisions.alerting.grouping import Group, Message, compose
+from watchkeeper.decisions.alerting.grouping import Message, compose
 from watchkeeper.decisions.alerting.silences import Muting
 from watchkeeper.decisions.alerting.state_machine import with_log
 from watchkeeper.domain.alert import Alert
 from watchkeeper.domain.fact import Document, Fact, Lease
 from watchkeeper.errors import Conflict
-from watchkeeper.loop.alerting.alert_actions import document_of, expire_silences, silences_of
+from watchkeeper.loop.alerting.alert_actions import expire_silences, silences_of
 from watchkeeper.loop.alerting.plan import AlertingPlan, with_spans
+from watchkeeper.loop.effects.notifications import outbox_entry
+from watchkeeper.loop.records.facts import FactKind
+from watchkeeper.loop.records.kinds import ALERT, GROUP
+from watchkeeper.loop.records.records import Kept, Records
 from watchkeeper.ports.ledger import FactStore
 
 _ACTOR = "watchkeeper"
-_ALL = 1_000_000
+
+
+class NotificationQueued(TypedDict):
+    """A message of a group of alerts, and whom it is for."""
+
+    group: str
+    channels: list[str]
+    status: str
+    urgency: str
+    can_wait: bool
+    firing: int
+    resolved: int
+    alerts: list[str]
+
+
+NOTIFICATION_QUEUED = FactKind("notification.queued", NotificationQueued)
 
 
 def notify(
@@ -34,45 +52,28 @@ def notify(
     *ahead*: those that are due within this time are queued now as well, by one who will not be back so soon.
     """
     expire_silences(ledger.facts, now=now, lease=lease)
-    due = ledger.facts.documents("group", due_before=now + ahead, limit=_ALL, order="key")
+    due = list(Records(ledger.facts, GROUP).all(due_before=now + ahead))
     if not due:
         return 0
-    groups = {d.key: Group.of_body(d.key, d.body) for d in due}
-    wanted = {name for g in groups.values() for name in g.members}
-    documents = ledger.facts.documents("alert", states=["firing"], limit=_ALL, order="key")
-    held = {d.key: (Alert.of_body(d.body), d.revision) for d in documents}
-    firing = [alert for alert, _ in held.values()]
-    held |= _alerts_by_name(ledger.facts, wanted - set(held))
-    alerts = {name: alert for name, (alert, _) in held.items()}
+    alerts = Records(ledger.facts, ALERT)
+    held = {kept.key: kept for kept in alerts.all(states=["firing"])}
+    firing = [kept.value for kept in held.values()]
+    held |= alerts.named({name for kept in due for name in kept.value.members} - set(held))
     muting = muting_at(ledger.facts, plan, now, firing)
     written = 0
-    for document in due:
-        message, group = compose(groups[document.key], alerts, muting.why, now=now)
+    for kept in due:
+        known = {name: alert.value for name, alert in held.items()}
+        message, group = compose(kept.value, known, muting.why, now=now)
         facts: list[Fact] = []
-        written_down = [
-            replace(
-                document,
-                body=group.to_body(),
-                due=group.due,
-                state="open" if group.members else "quiet",
-                updated_at=now,
-            )
-        ]
+        records: list[Kept[Any]] = [kept.to(group)]
+        entries: list[Document] = []
         if message is not None:
             model = str(message.labels.get("model", ""))
-            for channel in message.channels:
-                written_down.append(
-                    Document(
-                        kind="outbox",
-                        key=f"{message.key}:{channel}",
-                        state="waiting",
-                        model=model,
-                        due=now,
-                        updated_at=now,
-                        body={"channel": channel, "created_at": now.isoformat(), **message.to_body()},
-                    )
-                )
-            body = {
+            entries = [
+                outbox_entry(channel, f"{message.key}:{channel}", message.to_body(), now=now, model=model)
+                for channel in message.channels
+            ]
+            body: NotificationQueued = {
                 "group": message.group,
                 "channels": list(message.channels),
                 "status": message.status,
@@ -82,24 +83,17 @@ def notify(
                 "resolved": message.resolved,
                 "alerts": [a["fingerprint"] for a in message.alerts],
             }
-            facts.append(
-                Fact(
-                    kind="notification.queued",
-                    at=now,
-                    actor=_ACTOR,
-                    model=model,
-                    body=body,
-                    key=f"notification:{message.key}",
-                )
-            )
-            written += len(message.channels)
-            written_down += _told(held, message, now)
+            key = f"notification:{message.key}"
+            facts.append(NOTIFICATION_QUEUED(body, at=now, actor=_ACTOR, model=model, key=key))
+            records += _told(held, message, now)
         try:
-            ledger.facts.append(facts, written_down, lease=lease)
+            documents = [*(r.document(now=now) for r in records), *entries]
+            ledger.facts.append(facts, documents, lease=lease)
         except Conflict as conflict:
             if type(conflict) is not Conflict:
                 raise
-            written -= 0 if message is None else len(message.channels)  # the next call tells it
+            continue  # the next call tells it
+        written += len(entries)
     return written
 
 
@@ -114,21 +108,13 @@ def muting_at(facts: FactStore, plan: AlertingPlan, now: datetime, firing: Itera
     )
 
 
-def _alerts_by_name(facts: FactStore, names: set[str]) -> dict[str, tuple[Alert, int]]:
-    if len(names) <= 300:
-        found = [d for name in sorted(names) if (d := facts.document("alert", name)) is not None]
-    else:
-        found = [d for d in facts.documents("alert", limit=_ALL, order="key") if d.key in names]
-    return {d.key: (Alert.of_body(d.body), d.revision) for d in found}
-
-
-def _told(held: dict[str, tuple[Alert, int]], message: Message, now: datetime) -> list[Document]:
+def _told(held: dict[str, Kept[Alert]], message: Message, now: datetime) -> list[Kept[Alert]]:
     """The alerts with a line that says who was told."""
     out = []
     how = " (it can wait, so nobody is woken)" if message.can_wait else ""
     for name in message.new[:100]:
-        alert, revision = held[name]
-        told = with_log(alert, now, _ACTOR, f"Told {', '.join(message.channels)}{how}.")
-        held[name] = (told, revision + 1)
-        out.append(document_of(told, revision, now))
+        kept = held[name]
+        told = kept.to(with_log(kept.value, now, _ACTOR, f"Told {', '.join(message.channels)}{how}."))
+        held[name] = told.written()
+        out.append(told)
     return out

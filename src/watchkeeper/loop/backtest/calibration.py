@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
@@ -30,11 +30,12 @@ from watchkeeper.documents.calibration_report import (
     Option,
     time_words,
 )
-from watchkeeper.domain.fact import Document, Fact
 from watchkeeper.domain.watched import WatchedModel
 from watchkeeper.errors import BadInput
 from watchkeeper.loop.alerting.plan import AlertingPlan
 from watchkeeper.loop.backtest.calibration_replay import SETTLE, WORSE, Replayer, number_of
+from watchkeeper.loop.records.facts import FactKind
+from watchkeeper.loop.records.records import Kind, Records
 from watchkeeper.ports.ledger import FactStore
 from watchkeeper.stats.evidence.column_evidence import EFFECT_WINDOWS, FEWEST_WINDOWS
 from watchkeeper.stats.evidence.injection import Shift
@@ -399,21 +400,20 @@ class _State:
 
 def keep_calibration(facts: FactStore, made: Calibration, *, now: datetime) -> None:
     """Write the newest calibration of a model to the ledger, for pages and for whoever asks later."""
-    known = facts.document("calibration", made.model)
-    body = made.to_dict()
-    fact = Fact(
-        kind="model.calibrated",
-        at=now,
-        actor="user",
-        model=made.model,
-        body={"options": body["options"], "recommendation": body["recommendation"]},
-    )
-    document = Document(
-        kind="calibration",
-        key=made.model,
-        body=body,
-        model=made.model,
-        updated_at=now,
-        revision=0 if known is None else known.revision,
-    )
-    facts.append([fact], [document])
+    said: ModelCalibrated = {
+        "options": dict(made.options),
+        "recommendation": list(made.recommendation),
+    }
+    fact = MODEL_CALIBRATED(said, at=now, actor="user", model=made.model)
+    Records(facts, CALIBRATION).put(made, fact, now=now)
+
+
+class ModelCalibrated(TypedDict):
+    """What a calibration was asked for, and what it recommends."""
+
+    options: dict[str, Any]
+    recommendation: list[str]
+
+
+MODEL_CALIBRATED = FactKind("model.calibrated", ModelCalibrated)
+CALIBRATION = Kind("calibration", Calibration, key="model", model="model")

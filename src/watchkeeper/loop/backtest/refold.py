@@ -10,16 +10,29 @@ a name and a reason.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypedDict
 
-from watchkeeper.domain.fact import Document, Fact
 from watchkeeper.domain.watched import WatchedModel
 from watchkeeper.errors import BadInput
 from watchkeeper.loop.alerting.judging import AlertJudge
-from watchkeeper.loop.alerting.kept_evidence import revision_of
+from watchkeeper.loop.alerting.kept_evidence import EVIDENCE, REVISION, Fold, Revision, revision_of
 from watchkeeper.loop.alerting.plan import AlertingPlan
 from watchkeeper.loop.backtest.rule_trial import judged_again
+from watchkeeper.loop.records.facts import FactKind
+from watchkeeper.loop.records.records import Kept, Records, write
+
+
+class Refolding(TypedDict):
+    """How much was lost, which series changed, and the revision from then on."""
+
+    lost: int
+    changed: list[str]
+    revision: int
+    reason: str
+
+
+EVIDENCE_REFOLDED = FactKind("evidence.refolded", Refolding)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,77 +77,57 @@ def refold(
     """
     facts = watch.ledger.facts
     revision = revision_of(facts, model.name)
-    kept = {d.key: d for d in facts.documents("evidence", model=model.name, limit=1_000_000)}
+    kept = {k.key: k for k in Records(facts, EVIDENCE).all(model=model.name)}
     deque(judged_again(watch, model, AlertJudge(plan), scratch=scratch), maxlen=0)
-    made = {d.key: d.body for d in scratch.facts.documents("evidence", model=model.name, limit=1_000_000)}
+    made = {k.key: k.value for k in Records(scratch.facts, EVIDENCE).all(model=model.name)}
     shared = made.keys() & kept.keys()
-    if any(_goes_on_from_another(kept[key].body, made[key]["baseline"]) for key in shared):
+    if any(_goes_on_from_another(kept[key].value, made[key].baseline) for key in shared):
         raise BadInput(
             f"The baseline of {model.name!r} was changed: its evidence goes on from what was folded against the old one, "
             "which the windows alone do not tell.",
             "Nothing has to be done: every window since is judged against the new baseline.",
         )
     lost = sorted(made.keys() - kept.keys())
-    changed = sorted(
-        key for key in made.keys() & kept.keys() if _folded(made[key]) != _folded(kept[key].body)
-    )
-    write = [*lost, *(changed if reason else ())]
+    changed = sorted(key for key in shared if _folded(made[key]) != _folded(kept[key].value))
+    to_write = [*lost, *(changed if reason else ())]
     now = watch.clock()
-    documents = [
-        Document(
-            kind="evidence",
-            key=key,
-            body=made[key],
-            model=model.name,
-            updated_at=now,
-            revision=kept[key].revision if key in kept else 0,
-        )
-        for key in write
+    records: list[Kept[Any]] = [
+        kept[key].to(made[key]) if key in kept else EVIDENCE.new(made[key]) for key in to_write
     ]
     if reason and changed:
         revision += 1
-        known = facts.document("revision", model.name)
-        documents.append(
-            Document(
-                kind="revision",
-                key=model.name,
-                body={"revision": revision, "reason": reason, "by": actor},
-                model=model.name,
-                updated_at=now,
-                revision=0 if known is None else known.revision,
-            )
-        )
-    if documents:
-        fact = Fact(
-            kind="evidence.refolded",
-            at=now,
-            actor=actor,
-            model=model.name,
-            body={"lost": len(lost), "changed": changed[:100], "revision": revision, "reason": reason},
-        )
-        facts.append([fact], documents)
+        new = Revision(model=model.name, revision=revision, reason=reason, by=actor)
+        known = Records(facts, REVISION).get(model.name)
+        records.append(REVISION.new(new) if known is None else known.to(new))
+    if records:
+        said: Refolding = {
+            "lost": len(lost),
+            "changed": changed[:100],
+            "revision": revision,
+            "reason": reason,
+        }
+        write(facts, [EVIDENCE_REFOLDED(said, at=now, actor=actor, model=model.name)], records, now=now)
     return Refolded(
         same=len(shared) - len(changed),
         lost=len(lost),
         changed=tuple(changed),
         revision=revision,
-        written=len(write),
+        written=len(to_write),
     )
 
 
-def _goes_on_from_another(body: dict[str, Any], baseline: str) -> bool:
+def _goes_on_from_another(fold: Fold, baseline: str) -> bool:
     """Whether it is of another baseline, or was numbered on when *baseline* came (an epoch of a full memory is not)."""
-    if body["baseline"] != baseline:
+    if fold.baseline != baseline:
         return True
-    if "state" in body:
-        state = body["state"]
-        return bool(1 < state["first"] <= state["rules"]["memory"])
-    evidence = body["folded"]["evidence"]
+    if fold.state is not None:
+        return bool(1 < fold.state["first"] <= fold.state["rules"]["memory"])
+    evidence = (fold.folded or {})["evidence"]
     return not evidence["prior"] and evidence["folded"] > len(evidence["values"]) - evidence["reference"]
 
 
-def _folded(body: dict[str, Any]) -> dict[str, Any]:
+def _folded(fold: Fold) -> Fold:
     """What was folded, without the budget that it is read against."""
-    if "state" not in body:
-        return body
-    return {**body, "state": {k: v for k, v in body["state"].items() if k != "rules"}}
+    if fold.state is None:
+        return fold
+    return replace(fold, state={k: v for k, v in fold.state.items() if k != "rules"})

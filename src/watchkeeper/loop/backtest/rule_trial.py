@@ -24,6 +24,8 @@ from watchkeeper.errors import BadInput
 from watchkeeper.loop.alerting.judging import AlertJudge, Judged
 from watchkeeper.loop.alerting.kept_evidence import revision_of
 from watchkeeper.loop.alerting.plan import AlertingPlan
+from watchkeeper.loop.records.kinds import ALERT
+from watchkeeper.loop.records.records import Records
 from watchkeeper.loop.reports.status import is_judged
 from watchkeeper.profiles.stored_window import judged_profiles, known_edges
 
@@ -106,8 +108,8 @@ def replay_rule(
             if evaluation.rule != rule.name:
                 continue
             name = identity(alert_labels(evaluation, rule, model.labels))
-            document = scratch.facts.document("alert", name)
-            alert = None if document is None else Alert.of_body(document.body)
+            kept = Records(scratch.facts, ALERT).get(name)
+            alert = None if kept is None else kept.value
             walks.setdefault(name, []).append(Step(evaluation=evaluation, alert=alert))
     return summed_up(rule, walks.values(), start=start)
 

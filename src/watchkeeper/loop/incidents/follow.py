@@ -12,6 +12,8 @@ from watchkeeper.documents.drawing.charts import points_of, series_line
 from watchkeeper.domain.alert import Alert
 from watchkeeper.domain.fact import Lease
 from watchkeeper.loop.incidents.incidents import Incidents
+from watchkeeper.loop.records.kinds import ALERT
+from watchkeeper.loop.records.records import Records
 from watchkeeper.measures.catalogue import described_measures
 
 _log = logging.getLogger("watchkeeper.telling")
@@ -63,8 +65,8 @@ def enrichment(watch: Any) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
             return None if found is None else {"number": found.number, "owner": found.owner}
 
         def chart() -> dict[str, Any] | None:
-            document = watch.ledger.facts.document("alert", name)
-            return None if document is None else alert_chart(watch, Alert.of_body(document.body))
+            kept = Records(watch.ledger.facts, ALERT).get(name)
+            return None if kept is None else alert_chart(watch, kept.value)
 
         parts: dict[str, Callable[[], Any]] = {"incident": incident, "chart": chart}
         if not over:

@@ -8,9 +8,9 @@ other systems (`loop.incoming`).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypedDict
 
 from watchkeeper.decisions.alerting.story import failed_sentence
 from watchkeeper.decisions.incidents.assessment import Assessment, assess
@@ -32,25 +32,58 @@ from watchkeeper.decisions.incidents.incidents import (
     task_done,
 )
 from watchkeeper.domain.alert import Alert
-from watchkeeper.domain.fact import Document, Fact
+from watchkeeper.domain.fact import Fact
 from watchkeeper.domain.incident import Incident, IncidentTask, Phase
 from watchkeeper.domain.rule import Severity
 from watchkeeper.domain.watched import WatchedModel
-from watchkeeper.errors import Conflict, NotFound
+from watchkeeper.loop.records.facts import kinds_of
+from watchkeeper.loop.records.kinds import ALERT, INCIDENT, OPEN
+from watchkeeper.loop.records.records import Kept, Kind, Records, retried, write
 from watchkeeper.measures.catalogue import described_measures
 from watchkeeper.ports.ledger import FactStore, MeasurementStore
 
-KIND = "incident"
-CURSOR = ("cursor", "incidents")
 ACTOR = "watchkeeper"
-OPEN = ("detection", "assessment", "mitigation", "resolution", "post_mortem")
 FOLLOWED = ("alert.fired", "alert.reopened", "alert.current", "alert.resolved", "alert.calmed")
 PAGE = 1000
-FEW = 100
-ATTEMPTS = 8
 LOOK_BACK = timedelta(days=30)
 """How much history an assessment compares with."""
 MOST_PAST = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """How far somebody has followed the facts: the last sequence that was taken."""
+
+    key: str
+    after: int = 0
+
+
+CURSOR = Kind("cursor", Cursor, key="key")
+
+IncidentChanged = TypedDict(
+    "IncidentChanged",
+    {
+        "title": str,
+        "lines": list[str],
+        "more": int,
+        "from": str,
+        "to": str,
+        "other": int,
+        "into": int,
+    },
+    total=False,
+)
+"""What a step added: its new lines (``more`` are left out), the phases, the incidents that were merged."""
+
+FACTS = kinds_of(
+    "incident",
+    (
+        *("opened", "fed", "assessed", "mitigated", "resolved", "reviewed", "closed", "moved"),
+        *("noted", "cause_found", "learnt", "lesson", "pinned", "assigned", "task_added", "task_done"),
+        *("merged", "merged_away", "runbook_run", "labelled"),
+    ),
+    IncidentChanged,
+)
 
 
 class Incidents:
@@ -73,6 +106,7 @@ class Incidents:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._facts, self._measurements, self._clock = facts, measurements, clock
+        self._kept, self._alerts = Records(facts, INCIDENT), Records(facts, ALERT)
         self._models, self.policy = dict(models or {}), policy or IncidentPolicy()
 
     # ---- reading
@@ -84,16 +118,14 @@ class Incidents:
         ------
         NotFound
         """
-        return self._get(number)[0]
+        return self._get(number).value
 
     def find(
         self, *, states: Sequence[str] = (), model: str | None = None, limit: int = 100, offset: int = 0
     ) -> list[Incident]:
         """Incidents, what is open and grave first; without *states* all of them."""
-        found = self._facts.documents(
-            KIND, states=states, model=model, limit=limit, offset=offset, order="-rank"
-        )
-        return [Incident.of_body(d.body) for d in found]
+        found = self._kept.some(states=states, model=model, limit=limit, offset=offset, order="-rank")
+        return [kept.value for kept in found]
 
     def of_alert(self, fingerprint: str) -> Incident | None:
         """The newest incident that an alert belongs to."""
@@ -140,7 +172,8 @@ class Incidents:
         text: str = "",
     ) -> Incident:
         """Open an incident by hand."""
-        for _ in range(ATTEMPTS):
+
+        def once() -> Incident:
             now = self._clock()
             new = opened(
                 self._next(),
@@ -154,14 +187,15 @@ class Incidents:
                 text=text,
             )
             new = self._with_owner(new)
-            try:
-                self._facts.append(
-                    [_fact("opened", new, actor, now, {"title": new.title})], [_document(new, 0, now)]
-                )
-            except Conflict:
-                continue  # somebody else took the number
+            write(
+                self._facts,
+                [_fact("opened", new, actor, now, {"title": new.title})],
+                [INCIDENT.new(new)],
+                now=now,
+            )
             return new
-        raise Conflict("Many incidents are being opened at once.", "Try again.")
+
+        return retried(once)
 
     def change(
         self, number: int | str, step: Callable[[Incident], Incident], *, actor: str, verb: str
@@ -170,20 +204,13 @@ class Incidents:
 
         When somebody changes the incident at the same time, the step is done again on what they left.
         """
-        for _ in range(ATTEMPTS):
-            before, revision = self._get(number)
-            after = step(before)
-            if after == before:
-                return before
-            now = self._clock()
-            try:
-                self._facts.append(
-                    [_fact(verb, after, actor, now, _told(before, after))], [_document(after, revision, now)]
-                )
-            except Conflict:
-                continue
-            return after
-        raise Conflict(f"Incident {number} is being changed by many at once.", "Try again.")
+        now = self._clock()
+        return self._kept.change(
+            _key(number),
+            step,
+            lambda before, after: _fact(verb, after, actor, now, _told(before, after)),
+            now=now,
+        )
 
     def enter(
         self, number: int | str, phase: Phase, *, actor: str, text: str = "", at: datetime | None = None
@@ -221,22 +248,19 @@ class Incidents:
 
     def merge(self, into: int | str, other: int | str, *, actor: str) -> Incident:
         """Make *other* part of *into*, both in one transaction."""
-        for _ in range(ATTEMPTS):
-            (a, a_revision), (b, b_revision) = self._get(into), self._get(other)
+
+        def once() -> Incident:
+            a, b = self._get(into), self._get(other)
             now = self._clock()
-            whole, gone = merged(a, b, now=now, actor=actor)
+            whole, gone = merged(a.value, b.value, now=now, actor=actor)
             facts = [
-                _fact("merged", whole, actor, now, {"other": b.number}),
-                _fact("merged_away", gone, actor, now, {"into": a.number}),
+                _fact("merged", whole, actor, now, {"other": gone.number}),
+                _fact("merged_away", gone, actor, now, {"into": whole.number}),
             ]
-            try:
-                self._facts.append(
-                    facts, [_document(whole, a_revision, now), _document(gone, b_revision, now)]
-                )
-            except Conflict:
-                continue
+            write(self._facts, facts, [a.to(whole), b.to(gone)], now=now)
             return whole
-        raise Conflict(f"Incidents {into} and {other} are being changed by many at once.", "Try again.")
+
+        return retried(once)
 
     # ---- the draft of an assessment
 
@@ -246,11 +270,9 @@ class Incidents:
         if self._measurements is None or not incident.model:
             return assess([], since=incident.started_at, measures={})
         since = incident.started_at
-        alerts = [
-            Alert.of_body(d.body)
-            for f in list(incident.alerts)[:200]
-            if (d := self._facts.document("alert", f)) is not None
-        ]
+        names = list(incident.alerts)[:200]
+        found = self._alerts.named(names)
+        alerts = [found[name].value for name in names if name in found]
         known = [a.since for a in alerts if a.since is not None and not a.retrospective]
         since = min([since, *known])
         table = self._measurements.table(
@@ -296,46 +318,28 @@ class Incidents:
         return changed
 
     def _follow_page(self) -> tuple[int, int]:
-        for _ in range(ATTEMPTS):
-            cursor = self._facts.document(*CURSOR)
-            after = int(cursor.body["after"]) if cursor else 0
-            news = self._facts.facts(after=after, kinds=FOLLOWED, limit=PAGE)
+        def once() -> tuple[int, int]:
+            place = Records(self._facts, CURSOR).get("incidents") or CURSOR.new(Cursor("incidents"))
+            news = self._facts.facts(after=place.value.after, kinds=FOLLOWED, limit=PAGE)
             if not news:
                 return 0, 0
-            alerts = self._alerts({f.subject for f in news})
-            signs = [_told_by(f, alerts[f.subject]) for f in news if f.subject in alerts]
-            now = self._clock()
-            place = Document(
-                kind=CURSOR[0],
-                key=CURSOR[1],
-                body={"after": news[-1].sequence},
-                updated_at=now,
-                revision=cursor.revision if cursor else 0,
-            )
-            try:
-                return len(news), self._take(signs, [place])
-            except Conflict:
-                continue
-        raise Conflict("Alerts are being followed by several at once.", "Only one process should tick.")
+            alerts = self._alerts.named({f.subject for f in news})
+            signs = [_told_by(f, alerts[f.subject].value) for f in news if f.subject in alerts]
+            last = place.to(replace(place.value, after=news[-1].sequence))
+            return len(news), self._take(signs, [last])
+
+        return retried(once)
 
     def receive(self, signs: Sequence[AlertSign]) -> list[Incident]:
         """Take alerts of another system; return the incidents that they opened or fed."""
-        for _ in range(ATTEMPTS):
-            try:
-                self._take(signs, [])
-            except Conflict:
-                continue
-            names = {s.fingerprint for s in signs}
-            return [i for i in self.find(states=OPEN, limit=MOST_PAST) if names & set(i.alerts)]
-        raise Conflict("Incidents are being changed by many at once.", "Try again.")
+        retried(lambda: self._take(signs, []))
+        names = {s.fingerprint for s in signs}
+        return [i for i in self.find(states=OPEN, limit=MOST_PAST) if names & set(i.alerts)]
 
-    def _take(self, signs: Sequence[AlertSign], documents: list[Document]) -> int:
+    def _take(self, signs: Sequence[AlertSign], also: list[Kept[Any]]) -> int:
         now = self._clock()
-        held: dict[int, tuple[Incident, int]] = {}
-        for document in self._facts.documents(KIND, states=OPEN, limit=10_000, order="key"):
-            incident = Incident.of_body(document.body)
-            held[incident.number] = (incident, document.revision)
-        before = {n: i for n, (i, _) in held.items()}
+        before = {kept.value.number: kept for kept in self._kept.all(states=OPEN)}
+        held = {number: kept.value for number, kept in before.items()}
         now_firing: dict[str, dict[str, AlertSign]] = {}
         next_number = self._next()
         for sign in signs:
@@ -343,42 +347,40 @@ class Incidents:
             waiting = now_firing.setdefault(group, {})
             waiting[sign.fingerprint] = sign
             target = next(
-                (n for n, (i, _) in held.items() if sign.fingerprint in i.alerts),
-                next((n for n, (i, _) in held.items() if i.group == group and _takes_more(i)), None),
+                (n for n, i in held.items() if sign.fingerprint in i.alerts),
+                next((n for n, i in held.items() if i.group == group and _takes_more(i)), None),
             )
             if target is None and sign.state == "firing" and not sign.retrospective:
                 known = self._waiting(group, waiting, now)
                 if ready_to_open(known, self.policy, now):
                     new = self._opened(next_number, known, group, now)
-                    held[next_number], target = (new, 0), next_number
+                    held[next_number], target = new, next_number
                     next_number += 1
                     for other in known:
                         if other.fingerprint != sign.fingerprint:
-                            held[target] = (fed(held[target][0], other, policy=self.policy, now=now), 0)
+                            held[target] = fed(held[target], other, policy=self.policy, now=now)
             if target is not None:
-                incident, revision = held[target]
-                held[target] = (fed(incident, sign, policy=self.policy, now=now), revision)
-        facts = []
-        for number, (incident, revision) in held.items():
+                held[target] = fed(held[target], sign, policy=self.policy, now=now)
+        facts, records = [], list(also)
+        for number, incident in held.items():
             old = before.get(number)
-            if old == incident:
+            if old is not None and old.value == incident:
                 continue
+            told = IncidentChanged() if old is None else _told(old.value, incident)
             verb = "opened" if old is None else "fed"
-            body = {"title": incident.title, **({} if old is None else _told(old, incident))}
-            facts.append(_fact(verb, incident, ACTOR, now, body))
-            documents.append(_document(incident, revision, now))
-        if facts or documents:
-            self._facts.append(facts, documents)
+            facts.append(_fact(verb, incident, ACTOR, now, {"title": incident.title, **told}))
+            records.append(INCIDENT.new(incident) if old is None else old.to(incident))
+        write(self._facts, facts, records, now=now)
         return len(facts)
 
     def _waiting(self, group: str, known: Mapping[str, AlertSign], now: datetime) -> list[AlertSign]:
         """Firing alerts of the group: those of this page, and those in the ledger that opened nothing yet."""
         firing = {k: s for k, s in known.items() if s.state == "firing"}
         if self.policy.open_after > len(firing):
-            for document in self._facts.documents("alert", states=("firing",), limit=1000):
-                alert = Alert.of_body(document.body)
-                if group_of(alert.labels, self.policy) == group and document.key not in known:
-                    firing[document.key] = _sign_of(alert, alert.changed_at or now)
+            for kept in self._alerts.some(states=("firing",), limit=1000):
+                alert = kept.value
+                if group_of(alert.labels, self.policy) == group and kept.key not in known:
+                    firing[kept.key] = _sign_of(alert, alert.changed_at or now)
         return list(firing.values())
 
     def _opened(self, number: int, signs: Sequence[AlertSign], group: str, now: datetime) -> Incident:
@@ -400,30 +402,22 @@ class Incidents:
         )
         return self._with_owner(new)
 
-    def _alerts(self, names: set[str]) -> dict[str, Alert]:
-        """Alerts by fingerprint: one by one where they are few, all at once where they are many."""
-        if len(names) <= FEW:
-            found = [d for name in names if (d := self._facts.document("alert", name)) is not None]
-        else:
-            every = self._facts.documents("alert", limit=1_000_000, order="key")
-            found = [d for d in every if d.key in names]
-        return {d.key: Alert.of_body(d.body) for d in found}
-
     def _with_owner(self, incident: Incident) -> Incident:
         model = self._models.get(incident.model)
         return replace(incident, owner=model.owner) if model and model.owner else incident
 
     def _next(self) -> int:
-        newest = self._facts.count(KIND)
-        while self._facts.document(KIND, str(newest + 1)) is not None:
+        newest = self._kept.count()
+        while self._kept.get(str(newest + 1)) is not None:
             newest += 1
         return newest + 1
 
-    def _get(self, number: int | str) -> tuple[Incident, int]:
-        document = self._facts.document(KIND, str(number).lstrip("#"))
-        if document is None:
-            raise NotFound(f"There is no incident {number}.", "List them:  watchkeeper incidents list")
-        return Incident.of_body(document.body), document.revision
+    def _get(self, number: int | str) -> Kept[Incident]:
+        return self._kept.of(_key(number))
+
+
+def _key(number: int | str) -> str:
+    return str(number).lstrip("#")
 
 
 def _group(sign: AlertSign, policy: IncidentPolicy) -> str:
@@ -482,10 +476,10 @@ def _with_draft(incident: Incident, draft: Assessment, now: datetime) -> Inciden
     )
 
 
-def _told(before: Incident, after: Incident) -> dict[str, Any]:
+def _told(before: Incident, after: Incident) -> IncidentChanged:
     """What a change added, for the fact."""
     lines = after.timeline[len(before.timeline) :]
-    out: dict[str, Any] = {"lines": [e.text for e in lines[:20]]}
+    out: IncidentChanged = {"lines": [e.text for e in lines[:20]]}
     if before.phase is not after.phase:
         out.update({"from": before.phase.value, "to": after.phase.value})
     if len(lines) > 20:
@@ -493,21 +487,5 @@ def _told(before: Incident, after: Incident) -> dict[str, Any]:
     return out
 
 
-def _fact(verb: str, incident: Incident, actor: str, now: datetime, body: Mapping[str, Any]) -> Fact:
-    return Fact(
-        kind=f"incident.{verb}", at=now, actor=actor, model=incident.model, subject=incident.key, body=body
-    )
-
-
-def _document(incident: Incident, revision: int, now: datetime) -> Document:
-    live = 10.0 if incident.phase.is_open else 5.0 if incident.phase.value in OPEN else 0.0
-    return Document(
-        kind=KIND,
-        key=incident.key,
-        body=incident.to_body(),
-        state=incident.phase.value,
-        model=incident.model,
-        rank=live + incident.severity.rank,
-        updated_at=now,
-        revision=revision,
-    )
+def _fact(verb: str, incident: Incident, actor: str, now: datetime, body: IncidentChanged) -> Fact:
+    return FACTS[verb](body, at=now, actor=actor, model=incident.model, subject=incident.key)

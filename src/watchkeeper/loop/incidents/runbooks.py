@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from watchkeeper.decisions.incidents.incidents import noted, phase_of, task_added
 from watchkeeper.documents.incident.runbook import (
@@ -24,14 +24,67 @@ from watchkeeper.documents.incident.runbook import (
 )
 from watchkeeper.domain.alert import Alert, fingerprint
 from watchkeeper.domain.duration import duration_of, moment_of
-from watchkeeper.domain.fact import Document, Fact
 from watchkeeper.errors import BadInput, BadTransition, Conflict, NotFound, WatchkeeperError, nearest
-from watchkeeper.loop.alerting.alert_actions import acknowledge_alert, add_silence, alert_document
+from watchkeeper.loop.alerting.alert_actions import acknowledge_alert, add_silence, alert_record
 from watchkeeper.loop.effects.notifications import outbox_entry
 from watchkeeper.loop.incidents.incidents import Incidents
+from watchkeeper.loop.records.facts import kinds_of
+from watchkeeper.loop.records.records import Kept, Kind, Records, plain, write
 from watchkeeper.ports.ledger import FactStore
 
-KIND = "runbook_run"
+
+class RunbookSaid(TypedDict, total=False):
+    """Which runbook, and of a command its step, state and result."""
+
+    runbook: str
+    text: str
+    step: int
+    command: str
+    state: str
+    result: str
+
+
+FACTS = kinds_of(
+    "runbook",
+    ("started", "resumed", "skipped", "failed", "command_done", "stopped", "finished"),
+    RunbookSaid,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunbookRun:
+    """One run of a runbook: what it was run for, and how far it came."""
+
+    key: str
+    runbook: str
+    actor: str
+    started_at: datetime
+    source: str
+    """The text of the runbook as it was when the run began."""
+    model: str = ""
+    state: str = "running"
+    """``running``, ``done`` or ``failed``."""
+    alert: str = ""
+    incident: str = ""
+    values: Mapping[str, str] = field(default_factory=dict)
+    commands: tuple[Mapping[str, Any], ...] = ()
+    """Each with its step, title, line, command and state."""
+
+    def view(self) -> dict[str, Any]:
+        """What pages, the API and the command line show of it."""
+        shown = plain(self)
+        del shown["source"], shown["key"], shown["model"]
+        return {"run": self.key, **shown}
+
+
+RUNBOOK_RUN = Kind(
+    "runbook_run",
+    RunbookRun,
+    key="key",
+    state="state",
+    model="model",
+    find_them="watchkeeper runbooks runs",
+)
 
 
 class Runbooks:
@@ -57,6 +110,7 @@ class Runbooks:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._facts, self._incidents, self._folder = facts, incidents, folder
+        self._runs = Records(facts, RUNBOOK_RUN)
         self._watch, self._channels, self._clock = watch, tuple(channels), clock
 
     # ---- which there are
@@ -154,7 +208,7 @@ class Runbooks:
         values: Mapping[str, str] | None = None,
         steps: Sequence[int] = (),
         confirm: Callable[[RunbookCommand, Sequence[str]], bool] = lambda command, words: True,
-    ) -> Document:
+    ) -> RunbookRun:
         """Run the commands of a runbook, step by step; return the record of the run.
 
         Parameters
@@ -177,20 +231,19 @@ class Runbooks:
         key = fingerprint(
             {"name": name, "at": now.isoformat(), "actor": actor, "incident": filled.get("incident", "")}
         )
-        body = {
-            "runbook": name,
-            "actor": actor,
-            "started_at": now.isoformat(),
-            "alert": filled.get("alert", ""),
-            "incident": filled.get("incident", ""),
-            "values": filled,
-            "source": book.source,
-            "commands": every,
-        }
-        record = Document(
-            kind=KIND, key=key, state="running", model=filled.get("model", ""), updated_at=now, body=body
+        new = RunbookRun(
+            key=key,
+            runbook=name,
+            actor=actor,
+            started_at=now,
+            source=book.source,
+            model=filled.get("model", ""),
+            alert=filled.get("alert", ""),
+            incident=filled.get("incident", ""),
+            values=filled,
+            commands=tuple(every),
         )
-        record = self._write(record, "runbook.started", actor, {"runbook": name})
+        record = self._write(RUNBOOK_RUN.new(new), "started", actor, {"runbook": name})
         return self._go_on(record, book, actor, confirm)
 
     def resume(
@@ -199,7 +252,7 @@ class Runbooks:
         *,
         actor: str,
         confirm: Callable[[RunbookCommand, Sequence[str]], bool] = lambda command, words: True,
-    ) -> Document:
+    ) -> RunbookRun:
         """Go on with a run that failed or was killed, from the command where it stopped.
 
         The runbook is the one that was read when the run began, whatever its file says now.
@@ -210,43 +263,43 @@ class Runbooks:
         BadTransition
             it has finished.
         """
-        record = self.record(key)
-        if record.state == "done":
+        record = self._runs.of(key)
+        if record.value.state == "done":
             raise BadTransition(f"The run {key} has finished.")
-        record = replace(record, state="running")
-        record = self._write(record, "runbook.resumed", actor, {"runbook": record.body["runbook"]})
-        return self._go_on(
-            record, parse_runbook(record.body["runbook"], record.body["source"]), actor, confirm
-        )
+        record = record.to(replace(record.value, state="running"))
+        record = self._write(record, "resumed", actor, {"runbook": record.value.runbook})
+        return self._go_on(record, parse_runbook(record.value.runbook, record.value.source), actor, confirm)
 
-    def record(self, key: str) -> Document:
-        """The record of one run."""
-        found = self._facts.document(KIND, key)
-        if found is None:
-            raise NotFound(f"There is no run {key!r} of a runbook.", "List them:  watchkeeper runbooks runs")
-        return found
+    def record(self, key: str) -> RunbookRun:
+        """One run.
 
-    def records(self, *, limit: int = 100) -> list[Document]:
+        Raises
+        ------
+        NotFound
+        """
+        return self._runs.of(key).value
+
+    def records(self, *, limit: int = 100) -> list[RunbookRun]:
         """Runs, the newest first."""
-        return self._facts.documents(KIND, limit=limit)
+        return [kept.value for kept in self._runs.some(limit=limit)]
 
     def _go_on(
         self,
-        record: Document,
+        record: Kept[RunbookRun],
         book: Runbook,
         actor: str,
         confirm: Callable[[RunbookCommand, Sequence[str]], bool],
-    ) -> Document:
+    ) -> RunbookRun:
         commands = {c.line: c for s in book.steps for c in s.commands}
-        for place, entry in enumerate(record.body["commands"]):
+        for place, entry in enumerate(record.value.commands):
             if entry["state"] in ("done", "skipped"):
                 continue
             try:
-                words = commands[entry["line"]].filled(record.body["values"])
+                words = commands[entry["line"]].filled(record.value.values)
                 ran = shlex.join((commands[entry["line"]].verb, *words))
                 record = self._mark(record, place, {"state": "running", "command": ran}, "", actor)
                 if not confirm(commands[entry["line"]], words):
-                    record = self._mark(record, place, {"state": "skipped"}, "runbook.skipped", actor)
+                    record = self._mark(record, place, {"state": "skipped"}, "skipped", actor)
                     continue
                 result = self._perform(commands[entry["line"]].verb, words, record, actor, place)
             except Exception as fault:
@@ -254,25 +307,31 @@ class Runbooks:
                     str(fault) if isinstance(fault, WatchkeeperError) else f"{type(fault).__name__}: {fault}"
                 )
                 record = self._mark(
-                    record, place, {"state": "failed", "result": said[:1000]}, "runbook.failed", actor
+                    record, place, {"state": "failed", "result": said[:1000]}, "failed", actor
                 )
-                record = replace(record, state="failed")
-                return self._finish(record, actor, entry, said)
+                return self._finish(record, "failed", actor, entry, said)
             record = self._mark(
-                record, place, {"state": "done", "result": result[:1000]}, "runbook.command_done", actor
+                record, place, {"state": "done", "result": result[:1000]}, "command_done", actor
             )
-        return self._finish(replace(record, state="done"), actor, None, "")
+        return self._finish(record, "done", actor, None, "")
 
-    def _finish(self, record: Document, actor: str, failed: Mapping[str, Any] | None, said: str) -> Document:
-        body = record.body
-        done = sum(c["state"] == "done" for c in body["commands"])
-        what = f"Runbook {body['runbook']}: {done} of {len(body['commands'])} commands done"
+    def _finish(
+        self,
+        record: Kept[RunbookRun],
+        state: str,
+        actor: str,
+        failed: Mapping[str, Any] | None,
+        said: str,
+    ) -> RunbookRun:
+        run = replace(record.value, state=state)
+        done = sum(c["state"] == "done" for c in run.commands)
+        what = f"Runbook {run.runbook}: {done} of {len(run.commands)} commands done"
         if failed is not None:
             what += f"; stopped at step {failed['step']} ({failed['title']}), {failed['command']}: {said.splitlines()[0]}"
-        record = self._write(record, f"runbook.{'stopped' if failed else 'finished'}", actor, {"text": what})
-        if body["incident"]:
+        self._write(record.to(run), "stopped" if failed else "finished", actor, {"text": what})
+        if run.incident:
             self._incidents.change(
-                body["incident"],
+                run.incident,
                 lambda i: noted(
                     i,
                     what,
@@ -280,31 +339,29 @@ class Runbooks:
                     actor=actor,
                     kind="runbook",
                     pin=failed is not None,
-                    details={"run": record.key},
+                    details={"run": run.key},
                 ),
                 actor=actor,
                 verb="runbook_run",
             )
-        return record
+        return run
 
     def _mark(
-        self, record: Document, place: int, change: Mapping[str, Any], fact: str, actor: str
-    ) -> Document:
-        commands = [dict(c) for c in record.body["commands"]]
+        self, record: Kept[RunbookRun], place: int, change: Mapping[str, Any], verb: str, actor: str
+    ) -> Kept[RunbookRun]:
+        commands = [dict(c) for c in record.value.commands]
         commands[place].update(change, at=self._clock().isoformat(), by=actor)
-        record = replace(record, body={**record.body, "commands": commands})
+        record = record.to(replace(record.value, commands=tuple(commands)))
         said = {k: commands[place].get(k, "") for k in ("step", "command", "state", "result")}
-        return self._write(record, fact, actor, said)
+        return self._write(record, verb, actor, said)  # type: ignore[arg-type]
 
-    def _write(self, record: Document, fact: str, actor: str, said: Mapping[str, Any]) -> Document:
-        now = self._clock()
-        facts = (
-            [Fact(kind=fact, at=now, actor=actor, model=record.model, subject=record.key, body=said)]
-            if fact
-            else []
-        )
-        self._facts.append(facts, [replace(record, updated_at=now)])
-        return replace(record, revision=record.revision + 1, updated_at=now)
+    def _write(self, record: Kept[RunbookRun], verb: str, actor: str, said: RunbookSaid) -> Kept[RunbookRun]:
+        """Write the run as it stands, with a fact of this *verb*; without a fact where it is empty."""
+        now, facts = self._clock(), []
+        if verb:
+            facts = [FACTS[verb](said, at=now, actor=actor, model=record.value.model, subject=record.key)]
+        write(self._facts, facts, [record], now=now)
+        return record.written()
 
     def _values(self, alert: str, incident: int | str | None, given: Mapping[str, str]) -> dict[str, str]:
         out: dict[str, str] = {}
@@ -323,7 +380,7 @@ class Runbooks:
                 firing = [name for name, state in found.alerts.items() if state == "firing"]
                 alert = firing[0] if firing and self._facts.document("alert", firing[0]) else ""
         if alert:
-            held = Alert.of_body(alert_document(self._facts, alert).body)
+            held = alert_record(self._facts, alert).value
             own = ("model", "column", "segment", "version", "rule", "measure")
             out.update({k: held.labels[k] for k in own if held.labels.get(k)})
             out["alert"] = held.fingerprint
@@ -333,9 +390,11 @@ class Runbooks:
 
     # ---- the commands
 
-    def _perform(self, verb: str, words: Sequence[str], record: Document, actor: str, place: int) -> str:
+    def _perform(
+        self, verb: str, words: Sequence[str], record: Kept[RunbookRun], actor: str, place: int
+    ) -> str:
         options, rest = _read(verb, words)
-        values = record.body["values"]
+        values = record.value.values
         now = self._clock()
         if verb == "silence":
             if "for" not in options or "reason" not in options:
@@ -353,7 +412,7 @@ class Runbooks:
             name = rest[0] if rest else values.get("alert", "")
             if not name:
                 return "there is no alert of ours to acknowledge"
-            held = Alert.of_body(alert_document(self._facts, name).body)
+            held = alert_record(self._facts, name).value
             if held.acknowledged_by:
                 return f"{held.acknowledged_by} has acknowledged it already"
             acknowledge_alert(self._facts, name, actor=actor, now=now, note=options.get("note", ""))
@@ -430,7 +489,7 @@ class Runbooks:
         self._watch.backfill(rest[0], start, end)
         return f"{rest[0]} was measured again from {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC"
 
-    def _notify(self, rest: Sequence[str], record: Document, place: int) -> str:
+    def _notify(self, rest: Sequence[str], record: Kept[RunbookRun], place: int) -> str:
         if len(rest) < 2:
             raise BadInput("notify needs a channel and a text.")
         if rest[0] not in self._channels:
@@ -441,7 +500,9 @@ class Runbooks:
         text = " ".join(rest[1:])
         body = {"title": text[:150], "text": text, "status": "notice", "severity": "notice", "group": key}
         try:
-            self._facts.append([], [outbox_entry(rest[0], key, body, now=self._clock(), model=record.model)])
+            self._facts.append(
+                [], [outbox_entry(rest[0], key, body, now=self._clock(), model=record.value.model)]
+            )
         except Conflict:
             return f"{rest[0]} has been told already"
         return f"{rest[0]} will be told"

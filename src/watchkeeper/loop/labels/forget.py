@@ -12,19 +12,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
 from watchkeeper.capture.journal import forget as forget_in_journal
 from watchkeeper.capture.journal import journals
-from watchkeeper.domain.fact import Fact
 from watchkeeper.domain.series import WindowKey
 from watchkeeper.domain.watched import WatchedModel
 from watchkeeper.domain.window import Window, floor_to
 from watchkeeper.errors import BadInput, Conflict
 from watchkeeper.loop.batch.profiling import save_baseline
 from watchkeeper.loop.labels.labelling import forget_in_requests
+from watchkeeper.loop.records.facts import FactKind
+from watchkeeper.loop.records.records import write
 from watchkeeper.loop.watch.retention import coarsen_day
 from watchkeeper.loop.watch.tick import LEASE, LEASE_FOR, tick
 from watchkeeper.profiles.segment_names import SegmentNames
@@ -34,6 +35,19 @@ if TYPE_CHECKING:
 
 
 _SHOWN = 1000
+
+
+class RowsForgotten(TypedDict):
+    """How much was forgotten, and how it was chosen: by id or by condition."""
+
+    ids: int
+    predictions: int
+    outcomes: int
+    windows: int
+    by: str
+
+
+ROWS_FORGOTTEN = FactKind("rows.forgotten", RowsForgotten)
 
 
 @dataclass(slots=True)
@@ -105,20 +119,15 @@ def forget(
         watch.lake.profiles(name).rollups.drop(merged)
         removed = watch.lake.forget(name, ids=wanted) if wanted else {}
         done.predictions, done.outcomes = removed.get("predictions", 0), removed.get("outcomes", 0)
-        fact = Fact(
-            kind="rows.forgotten",
-            at=watch.clock(),
-            actor=actor,
-            model=name,
-            body={
-                "ids": done.ids,
-                "predictions": done.predictions,
-                "outcomes": done.outcomes,
-                "windows": len(keys),
-                "by": "condition" if where else "id",
-            },
-        )
-        watch.ledger.facts.append([fact], lease=lease)
+        said: RowsForgotten = {
+            "ids": done.ids,
+            "predictions": done.predictions,
+            "outcomes": done.outcomes,
+            "windows": len(keys),
+            "by": "condition" if where else "id",
+        }
+        fact = ROWS_FORGOTTEN(said, at=watch.clock(), actor=actor, model=name)
+        write(watch.ledger.facts, [fact], lease=lease)
     finally:
         watch.ledger.leases.release(lease)
     began = watch.clock()

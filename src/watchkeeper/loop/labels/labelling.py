@@ -14,15 +14,17 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
-from watchkeeper.domain.fact import Document, Fact, Lease
+from watchkeeper.domain.fact import Document, Lease
 from watchkeeper.domain.schema import Task
 from watchkeeper.domain.watched import WatchedModel
 from watchkeeper.domain.window import Window
 from watchkeeper.errors import BadInput, NotFound, UnreadableSource, nearest
+from watchkeeper.loop.records.facts import FactKind
+from watchkeeper.loop.records.records import Kind, Records, write
 from watchkeeper.stats.classes import class_key
 from watchkeeper.stats.estimation.label_choice import choose_rows
 from watchkeeper.stats.estimation.ppi import PoweredMean, ppi_mean_of_chosen
@@ -40,7 +42,6 @@ FLAGGED = 2.0
 """How much more a row counts that its recorder marked as worth a label."""
 MOST_FEATURES = 30
 OUTCOME, PROBABILITY = "outcome", "wk_probability"
-_KIND = "label_request"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,20 +62,6 @@ class LabelRequest:
     scores: tuple[float | None, ...] = ()
     rows: tuple[Mapping[str, Any], ...] = ()
 
-    def to_body(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return {
-            "at": self.at.isoformat(),
-            "start": self.window.start.isoformat(),
-            "end": self.window.end.isoformat(),
-            "population": self.population,
-            "ids": list(self.ids),
-            "probabilities": list(self.probabilities),
-            "predictions": list(self.predictions),
-            "scores": list(self.scores),
-            "guesses": {k: [mean, list(own)] for k, (mean, own) in self.guesses.items()},
-        }
-
     def without(self, ids: Collection[str]) -> LabelRequest:
         """The same with these rows made nameless: nobody will label them, but they still count as drawn."""
         keep = [i not in ids for i in self.ids]
@@ -85,22 +72,36 @@ class LabelRequest:
             scores=tuple(s if k else None for s, k in zip(self.scores, keep)),
         )
 
-    @classmethod
-    def of_document(cls, document: Document) -> LabelRequest:
-        """Read `to_body`."""
-        body = document.body
-        return cls(
-            model=document.model,
-            key=document.key,
-            at=datetime.fromisoformat(body["at"]),
-            window=Window(datetime.fromisoformat(body["start"]), datetime.fromisoformat(body["end"])),
-            population=body["population"],
-            ids=tuple(body["ids"]),
-            probabilities=tuple(body["probabilities"]),
-            predictions=tuple(body["predictions"]),
-            scores=tuple(body["scores"]),
-            guesses={k: (mean, tuple(own)) for k, (mean, own) in body["guesses"].items()},
-        )
+
+def _of_request(document: Document) -> Mapping[str, Any]:
+    """Version 0.1.0 stored the window as ``start`` and ``end``."""
+    body = document.body
+    window = {"start": body["start"], "end": body["end"]} if "start" in body else body["window"]
+    return {**body, "window": window}
+
+
+LABEL_REQUEST = Kind(
+    "label_request", LabelRequest, key="key", model="model", state=lambda _: "open", upgrade=_of_request
+)
+
+
+class LabelsRequested(TypedDict):
+    """How many of how many rows were asked for, and the request's name."""
+
+    rows: int
+    population: int
+    request: str
+
+
+class LabelsRead(TypedDict):
+    """How many labels a file held."""
+
+    rows: int
+    file: str
+
+
+LABELS_REQUESTED = FactKind("labels.requested", LabelsRequested)
+LABELS_READ = FactKind("labels.read", LabelsRead)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,30 +196,25 @@ def label_next(
         },
         rows=tuple(rows),
     )
-    body = {"rows": len(request.ids), "population": population, "request": request.key}
-    fact = Fact(kind="labels.requested", at=now, actor="user", model=name, body=body)
-    document = Document(
-        kind=_KIND, key=request.key, body=request.to_body(), state="open", model=name, updated_at=now
-    )
-    watch.ledger.facts.append([fact], [document])
+    said: LabelsRequested = {"rows": len(request.ids), "population": population, "request": request.key}
+    fact = LABELS_REQUESTED(said, at=now, actor="user", model=name)
+    write(watch.ledger.facts, [fact], [LABEL_REQUEST.new(replace(request, rows=()))], now=now)
     return request
 
 
 def requests(watch: Watch, name: str) -> list[LabelRequest]:
     """The requests of a model, newest first."""
     watch.model(name)
-    found = watch.ledger.facts.documents(_KIND, model=name, limit=1_000, order="-key")
-    return [LabelRequest.of_document(d) for d in found]
+    found = Records(watch.ledger.facts, LABEL_REQUEST).some(model=name, limit=1_000, order="-key")
+    return [kept.value for kept in found]
 
 
 def forget_in_requests(watch: Watch, name: str, ids: Collection[str], *, lease: Lease | None = None) -> int:
     """Take what requests keep of these predictions out of the ledger; return of how many rows."""
     wanted, gone = frozenset(ids), 0
-    for document in watch.ledger.facts.documents(_KIND, model=name, limit=1_000_000, order="-key"):
-        request = LabelRequest.of_document(document)
-        if here := len(wanted.intersection(request.ids)):
-            body = {**document.body, **request.without(wanted).to_body()}
-            watch.ledger.facts.append([], [replace(document, body=body)], lease=lease)
+    for kept in Records(watch.ledger.facts, LABEL_REQUEST).all(model=name):
+        if here := len(wanted.intersection(kept.value.ids)):
+            write(watch.ledger.facts, [], [kept.to(kept.value.without(wanted))], lease=lease)
             gone += here
     return gone
 
@@ -283,9 +279,8 @@ def read_labels(
             recorder.outcome(prediction, value)
         if not recorder.flush():
             raise BadInput(f"The outcomes could not be written: {recorder.stats().last_error}.")
-    body = {"rows": len(pairs), "file": Path(path).name}
-    fact = Fact(kind="labels.read", at=watch.clock(), actor="user", model=name, body=body)
-    watch.ledger.facts.append([fact])
+    said: LabelsRead = {"rows": len(pairs), "file": Path(path).name}
+    write(watch.ledger.facts, [LABELS_READ(said, at=watch.clock(), actor="user", model=name)])
     return len(pairs)
 
 

@@ -8,12 +8,14 @@ from zoneinfo import ZoneInfo
 
 from watchkeeper.capture.journal import journals
 from watchkeeper.decisions.alerting.story import alert_story
-from watchkeeper.domain.alert import Alert
 from watchkeeper.domain.watched import WatchedModel
 from watchkeeper.domain.window import Window, day_of
 from watchkeeper.errors import WatchkeeperError
 from watchkeeper.loop.effects.notifications import outbox_problems
+from watchkeeper.loop.records.kinds import ALERT
+from watchkeeper.loop.records.records import Records
 from watchkeeper.loop.watch.drain import WAITING
+from watchkeeper.loop.watch.tick import LAST_TICK
 
 if TYPE_CHECKING:
     from watchkeeper.loop.watch.watch import Watch
@@ -37,13 +39,14 @@ def status(watch: Watch) -> dict[str, Any]:
     now = watch.clock()
     models = [model_status(watch, name, now) for name in watch.models]
     problems = [] if models else ["No model is configured yet. Add [models.NAME] to watchkeeper.toml."]
-    last = watch.ledger.facts.document("tick", "last")
-    ticked = None if last is None else last.body.get("at")
+    kept = Records(watch.ledger.facts, LAST_TICK).get("last")
+    last = None if kept is None else kept.value
+    ticked = None if last is None else last.at.isoformat()
     if ticked is None and models:
         problems.append("Nothing has been measured yet. Run:  watchkeeper tick")
     elif last is not None:
-        problems += [f"The last tick met: {said}" for said in last.body.get("problems", ())]
-        age = now - datetime.fromisoformat(last.body["at"])
+        problems += [f"The last tick met: {said}" for said in last.problems]
+        age = now - last.at
         if age > WAITING_TOO_LONG and any(m["waiting_windows"] for m in models):
             problems.append(f"The last tick was {_age(age)} ago. Run:  watchkeeper serve")
     problems += outbox_problems(watch.ledger.facts)
@@ -81,10 +84,11 @@ def model_status(watch: Watch, name: str, now: datetime) -> dict[str, Any]:
     stuck = [s for s in states if not s.rebuildable]
     if newest_rows is not None and now - newest_rows > QUIET_AFTER * max(model.judge_every, model.cadence):
         problems.append(f"No new rows for {_age(now - newest_rows)}.")
-    alerts = watch.ledger.facts.documents("alert", states=("pending", "firing"), model=name, limit=200)
+    found = Records(watch.ledger.facts, ALERT).some(states=("pending", "firing"), model=name, limit=200)
+    alerts = [kept.value for kept in found]
     for alert in alerts:
-        if alert.state == "firing":
-            headline = alert_story(Alert.of_body(alert.body)).headline
+        if alert.is_firing:
+            headline = alert_story(alert).headline
             problems.append(f"Alarm: {headline.removeprefix(f'{name}: ')}")
     dropped = _latest_value(watch, name, "dropped_events")
     if dropped:
@@ -97,8 +101,8 @@ def model_status(watch: Watch, name: str, now: datetime) -> dict[str, Any]:
             f"{100 * rescued:.3g}% of the last window's rows hold values that do not fit their column."
         )
     notes = list[str]()
-    lonely = watch.ledger.facts.document(WAITING, name)
-    unmatched = 0 if lonely is None else int(lonely.body["outcomes"])
+    lonely = Records(watch.ledger.facts, WAITING).get(name)
+    unmatched = 0 if lonely is None else lonely.value.outcomes
     if unmatched:
         what = "1 outcome meets" if unmatched == 1 else f"{unmatched:,} outcomes meet"
         most = unmatched >= sum(s.outcomes or 0 for s in judged)
@@ -124,8 +128,8 @@ def model_status(watch: Watch, name: str, now: datetime) -> dict[str, Any]:
         "not_rebuildable_windows": len(stuck),
         "journal_bytes": sum(p.stat().st_size for p in journals(watch.data, name) if p.exists()),
         "unmatched_outcomes": unmatched,
-        "firing": sum(1 for a in alerts if a.state == "firing"),
-        "pending": sum(1 for a in alerts if a.state == "pending"),
+        "firing": sum(1 for a in alerts if a.is_firing),
+        "pending": sum(1 for a in alerts if not a.is_firing),
         "measurements": {} if freshest is None else _shown(watch, name, freshest.key.window),
         "problems": problems,
         "notes": notes,

@@ -20,11 +20,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from watchkeeper.capture.journal import Flush, delete_through, journal_identity, journals, read_flushes
-from watchkeeper.domain.fact import Document
 from watchkeeper.domain.series import WindowKey
 from watchkeeper.domain.watched import WatchedModel
 from watchkeeper.domain.window import Window, floor_to
 from watchkeeper.errors import WatchkeeperError
+from watchkeeper.loop.records.records import Kind, Records, write
 from watchkeeper.loop.watch.event_tables import Harvest, harvest
 
 if TYPE_CHECKING:
@@ -35,9 +35,18 @@ if TYPE_CHECKING:
 
 BATCH_ROWS = 200_000
 UNPLACED = "unplaced"
-WAITING = "waiting_outcomes"
-"""The kind of document that holds how many outcomes of a model meet no prediction."""
 HOUR = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """How many outcomes of a model meet no prediction."""
+
+    model: str
+    outcomes: int = 0
+
+
+WAITING = Kind("waiting_outcomes", Waiting, key="model", model="model")
 
 
 @dataclass(slots=True)
@@ -212,12 +221,9 @@ def _place_the_unplaced(
 def _note_the_unplaced(model: str, lake: Any, ledger: Ledger, lease: Lease | None) -> None:
     """Keep how many outcomes meet no prediction, for `status`."""
     waiting = lake.waiting_outcomes(model)
-    known = ledger.facts.document(WAITING, model)
-    if waiting == (0 if known is None else known.body["outcomes"]):
-        return
-    revision = 0 if known is None else known.revision
-    document = Document(kind=WAITING, key=model, model=model, body={"outcomes": waiting}, revision=revision)
-    ledger.facts.append([], [document], lease=lease)
+    kept = Records(ledger.facts, WAITING).get(model) or WAITING.new(Waiting(model))
+    if waiting != kept.value.outcomes:
+        write(ledger.facts, [], [kept.to(Waiting(model, waiting))], lease=lease)
 
 
 def _and_eves(days: pa.Array) -> list[str]:

@@ -5,19 +5,21 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypedDict
 
 from watchkeeper.capture.journal import journals
-from watchkeeper.domain.fact import Document, Fact, Lease
+from watchkeeper.domain.fact import Lease
 from watchkeeper.domain.schema import Role, Schema
 from watchkeeper.domain.series import WindowKey
 from watchkeeper.domain.watched import WatchedModel
 from watchkeeper.domain.window import Window
 from watchkeeper.errors import BadInput, NotFound, nearest
 from watchkeeper.loop.batch.profiling import load_baseline, save_baseline
+from watchkeeper.loop.records.facts import FactKind
+from watchkeeper.loop.records.records import Kind, Records, write
 from watchkeeper.loop.watch.drain import Drained, drain
 from watchkeeper.profiles.lake_schema import model_columns, watch_schema
 from watchkeeper.profiles.stored_window import StoredWindow, known_edges, profiles_of
@@ -32,6 +34,29 @@ if TYPE_CHECKING:
 
 ADOPT_AFTER = 20
 """Mature judged windows from which a model without a baseline takes one."""
+
+
+class BaselineSet(TypedDict):
+    """Where a baseline lies now, and what it was made of."""
+
+    rows: float
+    windows: int
+    path: str
+    source: dict[str, Any]
+
+
+BASELINE_SET = FactKind("baseline.set", BaselineSet)
+
+
+@dataclass(frozen=True, slots=True)
+class RowWindows:
+    """Until when a model's stored windows were cut into windows of so many rows."""
+
+    model: str
+    until: datetime
+
+
+ROW_WINDOWS = Kind("row_windows", RowWindows, key="model", model="model")
 
 
 class Project:
@@ -145,14 +170,13 @@ class Project:
     def set_baseline(self, name: str, made: Baseline, *, actor: str, lease: Lease | None = None) -> None:
         """Put *made* in the place of the model's baseline; all windows since its end are measured again."""
         path = save_baseline(made, self.baseline_path(name))
-        body = {
+        said: BaselineSet = {
             "rows": made.profile.rows,
             "windows": len(made.windows),
             "path": str(path),
             "source": made.source,
         }
-        fact = Fact(kind="baseline.set", at=self.clock(), actor=actor, model=name, body=body)
-        self.ledger.facts.append([fact], lease=lease)
+        write(self.ledger.facts, [BASELINE_SET(said, at=self.clock(), actor=actor, model=name)], lease=lease)
         keys = [s.key for s in self.ledger.windows.windows(name, limit=1_000_000)]
         self.ledger.windows.mark_dirty(keys, reason="a new baseline was set", lease=lease)
 
@@ -275,8 +299,9 @@ class Project:
     def close_row_windows(self, model: WatchedModel, lease: Lease) -> int:
         """Windows by rows: cut the stored windows since the last cut whenever enough rows have come."""
         wanted = model.rows_per_window or 0
-        cursor = self.ledger.facts.document("row_windows", model.name)
-        since = datetime.fromisoformat(cursor.body["until"]) if cursor is not None else None
+        cuts = Records(self.ledger.facts, ROW_WINDOWS)
+        cursor = cuts.get(model.name)
+        since = None if cursor is None else cursor.value.until
         start, rows, closed = since, 0, []
         for state in self.ledger.windows.windows(model.name, start=since, limit=1_000_000):
             if state.key.window.length != model.cadence or state.key.version or not state.generation:
@@ -292,15 +317,7 @@ class Project:
                 reason="enough rows came",
                 lease=lease,
             )
-            document = Document(
-                kind="row_windows",
-                key=model.name,
-                body={"until": closed[-1].end.isoformat()},
-                model=model.name,
-                revision=0 if cursor is None else cursor.revision,
-                updated_at=self.clock(),
-            )
-            self.ledger.facts.append([], [document], lease=lease)
+            cuts.put(RowWindows(model.name, closed[-1].end), now=self.clock(), lease=lease)
         return len(closed)
 
 

@@ -15,6 +15,7 @@ from watchkeeper.domain.fact import Document, Lease
 from watchkeeper.domain.series import WindowKey
 from watchkeeper.domain.watched import WatchedModel
 from watchkeeper.errors import WatchkeeperError
+from watchkeeper.loop.records.records import Kind, Records
 from watchkeeper.loop.watch.profile_rollups import MOST_PARTS, roll_up
 from watchkeeper.profiles.stored_window import OLD_BINS, known_edges, parts_of, profiles_of
 
@@ -23,9 +24,32 @@ if TYPE_CHECKING:
 
 
 EVERY = timedelta(minutes=10)
-LEFT = "profiles.to_merge"
-"""Days and months that one upkeep left to the next call."""
 DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upkeep:
+    """When a model's data was put in order last, and how far."""
+
+    model: str
+    at: datetime | None = None
+    coarse_until: str | None = None
+    """The day up to which profiles are coarse."""
+    left: int = 0
+    """Days and months of profiles that wait to be merged."""
+    done: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _of_upkeep(document: Document) -> Mapping[str, Any]:
+    """Version 0.1.0 stored what was done beside the rest."""
+    if "at" in document.body:
+        return document.body
+    body = dict(document.body)
+    left, until = body.pop("profiles.to_merge", 0), body.pop("coarse_until", None)
+    return {"at": document.updated_at, "coarse_until": until, "left": left, "done": body}
+
+
+UPKEEP = Kind("upkeep", Upkeep, key="model", model="model", upgrade=_of_upkeep)
 
 
 @dataclass(slots=True)
@@ -51,14 +75,15 @@ def maintain(
     Of profiles about *most_parts* parts are merged; where that is not all, the next call goes on at once.
     """
     now, kept = project.clock(), Kept()
-    known = project.ledger.facts.document("upkeep", model.name)
-    is_due = now_please or known is None or known.updated_at is None or now - known.updated_at >= EVERY
-    if known is not None and not is_due:
-        if known.body.get(LEFT) and most_parts > 0:
+    upkeeps = Records(project.ledger.facts, UPKEEP)
+    stored = upkeeps.get(model.name)
+    known = Upkeep(model=model.name) if stored is None else stored.value
+    if not now_please and known.at is not None and now - known.at < EVERY:
+        if known.left and most_parts > 0:
             _go_on_merging(project, model, known, kept, lease, most_parts)
         return kept
     retention = model.retention
-    until = None if known is None else known.body.get("coarse_until")
+    until = known.coarse_until
     left = 0
     try:
         kept.done |= project.lake.maintain(model.name, now, keep=retention.rows)
@@ -77,15 +102,8 @@ def maintain(
         left = _merge(project, model, kept, most_parts)
     except WatchkeeperError as problem:
         kept.problems.append(problem.what)
-    document = Document(
-        kind="upkeep",
-        key=model.name,
-        model=model.name,
-        body={"coarse_until": until, LEFT: left, **_plain(kept.done)},
-        updated_at=now,
-        revision=0 if known is None else known.revision,
-    )
-    project.ledger.facts.append([], [document], lease=lease)
+    done = Upkeep(model=model.name, at=now, coarse_until=until, left=left, done=_plain(kept.done))
+    upkeeps.put(done, now=now, lease=lease)
     return kept
 
 
@@ -103,7 +121,7 @@ def _merge(project: Project, model: WatchedModel, kept: Kept, most_parts: int) -
 def _go_on_merging(
     project: Project,
     model: WatchedModel,
-    known: Document,
+    known: Upkeep,
     kept: Kept,
     lease: Lease | None,
     most_parts: int,
@@ -114,7 +132,7 @@ def _go_on_merging(
     except WatchkeeperError as problem:
         kept.problems.append(problem.what)
         left = 0  # the next upkeep tries again
-    project.ledger.facts.append([], [replace(known, body={**known.body, LEFT: left})], lease=lease)
+    Records(project.ledger.facts, UPKEEP).put(replace(known, left=left), now=project.clock(), lease=lease)
 
 
 def coarsen_day(project: Project, name: str, day: str, *, bins: int | None = OLD_BINS) -> int:

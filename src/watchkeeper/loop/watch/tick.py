@@ -13,16 +13,18 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import pyarrow as pa
 
-from watchkeeper.domain.fact import Document, Fact, Lease
+from watchkeeper.domain.fact import Lease
 from watchkeeper.domain.series import PlacedMeasurement, WindowKey, WindowState
 from watchkeeper.domain.watched import WatchedModel
 from watchkeeper.domain.window import Window
 from watchkeeper.errors import LeaseLost, WatchkeeperError
+from watchkeeper.loop.records.facts import FactKind
+from watchkeeper.loop.records.records import Kind, Records, write
 from watchkeeper.loop.watch.drain import Drained
 from watchkeeper.loop.watch.estimating import RowSampler, arrived_before, record_of_estimates, samples_of
 from watchkeeper.loop.watch.measuring import measure_stored
@@ -78,6 +80,37 @@ class Ticked:
             "measurements": self.measurements,
             "problems": [*self.problems, *(p for d in self.drained.values() for p in d.problems)],
         }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastTick:
+    """What the newest tick did, where `status` looks for it."""
+
+    at: datetime
+    holder: str
+    held_by_another: bool = False
+    predictions: int = 0
+    outcomes: int = 0
+    duplicates: int = 0
+    stored_windows: int = 0
+    judged_windows: int = 0
+    measurements: int = 0
+    problems: tuple[str, ...] = ()
+
+
+LAST_TICK = Kind("tick", LastTick, key=lambda _: "last")
+
+
+class WindowMeasured(TypedDict):
+    """What a judged window held, and how often it was measured."""
+
+    rows: int
+    outcomes: int
+    mature: bool
+    generation: int
+
+
+WINDOW_MEASURED = FactKind("window.measured", WindowMeasured)
 
 
 def tick(
@@ -145,17 +178,9 @@ def _look_around(project: Project, judge: Judge, done: Ticked, lease: Lease) -> 
 def _write_down(project: Project, done: Ticked, lease: Lease) -> None:
     """Leave what this tick did where `status` looks for it."""
     try:
-        known = project.ledger.facts.document("tick", "last")
         now = project.clock()
-        body = {**done.to_dict(), "at": now.isoformat(), "holder": project.holder}
-        document = Document(
-            kind="tick",
-            key="last",
-            body=body,
-            updated_at=now,
-            revision=0 if known is None else known.revision,
-        )
-        project.ledger.facts.append([], [document], lease=lease)
+        last = LastTick(at=now, holder=project.holder, **done.to_dict())
+        Records(project.ledger.facts, LAST_TICK).put(last, now=now, lease=lease)
     except WatchkeeperError as problem:
         done.problems.append(problem.what)
 
@@ -444,21 +469,20 @@ class _Model:
                 raise
             except WatchkeeperError as problem:
                 self.done.problems.append(f"{self.model.name}, {window.label}: {problem.what}")
-        fact = Fact(
-            kind="window.measured",
-            at=self.now,
-            actor="tick",
-            model=self.model.name,
-            subject=window.label,
-            body={
+        fact = WINDOW_MEASURED(
+            {
                 "rows": state.rows,
                 "outcomes": state.outcomes,
                 "mature": state.mature,
                 "generation": state.generation,
             },
+            at=self.now,
+            actor="tick",
+            model=self.model.name,
+            subject=window.label,
             key=f"window.measured:{self.model.name}:{window.label}:{state.generation}",
         )
-        self.project.ledger.facts.append([fact], lease=self.lease)
+        write(self.project.ledger.facts, [fact], lease=self.lease)
         self.done.judged_windows += 1
 
     @staticmethod

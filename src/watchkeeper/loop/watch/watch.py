@@ -3,15 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypedDict
 
-from watchkeeper.domain.fact import Document, Fact
 from watchkeeper.domain.series import WindowKey
 from watchkeeper.domain.window import Window, floor_to
+from watchkeeper.loop.records.facts import FactKind
+from watchkeeper.loop.records.records import Kind, Records, write
 from watchkeeper.loop.watch.project import Project
 from watchkeeper.loop.watch.tick import Judge, Ticked, tick
+
+
+class Backfilled(TypedDict):
+    """What was measured again."""
+
+    model: str
+    start: str
+    end: str
+
+
+BACKFILL_STARTED = FactKind("backfill.started", Backfilled)
+BACKFILL_FINISHED = FactKind("backfill.finished", Backfilled)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backfill:
+    """Windows that somebody wants measured again, so that an interrupted run goes on where it stopped."""
+
+    model: str
+    start: datetime
+    end: datetime
+    state: str = "running"
+
+    @property
+    def key(self) -> str:
+        """Its name in the ledger."""
+        return f"{self.model}:{self.start.isoformat()}:{self.end.isoformat()}"
+
+
+BACKFILL = Kind("backfill", Backfill, key="key", state="state", model="model")
 
 
 class Watch(Project):
@@ -40,31 +71,21 @@ class Watch(Project):
     ) -> Ticked:
         """Measure all windows of [start, end) again. What was finished before an interruption is not repeated."""
         watched = self.model(model)
-        marker = Document(
-            kind="backfill",
-            key=f"{model}:{start.isoformat()}:{end.isoformat()}",
-            body={"model": model, "start": start.isoformat(), "end": end.isoformat()},
-            state="running",
-            model=model,
-        )
-        known = self.ledger.facts.document(marker.kind, marker.key)
-        if known is None or known.state != "running":
+        facts, backfills = self.ledger.facts, Records(self.ledger.facts, BACKFILL)
+        running = Backfill(model=model, start=start, end=end)
+        said: Backfilled = {"model": model, "start": start.isoformat(), "end": end.isoformat()}
+        known = backfills.get(running.key) or BACKFILL.new(replace(running, state="finished"))
+        if known.value.state != "running":
             at = floor_to(start, watched.cadence)
             keys = []
             while at < end:
                 keys.append(WindowKey(model=model, window=Window(at, at + watched.cadence)))
                 at += watched.cadence
             self.ledger.windows.mark_dirty(keys, reason="backfill")
-            revision = 0 if known is None else known.revision
-            fact = Fact(kind="backfill.started", at=self.clock(), actor="user", model=model, body=marker.body)
-            self.ledger.facts.append([fact], [replace(marker, revision=revision)])
+            fact = BACKFILL_STARTED(said, at=self.clock(), actor="user", model=model)
+            write(facts, [fact], [known.to(running)])
         done = self.tick(models=[model], progress=progress)
         if not done.held_by_another:
-            known = self.ledger.facts.document(marker.kind, marker.key)
-            fact = Fact(
-                kind="backfill.finished", at=self.clock(), actor="user", model=model, body=marker.body
-            )
-            self.ledger.facts.append(
-                [fact], [replace(marker, state="finished", revision=known.revision if known else 0)]
-            )
+            fact = BACKFILL_FINISHED(said, at=self.clock(), actor="user", model=model)
+            backfills.put(replace(running, state="finished"), fact, now=self.clock())
         return done

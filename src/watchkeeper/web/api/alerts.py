@@ -16,14 +16,17 @@ from watchkeeper.domain.silence import Silence, parse_matchers
 from watchkeeper.loop.alerting.alert_actions import (
     acknowledge_alert,
     add_silence,
-    alert_document,
+    alert_record,
+    alerts_by_weight,
     expire_silence,
+    silence_view,
     silences_of,
 )
+from watchkeeper.loop.records.kinds import ALERT
+from watchkeeper.loop.records.records import Records, plain
 from watchkeeper.web.security import Role, require
 
 if TYPE_CHECKING:
-    from watchkeeper.domain.fact import Document
     from watchkeeper.loop.watch.watch import Watch
 
 
@@ -77,21 +80,20 @@ def alert_routes(watch: Watch) -> APIRouter:
     ) -> dict[str, Any]:
         who(request, Role.VIEWER)
         wanted = [s.value for s in state]
-        found = facts.documents(
-            "alert", states=wanted, model=model, limit=limit, offset=offset, order="-rank"
-        )
+        held = Records(facts, ALERT)
+        found = held.some(states=wanted, model=model, limit=limit, offset=offset, order="-rank")
         return {
-            "alerts": [_shown(d) for d in found],
-            "total": facts.count("alert", states=wanted, model=model),
+            "alerts": [_shown(kept.value) for kept in found],
+            "total": held.count(states=wanted, model=model),
         }
 
     @router.get("/alerts/{alert}", summary="One alert: its story, its log, its history")
     def alert(request: Request, alert: str) -> dict[str, Any]:
         who(request, Role.VIEWER)
-        document = alert_document(facts, alert)
-        history = facts.facts(subject=document.key, limit=1000)
+        found = alert_record(facts, alert).value
+        history = facts.facts(subject=found.fingerprint, limit=1000)
         return {
-            **_shown(document),
+            **_shown(found),
             "history": [{"at": f.at, "kind": f.kind, "actor": f.actor, **f.body} for f in history],
         }
 
@@ -101,14 +103,12 @@ def alert_routes(watch: Watch) -> APIRouter:
     def acknowledge(request: Request, alert: str, body: Acknowledgement | None = None) -> dict[str, Any]:
         actor = who(request, Role.OPERATOR)
         note = body.note if body is not None else ""
-        after = acknowledge_alert(facts, alert, actor=actor, now=watch.clock(), note=note)
-        return _shown(alert_document(facts, after.fingerprint))
+        return _shown(acknowledge_alert(facts, alert, actor=actor, now=watch.clock(), note=note))
 
     @router.delete("/alerts/{alert}/acknowledge", summary="Take an acknowledgement back")
     def unacknowledge(request: Request, alert: str) -> dict[str, Any]:
         actor = who(request, Role.OPERATOR)
-        after = acknowledge_alert(facts, alert, actor=actor, now=watch.clock(), back=True)
-        return _shown(alert_document(facts, after.fingerprint))
+        return _shown(acknowledge_alert(facts, alert, actor=actor, now=watch.clock(), back=True))
 
     @router.get("/silences", summary="Silences, those that end first on top")
     def silences(request: Request, ended: bool = Query(default=False, description="Also those that have ended.")) -> dict[str, Any]:  # fmt: skip
@@ -136,8 +136,7 @@ def alert_routes(watch: Watch) -> APIRouter:
     @router.post("/silences/preview", summary="What a silence would mute now, without adding it")
     def silence_preview(request: Request, body: Matched) -> dict[str, Any]:
         who(request, Role.VIEWER)
-        documents = facts.documents("alert", limit=1_000_000, order="-rank")
-        found = preview(parse_matchers(body.matchers), [Alert.of_body(d.body) for d in documents])
+        found = preview(parse_matchers(body.matchers), alerts_by_weight(facts))
         return {
             "firing": [a.fingerprint for a in found.firing],
             "pending": [a.fingerprint for a in found.pending],
@@ -153,11 +152,9 @@ def alert_routes(watch: Watch) -> APIRouter:
     return router
 
 
-def _shown(document: Document) -> dict[str, Any]:
-    story = alert_story(Alert.of_body(document.body))
-    answers = {name: getattr(story, name) for name in ("headline", "what", "since", "whom", "done")}
-    return {**document.body, "story": answers}
+def _shown(alert: Alert) -> dict[str, Any]:
+    return {**ALERT.body(alert), "story": plain(alert_story(alert))}
 
 
 def _silence(silence: Silence, now: datetime) -> dict[str, Any]:
-    return {"id": silence.id, **silence.to_body(), "active": silence.active(now)}
+    return {**silence_view(silence), "active": silence.active(now)}

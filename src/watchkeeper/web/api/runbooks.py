@@ -15,7 +15,6 @@ from watchkeeper.web.security import Role
 from watchkeeper.wiring.telling import incidents_of, runbooks_of
 
 if TYPE_CHECKING:
-    from watchkeeper.domain.fact import Document
     from watchkeeper.domain.incident import Incident
     from watchkeeper.loop.watch.watch import Watch
 
@@ -59,7 +58,7 @@ def runbook_routes(watch: Watch) -> APIRouter:
     @router.get("/runbooks/runs", summary="Runs: which runbook, who, when, and what came of it")
     def runs(request: Request, limit: int = Query(default=50, ge=1, le=1000)) -> dict[str, Any]:
         who(request, Role.VIEWER)
-        return {"runs": [_run(r) for r in runbooks_of(watch).records(limit=limit)]}
+        return {"runs": [r.view() for r in runbooks_of(watch).records(limit=limit)]}
 
     @router.get("/runbooks/{name}", summary="One runbook, step by step")
     def runbook(request: Request, name: str) -> dict[str, Any]:
@@ -77,19 +76,14 @@ def runbook_routes(watch: Watch) -> APIRouter:
         record = runbooks_of(watch).run(
             name, actor=actor, alert=body.alert, incident=body.incident, values=body.values, steps=body.steps
         )
-        return _run(record)
+        return record.view()
 
     @router.post("/runbooks/runs/{key}/resume", summary="Go on with a run that stopped")
     def resume(request: Request, key: str) -> dict[str, Any]:
         actor = who(request, Role.OPERATOR)
-        return _run(runbooks_of(watch).resume(key, actor=actor))
+        return runbooks_of(watch).resume(key, actor=actor).view()
 
     return router
-
-
-def _run(record: Document) -> dict[str, Any]:
-    body = {k: v for k, v in record.body.items() if k != "source"}
-    return {"run": record.key, "state": record.state, **body}
 
 
 def hook_routes(watch: Watch) -> APIRouter:

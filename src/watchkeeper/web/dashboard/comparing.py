@@ -6,10 +6,11 @@ import json
 import re
 import secrets
 from base64 import b64encode
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
+from typing import TypedDict
 from urllib.parse import quote
 
 import anyio
@@ -19,9 +20,10 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from watchkeeper.documents.batch.answer import Side
 from watchkeeper.documents.batch.report import Report
-from watchkeeper.domain.fact import Document, Fact
 from watchkeeper.errors import NotFound, WatchkeeperError
 from watchkeeper.loop.batch.compare import compare
+from watchkeeper.loop.records.facts import FactKind
+from watchkeeper.loop.records.records import Kind, Records, plain, write
 from watchkeeper.web.dashboard.kit.frame import Page, Room, check_form, root, told, wants_json
 from watchkeeper.web.dashboard.kit.uploads import Upload, received
 from watchkeeper.web.security import Identity, Role, require
@@ -34,6 +36,34 @@ FORMS = {
     "md": "text/markdown; charset=utf-8",
     "xml": "application/xml",
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """A report that was made here: what it compared, and what came out."""
+
+    key: str
+    headline: str
+    verdict: str
+    summary: str
+    reference: str
+    current: str
+    reference_rows: int
+    current_rows: int
+    by: str
+    at: datetime
+
+
+COMPARISON = Kind("comparison", Comparison, key="key", state="verdict")
+
+
+class ComparisonMade(TypedDict):
+    headline: str
+    reference: str
+    current: str
+
+
+COMPARISON_MADE = FactKind("comparison.made", ComparisonMade)
 
 
 class Comparing:
@@ -51,27 +81,24 @@ class Comparing:
 
     def page(self, room: Room, request: Request) -> Page:
         """The form, and the newest reports."""
-        found = room.watch.ledger.facts.documents("comparison", limit=KEPT)
+        found = self._kept.some(limit=KEPT)
         data = {
             "most_mb": self.most_bytes >> 20,
-            "reports": [{"key": d.key, **dict(d.body)} for d in found],
+            "reports": [plain(kept.value) for kept in found],
             "baselines": sorted(n for n in room.watch.models if _has_baseline(room, n))[:200],
         }
         return Page(template="compare.html.j2", title="Compare two files", data=data, here="compare")
 
     def report_page(self, room: Room, request: Request) -> Page:
         """One report, in a frame of its own."""
-        document = self._document(request.path_params["key"])
-        data = {"key": document.key, **dict(document.body)}
-        return Page(
-            template="comparison.html.j2", title=str(document.body["headline"]), data=data, here="compare"
-        )
+        made = self._made(request.path_params["key"])
+        return Page(template="comparison.html.j2", title=made.headline, data=plain(made), here="compare")
 
     def report_file(self, room: Room, request: Request) -> Response:
         """The report itself in one of its forms."""
         key, form = request.path_params["key"], request.path_params["form"]
-        document = self._document(key)
-        file = self._folder / f"{document.key}.{form}"
+        made = self._made(key)
+        file = self._folder / f"{made.key}.{form}"
         if form not in FORMS or not file.is_file():
             raise NotFound(f"There is no report {key}.{form}.", f"Known forms: {', '.join(FORMS)}.")
         content = file.read_bytes()
@@ -138,48 +165,48 @@ class Comparing:
             ("xml", report.to_junit()),
         ):
             (self._folder / f"{key}.{form}").write_text(text, encoding="utf-8")
-        body = {
-            "headline": report.headline,
-            "verdict": report.verdict.value,
-            "summary": report.summary,
-            "reference": report.reference.name,
-            "current": report.current.name,
-            "reference_rows": report.reference.rows,
-            "current_rows": report.current.rows,
-            "by": who.name,
-            "at": now.isoformat(),
-        }
-        fact = Fact(
-            kind="comparison.made",
+        made = Comparison(
+            key=key,
+            headline=report.headline,
+            verdict=report.verdict.value,
+            summary=report.summary,
+            reference=report.reference.name,
+            current=report.current.name,
+            reference_rows=report.reference.rows,
+            current_rows=report.current.rows,
+            by=who.name,
             at=now,
-            actor=who.name,
-            subject=key,
-            body={k: body[k] for k in ("headline", "reference", "current")},
         )
-        self.room.watch.ledger.facts.append(
-            [fact],
-            [Document(kind="comparison", key=key, state=report.verdict.value, body=body, updated_at=now)],
-        )
+        said: ComparisonMade = {
+            "headline": made.headline,
+            "reference": made.reference,
+            "current": made.current,
+        }
+        fact = COMPARISON_MADE(said, at=now, actor=who.name, subject=key)
+        write(self.room.watch.ledger.facts, [fact], [COMPARISON.new(made)], now=now)
         self._forget_old(now)
         return key
 
     def _forget_old(self, now: datetime) -> None:
-        facts = self.room.watch.ledger.facts
-        old = facts.documents("comparison", limit=100, offset=KEPT)
-        for document in old:
+        old = [kept.key for kept in self._kept.some(limit=100, offset=KEPT)]
+        for key in old:
             for form in FORMS:
-                (self._folder / f"{document.key}.{form}").unlink(missing_ok=True)
-        facts.forget((d.kind, d.key) for d in old)
+                (self._folder / f"{key}.{form}").unlink(missing_ok=True)
+        self._kept.forget(old)
+
+    @property
+    def _kept(self) -> Records[Comparison]:
+        return Records(self.room.watch.ledger.facts, COMPARISON)
 
     @property
     def _folder(self) -> Path:
         return Path(self.room.watch.data) / "reports" / "comparisons"
 
-    def _document(self, key: str) -> Document:
-        found = self.room.watch.ledger.facts.document("comparison", key)
+    def _made(self, key: str) -> Comparison:
+        found = self._kept.get(key)
         if found is None:
             raise NotFound(f"There is no report {key!r}.", f"The newest {KEPT} are kept; make it again.")
-        return found
+        return found.value
 
     def _read(self, key: str, form: str) -> str:
         return (self._folder / f"{key}.{form}").read_text(encoding="utf-8")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TypedDict
 from urllib.parse import quote
 
 from starlette.concurrency import run_in_threadpool
@@ -14,7 +14,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from watchkeeper.capture.recorder import Recorder
-from watchkeeper.domain.fact import Fact
 from watchkeeper.errors import BadInput, NotFound, StoreUnavailable, WatchkeeperError, nearest
 from watchkeeper.loop.labels.labelling import (
     estimate_from_labels,
@@ -23,6 +22,8 @@ from watchkeeper.loop.labels.labelling import (
     read_labels,
     requests,
 )
+from watchkeeper.loop.records.facts import FactKind
+from watchkeeper.loop.records.records import write
 from watchkeeper.measures.catalogue import described_measures
 from watchkeeper.rows.sources import open_source
 from watchkeeper.web.dashboard.kit.filters import pager
@@ -31,6 +32,13 @@ from watchkeeper.web.dashboard.kit.uploads import received
 from watchkeeper.web.security import Identity, Role, require
 
 LOOK_BACK = timedelta(days=30)
+
+
+class OutcomesUploaded(TypedDict):
+    rows: int
+
+
+OUTCOMES_UPLOADED = FactKind("outcomes.uploaded", OutcomesUploaded)
 
 
 class Labels:
@@ -166,13 +174,8 @@ class Labels:
         return self._noted(name, file.name, taken, who)
 
     def _noted(self, name: str, file: str, taken: int, who: Identity) -> int:
-        fact = Fact(
-            kind="outcomes.uploaded",
-            at=self.room.now(),
-            actor=who.name,
-            model=name,
-            subject=file,
-            body={"rows": taken},
+        fact = OUTCOMES_UPLOADED(
+            {"rows": taken}, at=self.room.now(), actor=who.name, model=name, subject=file
         )
-        self.room.watch.ledger.facts.append([fact])
+        write(self.room.watch.ledger.facts, [fact])
         return taken

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from watchkeeper.decisions.alerting.story import failed_sentence
-from watchkeeper.domain.alert import Alert
 from watchkeeper.domain.fact import Document
+from watchkeeper.loop.records.kinds import ALERT
 
 
 def alert_row(document: Document) -> dict[str, Any]:
     """One line of a list of alerts: plain JSON."""
-    alert = Alert.of_body(document.body)
+    alert = ALERT.read(document).value
     what = dict(alert.what)
     return {
         "key": document.key,

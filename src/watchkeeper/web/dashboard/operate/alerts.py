@@ -14,7 +14,14 @@ from watchkeeper.domain.alert import Alert
 from watchkeeper.domain.duration import duration_of, duration_words
 from watchkeeper.domain.silence import Matcher, Silence, all_match
 from watchkeeper.errors import BadInput, NotFound
-from watchkeeper.loop.alerting.alert_actions import acknowledge_alert, add_silence, expire_silence
+from watchkeeper.loop.alerting.alert_actions import (
+    acknowledge_alert,
+    add_silence,
+    expire_silence,
+    silences_of,
+)
+from watchkeeper.loop.records.kinds import ALERT, SILENCE
+from watchkeeper.loop.records.records import Records
 from watchkeeper.measures.catalogue import described_measures
 from watchkeeper.web.dashboard.kit.filters import pager
 from watchkeeper.web.dashboard.kit.frame import Page, Room
@@ -59,7 +66,7 @@ def alerts_page(room: Room, request: Request) -> Page:
     ) + (f" for {model}" if model else "")
     silences = _silences(room)
     now = room.now()
-    rows = [{**alert_row(d), "silenced": _muted_by(Alert.of_body(d.body), silences, now)} for d in found]
+    rows = [{**alert_row(d), "silenced": _muted_by(ALERT.read(d).value, silences, now)} for d in found]
     data = {
         "headline": title,
         "alerts": rows,
@@ -78,7 +85,7 @@ def alert_page(room: Room, request: Request) -> Page:
         raise NotFound(
             f"There is no alert {request.path_params['key']!r}.", "All of them are on the page Alerts."
         )
-    alert = Alert.of_body(document.body)
+    alert = ALERT.read(document).value
     story = alert_story(alert)
     now = room.now()
     silences = _silences(room)
@@ -102,7 +109,7 @@ def alert_page(room: Room, request: Request) -> Page:
         (m, s) == (chart["measure"], chart["subject"]) for m, s, *_ in room.series_of(alert.model)
     )
     labels = {k: v for k, v in alert.labels.items() if v}
-    open_alerts = [Alert.of_body(d.body) for d in room.open_alerts(limit=2000)]
+    open_alerts = [ALERT.read(d).value for d in room.open_alerts(limit=2000)]
     data = {
         **row,
         "headline": story.headline,
@@ -147,11 +154,7 @@ def _incidents_of(room: Room, alert: Alert) -> list[dict[str, Any]]:
 
 
 def _silences(room: Room) -> list[Silence]:
-    def ask() -> list[Silence]:
-        found = room.watch.ledger.facts.documents("silence", states=["active"], limit=1000)
-        return [Silence.of_body(d.key, d.body) for d in found]
-
-    return ask()
+    return silences_of(room.watch.ledger.facts)
 
 
 def _muted_by(alert: Alert, silences: list[Silence], now: datetime) -> str:
@@ -166,11 +169,11 @@ def silences_page(room: Room, request: Request) -> Page:
     total = facts.count("silence", states=states)
     pages = pager(request.query_params, total=total, size=SIZE)
     rows = []
-    for d in facts.documents("silence", states=states, limit=SIZE, offset=pages.offset):
-        silence = Silence.of_body(d.key, d.body)
+    for kept in Records(facts, SILENCE).some(states=states, limit=SIZE, offset=pages.offset):
+        silence = kept.value
         state = (
             "over"
-            if d.state != "active" or silence.ends_at <= now
+            if silence.state != "active" or silence.ends_at <= now
             else "active"
             if silence.active(now)
             else "to come"
@@ -202,7 +205,7 @@ def _preview(room: Room, text: str) -> dict[str, Any]:
     """Which open alerts these matchers would mute now."""
     matchers = _matchers(text)
     found = room.open_alerts(limit=5000)
-    muted = [d for d in found if all_match(matchers, Alert.of_body(d.body).labels)]
+    muted = [d for d in found if all_match(matchers, ALERT.read(d).value.labels)]
     return {"count": len(muted), "of": len(found), "alerts": [alert_row(d) for d in muted[:10]]}
 
 
@@ -239,7 +242,7 @@ def silence_alert(room: Room, request: Request, form: Mapping[str, str], who: Id
     document = room.watch.ledger.facts.document("alert", key)
     if document is None:
         raise NotFound(f"There is no alert {key!r}.")
-    labels = Alert.of_body(document.body).labels
+    labels = ALERT.read(document).value.labels
     matchers = [str(Matcher(name, "=", value)) for name, value in labels.items() if value]
     _add(room, matchers, form, who)
     return f"/alerts/{quote(key, safe='')}?did=silenced"

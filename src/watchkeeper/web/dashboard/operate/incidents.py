@@ -12,12 +12,13 @@ from starlette.responses import Response
 
 from watchkeeper.decisions.incidents import incidents as steps
 from watchkeeper.documents.incident.postmortem import postmortem_html, postmortem_markdown
-from watchkeeper.domain.alert import Alert
 from watchkeeper.domain.incident import Incident, Phase
 from watchkeeper.domain.rule import Severity
 from watchkeeper.errors import BadInput, NotFound, WatchkeeperError
 from watchkeeper.loop.incidents.incidents import Incidents
 from watchkeeper.loop.incidents.runbooks import Runbooks
+from watchkeeper.loop.records.kinds import ALERT
+from watchkeeper.loop.records.records import Records, plain
 from watchkeeper.web.dashboard.kit.filters import pager
 from watchkeeper.web.dashboard.kit.frame import Page, Room
 from watchkeeper.web.dashboard.operate.alert_view import alert_row
@@ -105,7 +106,7 @@ def incident_page(room: Room, request: Request) -> Page:
         if document is not None:
             alerts.append(alert_row(document))
     alerts.sort(key=lambda a: (a["state"] != "firing", -Severity(a["severity"]).rank, a["since"]))
-    body = incident.to_body()
+    body = plain(incident)
     data = {
         **_row(incident),
         "cause": incident.cause,
@@ -176,21 +177,20 @@ def _runbook(room: Room, incident: Incident, asked: str) -> dict[str, Any]:
     name = asked if asked in known else ""
     if not name:
         for fingerprint in incident.alerts:
-            document = room.watch.ledger.facts.document("alert", fingerprint)
-            if document is not None:
-                name = books.for_alert(Alert.of_body(document.body))
+            if (kept := Records(room.watch.ledger.facts, ALERT).get(fingerprint)) is not None:
+                name = books.for_alert(kept.value)
                 break
-    runs = [
+    runs: list[dict[str, Any]] = [
         {
-            "key": d.key,
-            "runbook": d.body["runbook"],
-            "state": d.state,
-            "actor": d.body["actor"],
-            "at": d.body["started_at"],
-            "commands": d.body["commands"],
+            "key": r.key,
+            "runbook": r.runbook,
+            "state": r.state,
+            "actor": r.actor,
+            "at": r.started_at.isoformat(),
+            "commands": r.commands,
         }
-        for d in books.records(limit=200)
-        if d.body.get("incident") == incident.key
+        for r in books.records(limit=200)
+        if r.incident == incident.key
     ]
     done = {(r["runbook"], c["line"]) for r in runs for c in r["commands"] if c["state"] == "done"}
     book = known.get(name)
@@ -271,7 +271,7 @@ def run_step(room: Room, request: Request, form: Mapping[str, str], who: Identit
         record = books.run(
             form.get("runbook", ""), actor=who.name, incident=key, steps=[_number(form.get("step", ""))]
         )
-    book = quote(str(record.body["runbook"]), safe="")
+    book = quote(record.runbook, safe="")
     return f"/incidents/{key}?did={'ran' if record.state == 'done' else 'stopped'}&runbook={book}#h-run"
 
 
