@@ -33,7 +33,7 @@ CHROMIUM = "/usr/bin/chromium"
 
 
 def project(folder: Path, size: Any, now: datetime = NOW) -> Any:
-    from watchkeeper.testing.filled import model_names
+    from benchmarks.filled import model_names
     from watchkeeper.wiring import open_project
 
     tables = "\n".join(f'[models.{n}]\ntask = "binary"\njudge_every = "1h"' for n in model_names(size))
@@ -66,6 +66,7 @@ def fill_profiles(watch: Any, size: Any) -> dict[str, float]:
 
     Every day has the same 24 hours; days older than 45 are kept coarse, as the upkeep would have made them.
     """
+    from benchmarks.filled import SEGMENTS, column_names
     from watchkeeper.domain.series import WindowKey
     from watchkeeper.domain.window import Window
     from watchkeeper.loop.batch.profiling import baseline, profile, save_baseline
@@ -73,7 +74,6 @@ def fill_profiles(watch: Any, size: Any) -> dict[str, float]:
     from watchkeeper.profiles.stored_window import OLD_BINS, StoredWindow, known_edges, parts_of
     from watchkeeper.stats.states.by_rate import ByRate
     from watchkeeper.stats.states.service import ServiceState
-    from watchkeeper.testing.filled import SEGMENTS, column_names
 
     dice = np.random.default_rng(11)
     names = column_names(size.columns)
@@ -125,7 +125,7 @@ def fill_profiles(watch: Any, size: Any) -> dict[str, float]:
 
 def addresses(watch: Any, size: Any) -> dict[str, list[str]]:
     """Pages and chart reads; each list is gone through in turn, so that no answer is only a kept one."""
-    from watchkeeper.testing.filled import column_names
+    from benchmarks.filled import column_names
 
     there = column_names(size.columns)
     names = [c for c in ("age", "income", "tenure_2", "delay_9", "region_5") if c in there]
@@ -236,7 +236,7 @@ def in_a_browser(base: str) -> dict[str, float]:
 
 def main() -> None:
     """Fill, serve, measure."""
-    from watchkeeper.testing.filled import Size, fill
+    from benchmarks.filled import Size, fill
     from watchkeeper.web.vega_bundle import vega_bundle
 
     given = argparse.ArgumentParser(description=__doc__)

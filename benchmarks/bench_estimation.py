@@ -25,12 +25,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import csv
 
+from benchmarks.nannyml_cbpe import chunk_estimates
 from benchmarks.peers import environment
 from benchmarks.results import keep, machine, show
 from watchkeeper.domain.measurement import Interval
 from watchkeeper.domain.schema import Task
 from watchkeeper.loop.batch.profiling import baseline, profile
-from watchkeeper.measures.compat.nannyml_cbpe import chunk_estimates
 from watchkeeper.measures.estimate.evaluation import measure_change, measure_estimates
 from watchkeeper.measures.performance.evaluation import measure_performance
 from watchkeeper.stats.estimation.cbpe import estimate

@@ -45,7 +45,8 @@ def serve(app: Any) -> tuple[str, Any]:
 @pytest.fixture(scope="module")
 def watch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A project with invented numbers, and real rows of one column, so that its distribution can be drawn."""
-    from watchkeeper.testing.filled import Size, fill, model_names
+    from benchmarks.filled import Size, fill, model_names
+
     from watchkeeper.wiring import open_project
 
     folder = tmp_path_factory.mktemp("dashboard")

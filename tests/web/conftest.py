@@ -42,7 +42,7 @@ def project(folder: Path, names: list[str], clock: Any) -> Any:
 @pytest.fixture(scope="session")
 def filled_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Filled once; only read by tests that take `watch`."""
-    from watchkeeper.testing.filled import Size, fill, model_names
+    from benchmarks.filled import Size, fill, model_names
 
     size = Size(models=24, days=6, columns=6, segments=2, alerts=60)
     folder = tmp_path_factory.mktemp("filled")

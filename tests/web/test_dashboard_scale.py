@@ -9,9 +9,9 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 
 import pytest
+from benchmarks.filled import Size, fill, model_names
 
 from sizes import both
-from watchkeeper.testing.filled import Size, fill, model_names
 from watchkeeper.web.app import create_app
 
 pytestmark = pytest.mark.slow

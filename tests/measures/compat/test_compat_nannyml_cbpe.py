@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from benchmarks.nannyml_cbpe import METRICS, chunk_estimates, needs_calibration
 
 from watchkeeper.errors import BadInput
-from watchkeeper.measures.compat.nannyml_cbpe import METRICS, chunk_estimates, needs_calibration
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
