@@ -9,7 +9,7 @@ from watchkeeper.domain.measurement import Measure
 from watchkeeper.errors import NotFound, nearest
 from watchkeeper.measures.entry import Entry
 
-ROOMS = ("drift", "quality", "performance", "estimate", "service")
+ROOMS = ("drift", "quality", "performance", "fairness", "estimate", "service")
 
 
 @cache

@@ -17,7 +17,7 @@ class Entry:
     ``function`` holds the arithmetic. What it takes follows from ``reads``, the name of a state or of a pair
     of profiles: ``"histogram"``, ``"frequencies"``, ``"distribution"`` (either of the two), ``"sample"``,
     ``"column"`` (two `ColumnProfile`), ``"profile"`` (two `Profile`), ``"score_table"``, ``"confusion"``,
-    ``"residuals"``, ... ``kinds`` are the kinds of column that it makes sense for; empty means that the
+    ``"residuals"``, ``"groups"`` (`Groups`: several segments or versions of one window), ... ``kinds`` are the kinds of column that it makes sense for; empty means that the
     measure belongs to no column. ``default`` measures are taken when the user names none. ``reference`` is
     where the definition comes from.
 

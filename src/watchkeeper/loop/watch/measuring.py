@@ -12,6 +12,8 @@ from watchkeeper.domain.watched import WatchedModel
 from watchkeeper.measures.catalogue import entries
 from watchkeeper.measures.drift.evaluation import measure_drift
 from watchkeeper.measures.estimate.evaluation import measure_estimates
+from watchkeeper.measures.fairness.evaluation import measure_fairness
+from watchkeeper.measures.groups import Groups
 from watchkeeper.measures.performance.evaluation import measure_performance
 from watchkeeper.measures.quality.evaluation import measure_quality
 from watchkeeper.measures.service.evaluation import measure_service
@@ -68,6 +70,28 @@ def measure_stored(
             baseline.profile, replace(profile, sample=sample), windows=own, arrived=arrived, **options
         )
     return list(_of_all_rows(out, stored)) if _is_sampled(stored.profile) else out
+
+
+def measure_groups(
+    windows: Sequence[StoredWindow], baseline: Baseline | None, model: WatchedModel
+) -> list[Measurement]:
+    """What compares the segments of one window with each other, column by column, and its versions."""
+    task, positive = model.task, model.positive
+    if baseline is not None:
+        task = task or baseline.schema.task
+        positive = positive or baseline.plan.positive_class
+    axes: dict[str, dict[str, Profile]] = {}
+    for stored in windows:
+        key = stored.key
+        if not stored.profile.states or bool(key.version) == bool(key.segment):
+            continue
+        axis = "version" if key.version else " & ".join(p.partition("=")[0] for p in key.segment.split(" & "))
+        axes.setdefault(axis, {})[key.version or key.segment] = stored.profile.effective()
+    out: list[Measurement] = []
+    for axis, profiles in axes.items():
+        groups = Groups(axis=axis, profiles=profiles)
+        out += measure_fairness(groups, task=task, positive=positive, threshold=model.threshold)
+    return out
 
 
 def _of_all_rows(found: Iterable[Measurement], stored: StoredWindow) -> Iterator[Measurement]:

@@ -27,7 +27,7 @@ from watchkeeper.loop.records.facts import FactKind
 from watchkeeper.loop.records.records import Kind, Records, write
 from watchkeeper.loop.watch.drain import Drained
 from watchkeeper.loop.watch.estimating import RowSampler, arrived_before, record_of_estimates, samples_of
-from watchkeeper.loop.watch.measuring import measure_stored
+from watchkeeper.loop.watch.measuring import measure_groups, measure_stored
 from watchkeeper.loop.watch.profile_rollups import MOST_PARTS
 from watchkeeper.loop.watch.project import Project
 from watchkeeper.loop.watch.retention import OLD_BINS, maintain
@@ -271,6 +271,8 @@ class _Model:
                 parts += parts_of(
                     stored.coarsen(OLD_BINS) if self._is_old(state) else stored, state.marks, known
                 )
+            if self._is_judged(state.key):
+                mine += self._between_groups(found.windows)
             placed += mine
             measured_state = replace(
                 state,
@@ -440,6 +442,7 @@ class _Model:
         around = self._around(window)
         for stored in sorted(merged.values(), key=lambda s: s.key):
             placed += self._same_as_whole(stored, merged["", ""], placed) or self._placed(stored, around)
+        placed += self._between_groups(list(merged.values()))
         generation = state.generation + 1
         ledger = self.project.ledger
         self.done.measurements += ledger.measurements.write(placed, at=self.now, lease=self.lease)
@@ -508,6 +511,12 @@ class _Model:
             # What was estimated while there were rows is better than that it cannot be any more.
             found = [m for m in found if m.value is not None or not m.measure.startswith(PREFIX)]
         return [PlacedMeasurement(key=stored.key, measurement=m) for m in found]
+
+    def _between_groups(self, windows: Sequence[StoredWindow]) -> list[PlacedMeasurement]:
+        """Numbers of a judged window that rest on several of its segments or versions."""
+        whole = replace(windows[0].key, version="", segment="") if windows else None
+        found = measure_groups(windows, self.baseline, self.model)
+        return [PlacedMeasurement(key=whole, measurement=m) for m in found if whole is not None]
 
     def _sampled_plan(self) -> ProfilePlan | None:
         """What rows are sampled by for estimates; None where nothing reads them."""

@@ -1,0 +1,41 @@
+r"""Accuracy by group: is the model right equally often?
+
+Formula
+-------
+.. math:: \max_g P(\hat y = y \mid g) - \min_g P(\hat y = y \mid g)
+
+Reads: groups of one window (segments or versions), each with its decisions and outcomes. Interval: simultaneous over
+all groups, see `group_rates`.
+
+Limits
+------
+Where 99 of 100 rows are negative, accuracy hides whom the model misses: look at the true positive rates.
+
+References
+----------
+R. Berk et al., *Fairness in criminal justice risk assessments*, Sociological Methods & Research 50, 2021.
+"""
+
+from __future__ import annotations
+
+from watchkeeper.domain.measurement import Measurement
+from watchkeeper.measures.fairness.group_rates import compared, right
+from watchkeeper.measures.groups import Groups
+
+
+def accuracy_difference(
+    groups: Groups, *, threshold: float = 0.5, positive: str | None = None, level: float = 0.95
+) -> Measurement:
+    """Return the largest difference of accuracy; 0 is equal.
+
+    >>> from watchkeeper.stats.states.confusion import Confusion
+    >>> from watchkeeper.stats.states.profile import Profile
+    >>> from watchkeeper.domain.schema import Schema
+    >>> def group(tp, fp, fn, tn):
+    ...     said, true = [1] * (tp + fp) + [0] * (fn + tn), [1] * tp + [0] * fp + [1] * fn + [0] * tn
+    ...     return Profile(schema=Schema(columns=()), performance={"confusion": Confusion.of_labels(true, said)})
+    >>> two = Groups(axis="sex", profiles={"f": group(30, 10, 20, 40), "m": group(40, 20, 10, 30)})
+    >>> round(accuracy_difference(two).value, 4)
+    0.0
+    """
+    return compared("accuracy_difference", groups, right, threshold=threshold, positive=positive, level=level)

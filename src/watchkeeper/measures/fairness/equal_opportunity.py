@@ -1,0 +1,43 @@
+r"""Equal opportunity: are the positives of all groups found equally often?
+
+Formula
+-------
+.. math:: \max_g P(\hat y = 1 \mid y = 1, g) - \min_g P(\hat y = 1 \mid y = 1, g)
+
+Reads: groups of one window (segments or versions), each with its decisions and outcomes. Interval: simultaneous over
+all groups, see `group_rates`.
+
+Limits
+------
+It looks at positives only; `equalized_odds_difference` looks at both.
+
+References
+----------
+M. Hardt, E. Price, N. Srebro, *Equality of opportunity in supervised learning*, NeurIPS 2016.
+"""
+
+from __future__ import annotations
+
+from watchkeeper.domain.measurement import Measurement
+from watchkeeper.measures.fairness.group_rates import compared, found
+from watchkeeper.measures.groups import Groups
+
+
+def equal_opportunity_difference(
+    groups: Groups, *, threshold: float = 0.5, positive: str | None = None, level: float = 0.95
+) -> Measurement:
+    """Return the largest difference of true positive rates; 0 is equal.
+
+    >>> from watchkeeper.stats.states.confusion import Confusion
+    >>> from watchkeeper.stats.states.profile import Profile
+    >>> from watchkeeper.domain.schema import Schema
+    >>> def group(tp, fp, fn, tn):
+    ...     said, true = [1] * (tp + fp) + [0] * (fn + tn), [1] * tp + [0] * fp + [1] * fn + [0] * tn
+    ...     return Profile(schema=Schema(columns=()), performance={"confusion": Confusion.of_labels(true, said)})
+    >>> two = Groups(axis="sex", profiles={"f": group(30, 10, 20, 40), "m": group(40, 20, 10, 30)})
+    >>> round(equal_opportunity_difference(two).value, 4)
+    0.2
+    """
+    return compared(
+        "equal_opportunity_difference", groups, found, threshold=threshold, positive=positive, level=level
+    )

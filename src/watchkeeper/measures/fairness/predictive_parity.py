@@ -1,0 +1,43 @@
+r"""Predictive parity: is a positive prediction right equally often in all groups?
+
+Formula
+-------
+.. math:: \max_g P(y = 1 \mid \hat y = 1, g) - \min_g P(y = 1 \mid \hat y = 1, g)
+
+Reads: groups of one window (segments or versions), each with its decisions and outcomes. Interval: simultaneous over
+all groups, see `group_rates`.
+
+Limits
+------
+Where groups differ in how many positives they have, it cannot hold together with equalized odds.
+
+References
+----------
+A. Chouldechova, *Fair prediction with disparate impact*, Big Data 5, 2017.
+"""
+
+from __future__ import annotations
+
+from watchkeeper.domain.measurement import Measurement
+from watchkeeper.measures.fairness.group_rates import compared, confirmed
+from watchkeeper.measures.groups import Groups
+
+
+def predictive_parity_difference(
+    groups: Groups, *, threshold: float = 0.5, positive: str | None = None, level: float = 0.95
+) -> Measurement:
+    """Return the largest difference of precision; 0 is parity.
+
+    >>> from watchkeeper.stats.states.confusion import Confusion
+    >>> from watchkeeper.stats.states.profile import Profile
+    >>> from watchkeeper.domain.schema import Schema
+    >>> def group(tp, fp, fn, tn):
+    ...     said, true = [1] * (tp + fp) + [0] * (fn + tn), [1] * tp + [0] * fp + [1] * fn + [0] * tn
+    ...     return Profile(schema=Schema(columns=()), performance={"confusion": Confusion.of_labels(true, said)})
+    >>> two = Groups(axis="sex", profiles={"f": group(30, 10, 20, 40), "m": group(40, 20, 10, 30)})
+    >>> round(predictive_parity_difference(two).value, 4)
+    0.0833
+    """
+    return compared(
+        "predictive_parity_difference", groups, confirmed, threshold=threshold, positive=positive, level=level
+    )
