@@ -92,6 +92,7 @@ class LastTick:
     predictions: int = 0
     outcomes: int = 0
     duplicates: int = 0
+    unmatched: int = 0
     stored_windows: int = 0
     judged_windows: int = 0
     measurements: int = 0
