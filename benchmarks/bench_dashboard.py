@@ -71,6 +71,8 @@ def fill_profiles(watch: Any, size: Any) -> dict[str, float]:
     from watchkeeper.domain.window import Window
     from watchkeeper.loop.batch.profiling import baseline, profile, save_baseline
     from watchkeeper.loop.watch.profile_rollups import roll_up
+    from watchkeeper.loop.watch.project import LEASE, LEASE_FOR
+    from watchkeeper.ports.lake import Origin
     from watchkeeper.profiles.stored_window import OLD_BINS, StoredWindow, known_edges, parts_of
     from watchkeeper.stats.states.by_rate import ByRate
     from watchkeeper.stats.states.service import ServiceState
@@ -111,9 +113,12 @@ def fill_profiles(watch: Any, size: Any) -> dict[str, float]:
             for part in (full if back < 45 else coarse)
         ]
         now = NOW.replace(minute=0)
-        store.put([m for m in moved if m["end"] <= now], source="bench", sequence=size.days - back + 1)
+        number = size.days - back + 1
+        origin = Origin(source="bench", first=number, last=number, token=1)
+        store.put([m for m in moved if m["end"] <= now], origin=origin)
     stored_s, begun = time.perf_counter() - begun, time.perf_counter()
-    rolled = roll_up(watch, watch.model("churn"), most=None)
+    lease = watch.lease(LEASE, LEASE_FOR)
+    rolled = roll_up(watch, watch.model("churn"), lease, most=None)
     merged_s = time.perf_counter() - begun
     assert not rolled.left
     return {

@@ -76,6 +76,7 @@ def project(folder: Path, total: int) -> Any:
     from watchkeeper.domain.series import WindowKey
     from watchkeeper.domain.window import Window
     from watchkeeper.loop.batch.profiling import baseline, save_baseline
+    from watchkeeper.ports.lake import Origin
     from watchkeeper.testing.clock import FakeClock
     from watchkeeper.wiring import open_project
 
@@ -92,8 +93,9 @@ def project(folder: Path, total: int) -> Any:
     watch.judges = ()
     for number, start in enumerate(range(0, total, CHUNK), 1):
         predictions, outcomes = rows_of(start, min(CHUNK, total - start), total, number)
-        watch.lake.append("m", "predictions", predictions, source="bench", sequence=number)
-        watch.lake.append("m", "outcomes", outcomes, source="bench", sequence=number)
+        origin = Origin(source="bench", first=number, last=number, token=1)
+        watch.lake.append("m", "predictions", predictions, origin=origin)
+        watch.lake.append("m", "outcomes", outcomes, origin=origin)
     watch.ledger.windows.mark_dirty([WindowKey(model="m", window=Window(T0, T0 + DAY))], reason="bench")
     return watch
 

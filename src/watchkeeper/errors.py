@@ -82,7 +82,14 @@ class BadTransition(Conflict):
 
 
 class LeaseLost(Conflict):
-    """Another holder has taken the lease, so this write was refused (its fencing token is too old)."""
+    """Another holder has taken the lease, so this write was refused (its fencing token is too old).
+
+    ``fence`` is the newer token, where a lake that keeps one refused it.
+    """
+
+    def __init__(self, what: str, *next_steps: str, fence: int = 0) -> None:
+        self.fence = fence
+        super().__init__(what, *next_steps)
 
 
 class StoreUnavailable(WatchkeeperError):

@@ -73,6 +73,7 @@ def _columns(watch: Any) -> None:
     from watchkeeper.profiles.stored_window import StoredWindow, parts_of
     from watchkeeper.stats.states.by_rate import ByRate
     from watchkeeper.stats.states.service import ServiceState
+    from watchkeeper.testing.contracts.lake import origin
 
     rng = np.random.default_rng(3)
 
@@ -93,7 +94,7 @@ def _columns(watch: Any) -> None:
             service=ByRate(states={1.0: ServiceState.empty()}),
         )
         stored += parts_of(kept, 1, made.known)
-    watch.lake.profiles("churn").put(stored, source="test", sequence=1)
+    watch.lake.profiles("churn").put(stored, origin=origin("test"))
 
 
 @pytest.fixture(scope="module")

@@ -26,6 +26,7 @@ import pytest
 from sizes import sizes
 from watchkeeper.capture.recorder import Recorder
 from watchkeeper.domain.window import Window
+from watchkeeper.loop.watch.project import LEASE, LEASE_FOR
 from watchkeeper.wiring import open_project
 
 TARGETS = Path(__file__).with_name("kill_targets.py")
@@ -56,7 +57,7 @@ def kill(process):
 def in_the_lake(project):
     """How often each id is in the predictions and in the outcomes, after a calm drain."""
     with open_project(project) as watch:
-        done = watch.drain(watch.model("m"))
+        done = watch.drain(watch.model("m"), watch.lease(LEASE, LEASE_FOR))
         assert done.problems == []
         now = datetime.now(UTC)
         span = Window(now - 3 * DAY, now + DAY)

@@ -13,6 +13,7 @@ import pytest
 
 from watchkeeper.domain.window import Window
 from watchkeeper.errors import NotFound
+from watchkeeper.loop.watch.project import LEASE, LEASE_FOR
 from watchkeeper.testing.clock import FakeClock
 from watchkeeper.web.api.app import create_api, guarded_api
 from watchkeeper.web.api.bodies import ARROW
@@ -43,7 +44,7 @@ def client(watch):
 
 
 def rows_of(watch, model="m", start=T0 - DAY, days=3):
-    done = watch.drain(watch.model(model))
+    done = watch.drain(watch.model(model), watch.lease(LEASE, LEASE_FOR))
     assert done.problems == []
     batches = list(watch.lake.joined(model, Window(start, start + days * DAY)))
     return sorted(pa.Table.from_batches(batches).to_pylist(), key=lambda r: r["wk_id"]) if batches else []

@@ -11,6 +11,8 @@ import pytest
 from watchkeeper.domain.measurement import Interval, Measurement
 from watchkeeper.domain.series import PlacedMeasurement, WindowKey, WindowState
 from watchkeeper.domain.window import Window
+from watchkeeper.loop.watch.project import LEASE, LEASE_FOR
+from watchkeeper.testing.contracts.lake import origin
 from watchkeeper.web.app import create_app
 from watchkeeper.web.charts_data import fold_spreads
 from watchkeeper.wiring import page_reads
@@ -176,7 +178,9 @@ class TestColumns:
                 service=ByRate(states={1.0: ServiceState.empty()}),
             )
             stored += parts_of(kept.coarsen(OLD_BINS) if back > 40 else kept, 1, made.known)
-        watch.lake.profiles("churn").put(stored, source="test", sequence=1)
+        watch.lake.profiles("churn").put(
+            stored, origin=origin("test", token=watch.lease(LEASE, LEASE_FOR).token)
+        )
         return connect(create_app(watch))
 
     PAGE = "/models/churn/columns/age?format=json"
@@ -197,7 +201,7 @@ class TestColumns:
         before = column.get(asked).json()
         watch.ledger.windows.done(watch.ledger.windows.dirty(model="churn", limit=10_000))
         clock.pass_(2 * HOUR)
-        rolled = roll_up(watch, watch.model("churn"))
+        rolled = roll_up(watch, watch.model("churn"), watch.lease(LEASE, LEASE_FOR))
         assert (rolled.merged, rolled.left) == (6, 0)
         assert {"2026-03-10", "2026-03-11"} <= watch.lake.profiles("churn").rollups.spans().keys()
         again = connect(create_app(watch)).get(asked).json()  # a new server, which has kept nothing

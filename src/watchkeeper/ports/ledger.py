@@ -189,8 +189,8 @@ class LeaseStore(Protocol):
         """The lease as it stands, also when its time is up; None when nobody has it."""
         ...
 
-    def release(self, lease: Lease) -> None:
-        """Give it back early; giving back what was lost already does nothing."""
+    def release(self, lease: Lease, *, above: int = 0) -> None:
+        """Give it back early; the next token is larger than *above* too. What was lost already is left as it is."""
         ...
 
 

@@ -1,7 +1,6 @@
 """The lake keeps what it acknowledged, once, in types that hold it, and forgets for good when asked."""
 
 import io
-import uuid
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
@@ -13,47 +12,22 @@ from watchkeeper.adapters.lakes.delta import open_lake
 from watchkeeper.adapters.lakes.fitting import fit
 from watchkeeper.capture.recorder import Recorder
 from watchkeeper.domain.window import Window
-from watchkeeper.errors import BadInput, StoreUnavailable
+from watchkeeper.errors import StoreUnavailable
 from watchkeeper.loop.labels.forget import forget
 from watchkeeper.stats.hashing import hash_texts
 from watchkeeper.testing.clock import FakeClock
+from watchkeeper.testing.contracts.lake import (
+    LakeContract,
+    ProfileStoreContract,
+    origin,
+    outcomes,
+    predictions,
+)
 from watchkeeper.wiring import open_project
 
 T0 = datetime(2026, 3, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 DAY = Window(T0, T0 + 24 * HOUR)
-
-
-def uuid7(at: datetime, n: int) -> str:
-    ms = int(at.timestamp() * 1000)
-    return str(uuid.UUID(int=(ms << 80) | (7 << 76) | (2 << 62) | n))
-
-
-def predictions(n=4, *, start=0, at=T0, **columns):
-    times = [at + (start + i) * timedelta(minutes=10) for i in range(n)]
-    return pa.table(
-        {
-            "wk_id": [f"p{start + i}" for i in range(n)],
-            "wk_at": pa.array(times, pa.timestamp("us", tz="UTC")),
-            "wk_version": ["1"] * n,
-            "wk_day": [t.strftime("%Y-%m-%d") for t in times],
-            **(columns or {"age": [float(start + i) for i in range(n)]}),
-        }
-    )
-
-
-def outcomes(ids, actual, *, order=0, revision=False, day="2026-03-01"):
-    n = len(ids)
-    return pa.table(
-        {
-            "wk_id": ids,
-            "wk_actual": actual,
-            "wk_at": pa.array([T0 + HOUR] * n, pa.timestamp("us", tz="UTC")),
-            "wk_order": list(range(order, order + n)),
-            "wk_revision": [revision] * n,
-            "wk_day": [day] * n,
-        }
-    )
 
 
 def rows_of(lake, window=DAY, **rest):
@@ -116,58 +90,27 @@ def lake(place):
     return place.lake()
 
 
-class TestExactlyOnce:
-    def test_a_sequence_that_is_there_is_not_written_again(self, lake):
-        assert lake.append("m", "predictions", predictions(), source="j1", sequence=7) == 4
-        assert lake.append("m", "predictions", predictions(), source="j1", sequence=7) == 0
-        assert lake.append("m", "predictions", predictions(), source="j1", sequence=3) == 0
-        assert lake.drained("m", "predictions", "j1") == 7
-        assert len(rows_of(lake)) == 4
+@pytest.fixture
+def reopen(place):
+    return place.lake
 
-    def test_a_fresh_handle_knows_what_another_one_wrote(self, lake, place):
-        other = place.lake()
-        assert other.append("m", "predictions", predictions(), source="j1", sequence=1) == 4
-        assert lake.append("m", "predictions", predictions(), source="j1", sequence=1) == 0
-        assert other.append("m", "predictions", predictions(start=4), source="j1", sequence=2) == 4
-        assert lake.append("m", "predictions", predictions(start=4), source="j1", sequence=2) == 0
-        assert len(rows_of(lake)) == 8
 
-    def test_sources_do_not_disturb_each_other(self, lake):
-        lake.append("m", "predictions", predictions(), source="j1", sequence=9)
-        assert lake.append("m", "predictions", predictions(start=4), source="j2", sequence=1) == 4
+class TestLake(LakeContract):
+    """In a folder, and in an object store."""
+
+
+class TestProfileStore(ProfileStoreContract):
+    """In a folder, and in an object store."""
 
 
 class TestJoin:
-    def test_a_prediction_without_an_outcome_has_none(self, lake):
-        lake.append("m", "predictions", predictions(), source="j", sequence=1)
-        lake.append("m", "outcomes", outcomes(["p1", "p3"], [1.0, 0.0]), source="j", sequence=1)
-        assert [r["wk_actual"] for r in rows_of(lake)] == [None, 1.0, None, 0.0]
-
-    def test_the_latest_of_several_outcomes_counts(self, lake):
-        lake.append("m", "predictions", predictions(), source="j", sequence=1)
-        lake.append("m", "outcomes", outcomes(["p1"], [1.0]), source="j", sequence=1)
-        lake.append("m", "outcomes", outcomes(["p1"], [5.0], order=9, revision=True), source="j", sequence=2)
-        assert [r["wk_actual"] for r in rows_of(lake)] == [None, 5.0, None, None]
-
-    def test_windows_are_half_open_and_versions_are_kept_apart(self, lake):
-        lake.append("m", "predictions", predictions(12), source="j", sequence=1)
-        hour = Window(T0, T0 + HOUR)
-        assert [r["wk_id"] for r in rows_of(lake, hour)] == sorted(f"p{i}" for i in range(6))
-        assert rows_of(lake, hour, version="2") == []
-
-    def test_only_the_columns_that_were_asked_for_are_read(self, lake):
-        lake.append("m", "predictions", predictions(), source="j", sequence=1)
-        assert set(rows_of(lake, columns=["wk_id", "age"])[0]) == {"wk_id", "age"}
-        with pytest.raises(BadInput, match="no column 'agee'"):
-            rows_of(lake, columns=["agee"])
-
     def test_rows_of_an_earlier_version_that_kept_no_hashes_are_joined_by_their_ids(self, lake):
         for table, rows in (("predictions", predictions()), ("outcomes", outcomes(["p1"], [1.0]))):
             uri = f"{lake.files.root}/m/{table}"
             write_deltalake(uri, rows, partition_by=["wk_day"], storage_options=lake.files.options or None)
         assert [r["wk_actual"] for r in rows_of(lake)] == [None, 1.0, None, None]
-        lake.append("m", "predictions", predictions(start=4), source="a", sequence=1)
-        lake.append("m", "outcomes", outcomes(["p3", "p6"], [2.0, 3.0]), source="a", sequence=1)
+        lake.append("m", "predictions", predictions(start=4), origin=origin("a", 1))
+        lake.append("m", "outcomes", outcomes(["p3", "p6"], [2.0, 3.0]), origin=origin("a", 1))
         assert [r["wk_actual"] for r in rows_of(lake)] == [None, 1.0, None, 2.0, None, None, 3.0, None]
         hashes = [r["wk_hash"] for r in rows_of(lake, columns=["wk_id", "wk_hash"])]
         assert hashes == hash_texts([f"p{i}" for i in range(8)]).view("int64").tolist()
@@ -175,24 +118,12 @@ class TestJoin:
         assert {tuple(b.schema.names) for b in asked} == {("wk_hash", "wk_actual", "wk_outcome_at")}
 
     def test_the_hash_is_given_only_when_it_is_asked_for(self, lake):
-        lake.append("m", "predictions", predictions(), source="a", sequence=1)
+        lake.append("m", "predictions", predictions(), origin=origin("a", 1))
         assert "wk_hash" not in rows_of(lake)[0]
         given = [
             h for b in lake.joined("m", DAY, columns=["wk_hash"]) for h in b.column("wk_hash").to_pylist()
         ]
         assert sorted(given) == sorted(hash_texts([f"p{i}" for i in range(4)]).view("int64").tolist())
-
-    def test_a_model_without_rows_has_none(self, lake):
-        assert rows_of(lake) == []
-
-    def test_a_column_that_comes_later_is_null_before(self, lake):
-        lake.append("m", "predictions", predictions(2, x=[1.0, 2.0]), source="j", sequence=1)
-        lake.append(
-            "m", "predictions", predictions(2, start=2, x=[3.0, 4.0], y=["a", "b"]), source="j", sequence=2
-        )
-        assert [r["y"] for r in rows_of(lake)] == [None, None, "a", "b"]
-        lake.append("m", "predictions", predictions(1, at=T0 + 48 * HOUR, z=[1.0]), source="j", sequence=3)
-        assert [r["z"] for r in rows_of(lake)] == [None] * 4
 
 
 class TestTypes:
@@ -209,13 +140,6 @@ class TestTypes:
         ]
         assert rescued == 4
 
-    def test_a_model_s_text_never_blocks_another_column(self, lake):
-        lake.append("m", "predictions", predictions(2, x=[1.0, 2.0]), source="j", sequence=1)
-        lake.append("m", "predictions", predictions(2, start=2, x=["3.5", "n/a"]), source="j", sequence=2)
-        rows = rows_of(lake)
-        assert [r["x"] for r in rows] == [1.0, 2.0, 3.5, None]
-        assert [r["wk_rescued"] for r in rows] == [None, None, None, '{"x": "n/a"}']
-
     @pytest.mark.parametrize(
         "array",
         [
@@ -231,12 +155,12 @@ class TestTypes:
         ids=lambda a: str(a.type),
     )
     def test_every_type_is_stored(self, lake, array):
-        lake.append("m", "predictions", predictions(2, x=array), source="j", sequence=1)
+        lake.append("m", "predictions", predictions(2, x=array), origin=origin("j", 1))
         assert len(rows_of(lake)) == 2
 
     def test_a_column_without_a_name_is_rescued_and_takes_no_other_down(self, lake):
         rows = predictions(2, x=[1.0, 2.0]).append_column("", pa.array([7.0, None]))
-        lake.append("m", "predictions", rows, source="j", sequence=1)
+        lake.append("m", "predictions", rows, origin=origin("j", 1))
         assert "" not in lake.columns("m", "predictions")
         found = rows_of(lake)
         assert [r["x"] for r in found] == [1.0, 2.0]
@@ -245,102 +169,29 @@ class TestTypes:
     def test_a_column_without_a_name_of_an_earlier_version_is_passed_over(self, lake):
         from deltalake import write_deltalake
 
-        lake.append("m", "predictions", predictions(1, x=[1.0]), source="j", sequence=1)
+        lake.append("m", "predictions", predictions(1, x=[1.0]), origin=origin("j", 1))
         handle = lake.files.handle("m", "predictions")
         old = handle.to_pyarrow_table().append_column("", pa.array([3.0]))
         write_deltalake(handle, old, mode="append", schema_mode="merge")
         assert [r["x"] for r in rows_of(lake)] == [1.0, 1.0]
-        lake.append("m", "predictions", predictions(1, start=1, x=[2.0]), source="j", sequence=2)
+        lake.append("m", "predictions", predictions(1, start=1, x=[2.0]), origin=origin("j", 2))
         assert len(rows_of(lake)) == 3
 
 
 class TestPlaces:
-    def test_the_hour_is_read_from_a_time_ordered_id(self, lake):
-        ids = pa.array([uuid7(T0 + HOUR, 1), uuid7(T0 + HOUR, 2), uuid7(T0 + 5 * HOUR, 3)])
-        assert sorted(lake.windows_of("m", ids)) == [(T0 + HOUR, 2), (T0 + 5 * HOUR, 1)]
-
-    def test_other_ids_are_found_by_the_index(self, lake):
-        own = uuid7(T0 + HOUR, 1)
-        ids, at = (
-            pa.array(["order-1", "order-2", own]),
-            pa.array([T0, T0 + HOUR, T0 + HOUR], pa.timestamp("us", tz="UTC")),
-        )
-        assert lake.note_places("m", ids, at, source="j", sequence=1) == 2
-        placed = lake.place("m", pa.array(["order-2", "order-1", "unheard of", own]))
-        assert placed.to_pylist() == [T0 + HOUR, T0, None, T0 + HOUR]
-
     def test_an_id_whose_own_time_is_not_that_of_the_prediction_is_found_where_it_lies(self, lake):
-        late = uuid7(T0 + 900 * HOUR, 1)
+        late = "019ecba7-6000-7000-8000-000000000001"  # 15 June 2026
         lake.note_places(
-            "m", pa.array([late]), pa.array([T0], pa.timestamp("us", tz="UTC")), source="j", sequence=1
+            "m", pa.array([late]), pa.array([T0], pa.timestamp("us", tz="UTC")), origin=origin("j", 1)
         )
         assert lake.place("m", pa.array([late])).to_pylist() == [T0]
 
 
 class TestProfiles:
-    def test_the_newest_generation_counts(self, lake):
-        profiles = lake.profiles("m")
-
-        def row(hour, part, generation, payload, **rest):
-            return {
-                "start": T0 + hour * HOUR,
-                "end": T0 + (hour + 1) * HOUR,
-                "version": "1",
-                "segment": "",
-                "part": part,
-                "generation": generation,
-                "payload": payload,
-                **rest,
-            }
-
-        profiles.put(
-            [row(0, "age", 1, b"a"), row(1, "age", 1, b"b"), row(0, "pay", 1, b"c")], source="t", sequence=1
-        )
-        profiles.put([row(0, "age", 2, b"A"), row(0, "pay", 2, b"c")], source="t", sequence=2)
-        assert profiles.put([row(0, "age", 3, b"X")], source="t", sequence=2) == 0
-        found = profiles.get(T0, T0 + 2 * HOUR).to_pylist()
-        assert [(r["part"], r["payload"]) for r in found] == [("age", b"A"), ("pay", b"c"), ("age", b"b")]
-        assert profiles.get(T0, T0 + HOUR, parts=["pay"])["payload"].to_pylist() == [b"c"]
-        assert profiles.get(T0, T0 + HOUR, version="2").num_rows == 0
-
-    def test_a_segment_that_the_newest_generation_does_not_have_is_gone(self, lake):
-        profiles = lake.profiles("m")
-        place = {"start": T0, "end": T0 + HOUR, "version": "", "part": "rest"}
-        for generation, segments in ((1, ("", "plan=a", "plan=b")), (2, ("", "plan=a"))):
-            rows = [{**place, "segment": s, "generation": generation, "payload": b"x"} for s in segments]
-            profiles.put(rows, source="t", sequence=generation)
-        assert profiles.get(T0, T0 + HOUR, segment=None)["segment"].to_pylist() == ["", "plan=a"]
-        assert profiles.get(T0, T0 + HOUR, segment="plan=b").num_rows == 0
-
-    def test_one_column_is_read_at_every_rate_and_no_other(self, lake):
-        profiles = lake.profiles("m")
-        names = [
-            "column:age",
-            "column:age@0.1",
-            "column:age 2",
-            "column:ages",
-            "column:ag",
-            "column:o'clock",
-            "rest",
-        ]
-        place = {
-            "start": T0,
-            "end": T0 + HOUR,
-            "version": "",
-            "segment": "",
-            "generation": 1,
-            "payload": b"x",
-        }
-        profiles.put([{**place, "part": name} for name in names], source="t", sequence=1)
-        found = profiles.get(T0, T0 + HOUR, column="age")["part"].to_pylist()
-        assert found == ["column:age", "column:age@0.1"]
-        assert profiles.get(T0, T0 + HOUR, column="o'clock").num_rows == 1
-        assert profiles.get(T0, T0 + HOUR, column="nobody").num_rows == 0
-
     def test_files_that_an_upkeep_replaces_meanwhile_are_looked_up_again(self, lake, monkeypatch):
         profiles = lake.profiles("m")
         place = {"start": T0, "end": T0 + HOUR, "version": "", "segment": "", "part": "rest", "generation": 1}
-        profiles.put([{**place, "payload": b"x"}], source="t", sequence=1)
+        profiles.put([{**place, "payload": b"x"}], origin=origin("t", 1))
         scan, replaced = type(lake.files).scan, []
 
         def slow(*args, **more):
@@ -349,7 +200,7 @@ class TestProfiles:
                 replaced.append(1)
                 day = profiles.get(T0, T0 + HOUR)
                 day = day.append_column("wk_day", pa.array([T0.date().isoformat()]))
-                profiles.replace_day(T0.date().isoformat(), day)
+                profiles.replace_day(T0.date().isoformat(), day, token=1)
             return listed
 
         monkeypatch.setattr(type(lake.files), "scan", slow)
@@ -358,10 +209,10 @@ class TestProfiles:
     def test_files_that_are_gone_for_good_are_told_in_words(self, lake, monkeypatch):
         profiles = lake.profiles("m")
         place = {"start": T0, "end": T0 + HOUR, "version": "", "segment": "", "part": "rest", "generation": 1}
-        profiles.put([{**place, "payload": b"x"}], source="t", sequence=1)
+        profiles.put([{**place, "payload": b"x"}], origin=origin("t", 1))
         listed = lake.files.scan("m", "profiles", None)
         day = profiles.get(T0, T0 + HOUR).append_column("wk_day", pa.array([T0.date().isoformat()]))
-        profiles.replace_day(T0.date().isoformat(), day)
+        profiles.replace_day(T0.date().isoformat(), day, token=1)
         monkeypatch.setattr(type(lake.files), "scan", lambda *_, **__: listed)
         with pytest.raises(StoreUnavailable, match="profiles cannot be read just now"):
             profiles.get(T0, T0 + HOUR)
@@ -373,85 +224,51 @@ class TestProfileRollups:
         row = {"segment": segment, "part": part, "payload": payload, "span": span, "stamp": stamp}
         return pa.Table.from_pylist([row])
 
-    def test_a_span_is_replaced_whole_and_the_others_stay(self, lake, place):
+    def test_what_is_replaced_is_in_no_file(self, lake, place):
         rollups = lake.profiles("m").rollups
-        assert rollups.spans() == {}
-        assert rollups.get(["2026-03"]).num_rows == 0
-        rollups.replace(
-            pa.concat_tables(
-                [
-                    self.of("2026-03-01", "7-all", b"a"),
-                    self.of("2026-03-01", "7-all", b"b", segment="plan=x's"),
-                    self.of("2026-03", "9-64", b"c"),
-                ]
-            )
-        )
-        assert rollups.spans() == {"2026-03-01": "7-all", "2026-03": "9-64"}
-        assert rollups.get(["2026-03-01"])["payload"].to_pylist() == [b"a", b"b"]
-        assert rollups.get(["2026-03-01", "2026-03"], segment="")["payload"].to_pylist() == [b"c", b"a"]
-        assert rollups.get(["2026-03-01"], segment="plan=x's", column="age")["stamp"].to_pylist() == ["7-all"]
-        rollups.replace(self.of("2026-03-01", "8-all", b"A"))
-        assert rollups.spans() == {"2026-03-01": "8-all", "2026-03": "9-64"}
-        assert rollups.get(["2026-03-01"])["payload"].to_pylist() == [b"A"]
+        rollups.replace(self.of("2026-03-01", "7-all", b"a"), token=1)
+        rollups.replace(self.of("2026-03-01", "8-all", b"A"), token=1)
         assert sum("span=2026-03-01" in name for name in place.files()) == 1, "no older version is left"
 
     def test_what_is_dropped_is_in_no_file(self, lake, place):
         rollups = lake.profiles("m").rollups
-        assert rollups.drop(["2026-03"]) == 0
-        rollups.replace(pa.concat_tables([self.of("2026-03", "1", b"a"), self.of("2026-04", "1", b"b")]))
-        assert rollups.drop(["2026-03", "2026-05"]) == 1
+        assert rollups.drop(["2026-03"], token=1) == 0
+        rollups.replace(
+            pa.concat_tables([self.of("2026-03", "1", b"a"), self.of("2026-04", "1", b"b")]), token=1
+        )
+        assert rollups.drop(["2026-03", "2026-05"], token=1) == 1
         assert rollups.spans() == {"2026-04": "1"}
         assert not any("span=2026-03" in name for name in place.files())
 
     def test_the_upkeep_of_the_lake_leaves_them_as_they_are(self, lake):
         rollups = lake.profiles("m").rollups
-        rollups.replace(self.of("2026-03", "1", b"a"))
-        lake.maintain("m", T0, keep=timedelta(days=1))
+        rollups.replace(self.of("2026-03", "1", b"a"), token=1)
+        lake.maintain("m", T0, token=1, keep=timedelta(days=1))
         assert rollups.get(["2026-03"])["payload"].to_pylist() == [b"a"]
 
 
 class TestUpkeep:
-    def test_compaction_keeps_every_row_and_leaves_few_files(self, lake, place):
+    def test_compaction_leaves_few_files(self, lake, place):
         for i in range(20):
-            lake.append("m", "predictions", predictions(3, start=3 * i), source="j", sequence=i + 1)
-        before = rows_of(lake)
-        lake.maintain("m", T0)
-        assert rows_of(lake) == before
+            lake.append("m", "predictions", predictions(3, start=3 * i), origin=origin("j", i + 1))
+        lake.maintain("m", T0, token=1)
         assert sum("predictions/wk_day=" in name for name in place.files()) == 1
-        assert lake.drained("m", "predictions", "j") == 20
-        assert place.lake().drained("m", "predictions", "j") == 20
-
-    def test_rows_past_their_time_go_by_whole_days(self, lake):
-        lake.append("m", "predictions", predictions(2), source="j", sequence=1)
-        lake.append("m", "predictions", predictions(2, start=2, at=T0 + 240 * HOUR), source="j", sequence=2)
-        lake.maintain("m", T0 + 241 * HOUR, keep=timedelta(days=5))
-        assert lake.days("m") == ["2026-03-11"]
 
     def test_what_is_forgotten_is_nowhere_in_the_files(self, lake, place):
         rows = predictions(3, secret=["keep me", "forget-this-value", "keep me"])
-        lake.append("m", "predictions", rows, source="j", sequence=1)
-        lake.append("m", "outcomes", outcomes(["p1"], [1.0]), source="j", sequence=1)
-        told = lake.forget("m", ids=["p1"])
-        assert (told["predictions"], told["outcomes"], told["hours"]) == (1, 1, [T0])
-        assert [r["wk_id"] for r in rows_of(lake)] == ["p0", "p2"]
+        lake.append("m", "predictions", rows, origin=origin("j", 1))
+        lake.append("m", "outcomes", outcomes(["p1"], [1.0]), origin=origin("j", 1))
+        lake.forget("m", ["p1"], token=1)
         left = "".join(said(name, raw) for name, raw in place.files().items())
         assert "forget-this-value" not in left
         assert "keep me" in left, "the search would have found it"
-
-    def test_rows_can_be_forgotten_by_a_condition(self, lake):
-        lake.append("m", "predictions", predictions(6), source="j", sequence=1)
-        assert lake.forget("m", where="age >= 4")["ids"] == ["p4", "p5"]
-        with pytest.raises(BadInput, match="condition cannot be used"):
-            lake.forget("m", where="agee >= 4")
-        with pytest.raises(BadInput, match="Nothing was named"):
-            lake.forget("m")
 
 
 def test_a_place_that_cannot_be_written_is_told(tmp_path):
     (tmp_path / "file").write_text("in the way")
     lake = open_lake(tmp_path / "file" / "lake")
     with pytest.raises(StoreUnavailable, match="Nothing acknowledged is lost"):
-        lake.append("m", "predictions", predictions(), source="j", sequence=1)
+        lake.append("m", "predictions", predictions(), origin=origin("j", 1))
 
 
 @pytest.mark.server
@@ -489,5 +306,5 @@ def test_a_project_whose_lake_is_in_an_object_store(s3_server, tmp_path, monkeyp
 @pytest.mark.parametrize("name", ["a folder", "100%", "über+so"])
 def test_a_folder_may_have_any_name(tmp_path, name):
     lake = open_lake(tmp_path / name / "lake")
-    lake.append("m", "predictions", predictions(), source="j", sequence=1)
+    lake.append("m", "predictions", predictions(), origin=origin("j", 1))
     assert len(rows_of(lake)) == 4

@@ -20,9 +20,10 @@ from watchkeeper.rows.interrupts import interruptible
 
 SHORT = "SELECT count(*) FROM range(3000000) WHERE range % 7 = 8"
 at = datetime(2026, 3, 1, tzinfo=UTC)
+from watchkeeper.testing.contracts.lake import origin
 lake = open_lake("lake")
 rows = {"wk_id": ["a"], "wk_at": pa.array([at], pa.timestamp("us", "UTC")), "wk_version": ["1"]}
-lake.append("m", "predictions", pa.table({**rows, "wk_day": ["2026-03-01"]}), source="s", sequence=1)
+lake.append("m", "predictions", pa.table({**rows, "wk_day": ["2026-03-01"]}), origin=origin("s"))
 
 def querying():
     connection = duckdb.connect()

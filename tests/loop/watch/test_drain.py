@@ -38,9 +38,14 @@ def recorder(tmp_path):
         yield recorder
 
 
+def drained(model, data, lake, ledger, *, holder="here", now=T0, **rest):
+    lease = ledger.leases.acquire("tick", holder, timedelta(minutes=5), now)
+    return drain(model, data=data, lake=lake, ledger=ledger, lease=lease, **rest)
+
+
 def moved(recorder, tmp_path, lake, ledger, model=MODEL):
     assert recorder.flush()
-    done = drain(model, data=tmp_path, lake=lake, ledger=ledger)
+    done = drained(model, tmp_path, lake, ledger)
     assert done.problems == []
     return done
 
@@ -74,14 +79,14 @@ def test_draining_again_changes_nothing(recorder, tmp_path, lake, ledger, monkey
     recorder.outcome("a", 1)
     assert recorder.flush()
     monkeypatch.setattr(drain_module, "delete_through", lambda path, sequence: 0)
-    first = drain(MODEL, data=tmp_path, lake=lake, ledger=ledger)
-    again = drain(MODEL, data=tmp_path, lake=lake, ledger=ledger)
+    first = drained(MODEL, tmp_path, lake, ledger)
+    again = drained(MODEL, tmp_path, lake, ledger)
     assert (first.predictions, first.outcomes) == (1, 1)
     assert (again.predictions, again.outcomes) == (0, 0)
     assert again.windows == 1, "the windows are marked again: the crash may have come before the mark"
     recorder.record({"x": 2.0}, 0, id="b", at=T0)
     assert recorder.flush()
-    third = drain(MODEL, data=tmp_path, lake=lake, ledger=ledger)
+    third = drained(MODEL, tmp_path, lake, ledger)
     assert third.predictions == 1
     assert [r["wk_id"] for r in rows_of(lake)] == ["a", "b"]
 
@@ -176,9 +181,9 @@ def test_losses_are_counted_in_the_lake(tmp_path, lake, ledger):
         for i in range(50):
             recorder.record({"x": float(i)}, 0, id=f"p{i}", at=T0)
         recorder.flush()
-        drain(MODEL, data=tmp_path, lake=lake, ledger=ledger)
+        drained(MODEL, tmp_path, lake, ledger)
         kept, dropped = len(rows_of(lake)), recorder.stats().dropped
-    drain(MODEL, data=tmp_path, lake=lake, ledger=ledger)
+    drained(MODEL, tmp_path, lake, ledger)
     assert kept + dropped == 50
     counters = lake.counters("m", datetime(2020, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
     assert counters["dropped"] == dropped > 0
@@ -189,7 +194,7 @@ def test_a_broken_journal_holds_up_no_other(recorder, tmp_path, lake, ledger):
     assert recorder.flush()
     folder = journals(tmp_path, "m")[0].parent
     (folder / "journal-999.db").write_bytes(b"this is no database" * 100)
-    done = drain(MODEL, data=tmp_path, lake=lake, ledger=ledger)
+    done = drained(MODEL, tmp_path, lake, ledger)
     assert done.predictions == 1
     assert any("journal-999" in p for p in done.problems)
 

@@ -17,6 +17,7 @@ from watchkeeper.loop.labels.forget import forget
 from watchkeeper.loop.records.records import Records
 from watchkeeper.loop.watch import profile_rollups
 from watchkeeper.loop.watch.profile_rollups import column_between, columns_by_time
+from watchkeeper.loop.watch.project import LEASE, LEASE_FOR
 from watchkeeper.loop.watch.retention import UPKEEP, maintain
 from watchkeeper.profiles.stored_window import StoredWindow
 from watchkeeper.testing.clock import FakeClock
@@ -106,9 +107,16 @@ def merged(usual_merged, tmp_path):
         yield watch
 
 
+def lease_of(watch):
+    """Of who may write now: this watch, or another one of the same project."""
+    return watch.lease(LEASE, LEASE_FOR) or watch.ledger.leases.holder(LEASE)
+
+
 def later(watch, by=2 * HOUR):
     watch.clock.now += by
-    assert maintain(watch, watch.model("m"), now_please=True).problems == []
+    lease = lease_of(watch)
+    assert maintain(watch, watch.model("m"), lease, now_please=True).problems == []
+    watch.ledger.leases.release(lease)
 
 
 def held(watch):
@@ -224,7 +232,7 @@ class TestReading:
 
         def slow(*args, **more):
             found = get(*args, **more)
-            rollups.drop(["2026-02"])
+            rollups.drop(["2026-02"], token=lease_of(watch).token)
             return found.slice(0, 0)
 
         monkeypatch.setattr(rollups, "get", slow)
@@ -245,7 +253,7 @@ class TestReading:
 class TestUpkeep:
     def test_only_days_and_months_that_are_over_and_settled_are_merged(self, watch):
         watch.clock.now = END + timedelta(minutes=30)
-        maintain(watch, watch.model("m"), now_please=True)
+        maintain(watch, watch.model("m"), lease_of(watch), now_please=True)
         assert held(watch) == {}, "measured half an hour ago"
         later(watch)
         whole = {d.date().isoformat() for d in DAYS} | {"2026-01", "2026-02"}
@@ -314,7 +322,7 @@ class TestUpkeep:
         watch.clock.now += 2 * HOUR
 
         def upkeep(most):
-            kept = maintain(watch, watch.model("m"), most_parts=most)
+            kept = maintain(watch, watch.model("m"), lease_of(watch), most_parts=most)
             return kept.parts, Records(watch.ledger.facts, UPKEEP).of("m").value.left
 
         parts, left = upkeep(40)
@@ -390,7 +398,8 @@ class TestUpkeep:
         ]
         at = day.column_names.index("payload")
         day = day.set_column(at, "payload", pa.array(damaged, pa.binary()))
-        store.replace_day("2026-01-20", day.append_column("wk_day", pa.array(["2026-01-20"] * day.num_rows)))
+        day = day.append_column("wk_day", pa.array(["2026-01-20"] * day.num_rows))
+        store.replace_day("2026-01-20", day, token=lease_of(watch).token)
         later(watch)
         found = column_between(watch, "m", "x", Window(T0, END))
         assert found.unreadable == 1

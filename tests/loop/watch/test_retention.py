@@ -14,6 +14,7 @@ from watchkeeper.domain.window import Window
 from watchkeeper.loop.batch.profiling import baseline, load_baseline, save_baseline
 from watchkeeper.loop.labels.forget import forget
 from watchkeeper.loop.labels.labelling import label_next, requests
+from watchkeeper.loop.watch.project import LEASE, LEASE_FOR
 from watchkeeper.loop.watch.retention import maintain
 from watchkeeper.testing.clock import FakeClock
 from watchkeeper.wiring import open_project
@@ -72,11 +73,11 @@ def test_old_profiles_become_coarse_and_say_the_same(watch):
     before = merged(watch)
     assert bins(watch) == {2048}
     watch.clock.now = T0 + 12 * DAY
-    done = maintain(watch, watch.model("m"), now_please=True).done
+    done = maintain(watch, watch.model("m"), watch.lease(LEASE, LEASE_FOR), now_please=True).done
     assert done["profiles.coarsened_days"] == 2
     assert bins(watch) == {64, 2048}
     watch.clock.now = T0 + 20 * DAY
-    maintain(watch, watch.model("m"), now_please=True)
+    maintain(watch, watch.model("m"), watch.lease(LEASE, LEASE_FOR), now_please=True)
     assert bins(watch) == {64}
     after = merged(watch)
     assert after.rows == before.rows
@@ -88,7 +89,7 @@ def test_old_profiles_become_coarse_and_say_the_same(watch):
 
 def test_an_old_window_that_gets_late_outcomes_is_stored_coarse_at_once(watch):
     watch.clock.now = T0 + 20 * DAY
-    maintain(watch, watch.model("m"), now_please=True)
+    maintain(watch, watch.model("m"), watch.lease(LEASE, LEASE_FOR), now_please=True)
     with Recorder("m", "1", path=watch.data) as recorder:
         recorder.outcome("r0", 1)
     assert watch.tick().stored_windows == 1
@@ -97,7 +98,7 @@ def test_an_old_window_that_gets_late_outcomes_is_stored_coarse_at_once(watch):
 
 def test_rows_and_measurements_go_when_their_time_is_over(watch):
     watch.clock.now = T0 + 250 * DAY
-    done = maintain(watch, watch.model("m"), now_please=True).done
+    done = maintain(watch, watch.model("m"), watch.lease(LEASE, LEASE_FOR), now_please=True).done
     assert done["predictions.expired_days"] == 3
     assert done["measurements.dropped"] > 0
     assert watch.lake.days("m") == []
@@ -107,13 +108,13 @@ def test_rows_and_measurements_go_when_their_time_is_over(watch):
 
 def test_upkeep_is_done_at_most_every_ten_minutes(watch):
     watch.clock.advance(HOUR)
-    assert maintain(watch, watch.model("m")).done is not None
+    assert maintain(watch, watch.model("m"), watch.lease(LEASE, LEASE_FOR)).done is not None
     first = watch.ledger.facts.document("upkeep", "m").updated_at
     watch.clock.advance(timedelta(minutes=5))
-    maintain(watch, watch.model("m"))
+    maintain(watch, watch.model("m"), watch.lease(LEASE, LEASE_FOR))
     assert watch.ledger.facts.document("upkeep", "m").updated_at == first
     watch.clock.advance(timedelta(minutes=6))
-    maintain(watch, watch.model("m"))
+    maintain(watch, watch.model("m"), watch.lease(LEASE, LEASE_FOR))
     assert watch.ledger.facts.document("upkeep", "m").updated_at > first
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,19 +19,21 @@ import pyarrow.compute as pc
 from watchkeeper.adapters.lakes.files import DeltaFiles
 from watchkeeper.adapters.lakes.fitting import RESCUED, fit
 from watchkeeper.adapters.lakes.profiles import DeltaProfiles
-from watchkeeper.adapters.lakes.reading import days_of, duckdb_cursor, quoted, text_of, told
+from watchkeeper.adapters.lakes.reading import days_of, duckdb_cursor, no_hooks, quoted, text_of, told
 from watchkeeper.adapters.lakes.tables import (
     BUCKETS,
-    COMPACT_AT,
     HASH,
     INSTANT,
     TABLES,
     UNPLACED,
     fields_of,
-    partitions_of,
 )
 from watchkeeper.domain.window import Window
 from watchkeeper.errors import BadInput, MissingExtra
+from watchkeeper.ports.lake import Origin, Position
+
+if TYPE_CHECKING:
+    from deltalake import CommitProperties, DeltaTable
 
 
 def open_lake(path: str | Path, *, options: Mapping[str, str] | None = None) -> DeltaLake:
@@ -58,26 +60,20 @@ class DeltaLake:
 
     # ---- writing -------------------------------------------------------------------------------------
 
-    def append(self, model: str, table: str, rows: pa.Table, *, source: str, sequence: int) -> int:
-        """See `watchkeeper.ports.lake.Lake`. Returns 0 when (*source*, *sequence*) is there already.
-
-        Raises
-        ------
-        StoreUnavailable
-            the table cannot be written just now; nothing of *rows* was.
-        """
+    def append(self, model: str, table: str, rows: pa.Table, *, origin: Origin) -> int:
+        """See `watchkeeper.ports.lake.EventLog`."""
         with self.files.lock:
             fitted, _ = fit(_hashed(rows), self.columns(model, table) or dict(fields_of(TABLES[table])))
-            return self.files.write(model, table, fitted, source=source, sequence=sequence)
+            return self.files.append(model, table, fitted, origin)
 
-    def drained(self, model: str, table: str, source: str) -> int:
-        """The last sequence of *source* that is in the table; 0 before the first."""
+    def drained(self, model: str, table: str, source: str) -> Position:
+        """See `watchkeeper.ports.lake.EventLog`."""
         return self.files.drained(model, table, source)
 
     # ---- reading -------------------------------------------------------------------------------------
 
     def columns(self, model: str, table: str) -> dict[str, pa.DataType]:
-        """The columns of a table; empty before its first row."""
+        """See `watchkeeper.ports.lake.Rows`."""
         with self.files.lock, told(f"the {table} of {model}"):
             handle = self.files.handle(model, table)
             return {} if handle is None else self.files.columns(handle)
@@ -85,7 +81,7 @@ class DeltaLake:
     def joined(
         self, model: str, window: Window, *, version: str | None = None, columns: Sequence[str] | None = None
     ) -> Iterator[pa.RecordBatch]:
-        """See `watchkeeper.ports.lake.Lake`. Memory is bounded: batches stream, and the join spills to disk."""
+        """See `watchkeeper.ports.lake.Rows`. Memory is bounded: batches stream, and the join spills to disk."""
         with told(f"the predictions of {model}"):
             predictions = self.files.scan(model, "predictions", days_of(window))
             if predictions is None:
@@ -125,13 +121,13 @@ class DeltaLake:
                 )
 
     def windows_of(self, model: str, ids: pa.Array) -> list[tuple[datetime, int]]:
-        """See `watchkeeper.ports.lake.Lake`."""
+        """See `watchkeeper.ports.lake.Placement`."""
         placed = self.place(model, ids)
         hours = pc.floor_temporal(pc.drop_null(placed), unit="hour")
         return [(v["values"].as_py(), v["counts"].as_py()) for v in pc.value_counts(hours)]
 
     def place(self, model: str, ids: pa.Array) -> pa.Array:
-        """When the predictions with these *ids* were made (null: not known yet), from the ids or from the index."""
+        """See `watchkeeper.ports.lake.Placement`: from the ids themselves, or from the index."""
         import numpy as np
 
         from watchkeeper.stats.hashing import hash_texts
@@ -154,8 +150,8 @@ class DeltaLake:
             times[n] = at
         return pa.array(times, INSTANT)
 
-    def note_places(self, model: str, ids: pa.Array, at: pa.Array, *, source: str, sequence: int) -> int:
-        """Remember when predictions were made whose ids do not say it (or say another hour)."""
+    def note_places(self, model: str, ids: pa.Array, at: pa.Array, *, origin: Origin) -> int:
+        """See `watchkeeper.ports.lake.Placement`. Ids whose own time lies in another hour are remembered too."""
         import numpy as np
 
         from watchkeeper.stats.hashing import hash_texts
@@ -175,10 +171,10 @@ class DeltaLake:
                 "wk_bucket": pa.array([str(int(h) & (BUCKETS - 1)) for h in hashes[order]]),
             }
         )
-        return self.files.write(model, "places", rows, source=source, sequence=sequence)
+        return self.files.append(model, "places", rows, origin)
 
     def known_ids(self, model: str, table: str, ids: pa.Array, days: Sequence[str]) -> set[str]:
-        """Which of *ids* are in the table on these *days* already."""
+        """See `watchkeeper.ports.lake.EventLog`."""
         if not len(ids):
             return set()
         # Time-ordered ids lie between few bounds, so all but the newest files are passed over unread.
@@ -194,7 +190,7 @@ class DeltaLake:
             return {row[0] for row in found.fetchall()}
 
     def days(self, model: str, table: str = "predictions") -> list[str]:
-        """The days that have rows, in order."""
+        """See `watchkeeper.ports.lake.Rows`."""
         with self.files.lock, told(f"the {table} of {model}"):
             handle = self.files.handle(model, table)
             if handle is None:
@@ -202,7 +198,7 @@ class DeltaLake:
             return sorted({str(p["wk_day"]) for p in handle.partitions()} - {UNPLACED})
 
     def take_unplaced(self, model: str) -> pa.Table | None:
-        """Outcomes whose prediction had not been seen when they came."""
+        """See `watchkeeper.ports.lake.Placement`."""
         scan = self.files.scan(model, "outcomes", [UNPLACED])
         if scan is None:
             return None
@@ -211,16 +207,14 @@ class DeltaLake:
             rows = connection.sql("SELECT * FROM rows").to_arrow_table()
         return rows if rows.num_rows else None
 
-    def drop_unplaced(self, model: str, ids: Sequence[str]) -> None:
-        """Remove outcomes from the unplaced ones; they have been written to their own day."""
-        with self.files.lock, told(f"the outcomes of {model}"):
-            handle = self.files.handle(model, "outcomes")
-            if handle is not None:
-                for chunk in _chunks(list(ids), 1000):
-                    handle.delete(f"wk_day = '{UNPLACED}' AND wk_id IN ({', '.join(map(text_of, chunk))})")
+    def drop_unplaced(self, model: str, ids: Sequence[str], *, token: int) -> None:
+        """See `watchkeeper.ports.lake.Placement`."""
+        among = f"wk_day = '{UNPLACED}' AND wk_id"
+        for chunk in _chunks([text_of(id) for id in ids], 1000):
+            self._delete(model, "outcomes", f"{among} IN ({', '.join(chunk)})", token)
 
     def waiting_outcomes(self, model: str) -> int:
-        """How many predictions have an outcome and have not been seen themselves."""
+        """See `watchkeeper.ports.lake.Placement`."""
         scan = self.files.scan(model, "outcomes", [UNPLACED])
         if scan is None:
             return 0
@@ -229,7 +223,7 @@ class DeltaLake:
             return int(connection.sql("SELECT count(DISTINCT wk_id) FROM rows").fetchall()[0][0])
 
     def some_ids(self, model: str, count: int) -> list[str]:
-        """Ids of a few predictions of the newest day, to show what they look like."""
+        """See `watchkeeper.ports.lake.EventLog`."""
         days = self.days(model)
         scan = self.files.scan(model, "predictions", days[-1:]) if days else None
         if scan is None:
@@ -239,7 +233,7 @@ class DeltaLake:
             return [row[0] for row in connection.sql(f"SELECT wk_id FROM rows LIMIT {int(count)}").fetchall()]  # noqa: S608
 
     def counters(self, model: str, start: datetime, end: datetime) -> dict[str, int]:
-        """What the recorders counted in [start, end), hour by hour: recorded, dropped, sampled_out, ..."""
+        """See `watchkeeper.ports.lake.EventLog`."""
         days = None if end - start > timedelta(days=800) else days_of(Window(start, end))
         scan = self.files.scan(model, "counters", days)
         if scan is None:
@@ -265,8 +259,10 @@ class DeltaLake:
 
     # ---- upkeep --------------------------------------------------------------------------------------
 
-    def maintain(self, model: str, now: datetime, *, keep: timedelta | None = None) -> Mapping[str, Any]:
-        """See `watchkeeper.ports.lake.Lake`. Rows older than *keep* are removed by whole days."""
+    def maintain(
+        self, model: str, now: datetime, *, token: int, keep: timedelta | None = None
+    ) -> Mapping[str, Any]:
+        """See `watchkeeper.ports.lake.Rows`."""
         done: dict[str, Any] = {}
         for table in TABLES:
             with self.files.lock, told(f"the {table} of {model}"):
@@ -277,76 +273,65 @@ class DeltaLake:
                     last = (now - keep).astimezone(UTC).strftime("%Y-%m-%d")
                     expired = [d for d in self.days(model, table) if d < last]
                     if expired:
-                        handle.delete(f"wk_day < '{last}' AND wk_day <> '{UNPLACED}'")
+                        self._delete(model, table, f"wk_day < '{last}' AND wk_day <> '{UNPLACED}'", token)
                         done[f"{table}.expired_days"] = len(expired)
-                partition = partitions_of(table)[0]
-                files: dict[str, int] = {}
-                for uri in handle.file_uris():
-                    day = uri.rpartition(f"{partition}=")[2].partition("/")[0]
-                    files[day] = files.get(day, 0) + 1
-                crowded = [day for day, count in files.items() if count >= COMPACT_AT]
-                for day in crowded:
-                    handle.optimize.compact(partition_filters=[(partition, "=", day)])
+                crowded = self.files.crowded(model, table)
+                for cut in crowded:
+                    self.files.compact(model, table, cut, token)
                 if crowded or f"{table}.expired_days" in done:
                     done[f"{table}.compacted"] = len(crowded)
-                    self.files.clean(handle)
+                    self.files.clean(handle, token)
         return done
 
-    def forget(self, model: str, *, ids: Sequence[str] = (), where: str | None = None) -> Mapping[str, Any]:
-        """See `watchkeeper.ports.lake.Lake`. *where* is a SQL condition on the columns of the predictions table.
+    def forget(self, model: str, ids: Sequence[str], *, token: int) -> Mapping[str, Any]:
+        """See `watchkeeper.ports.lake.Rows`."""
+        import numpy as np
 
-        Raises
-        ------
-        BadInput
-            neither ids nor a condition is given, or the condition cannot be read.
-        """
-        if not ids and not where:
-            raise BadInput("Nothing was named that should be forgotten.", "Give --id or --where.")
+        from watchkeeper.stats.hashing import hash_texts
+
         with self.files.lock, told(f"the tables of {model}"):
-            ids = list(dict.fromkeys([*ids, *(self._ids_where(model, where) if where else ())]))
+            ids = list(dict.fromkeys(ids))
             hours = sorted(self._hours_of(model, ids))
             counts: dict[str, int] = {}
             for table in ("outcomes", "predictions"):  # a condition finds its rows by the predictions
                 handle = self.files.handle(model, table)
                 if handle is None:
                     continue
+                # A writer that read the journals before they forgot, and slept since, must not write any more.
+                self.files.raise_fence(model, table, token)
                 counts[table] = 0
-                for chunk in _chunks(ids, 1000):
-                    result = handle.delete(f"wk_id IN ({', '.join(map(text_of, chunk))})")
-                    counts[table] += int(result.get("num_deleted_rows") or 0)
-                self.files.clean(handle)
-            self._forget_places(
-                model, ids
-            )  # last: it tells which windows ids belong to, should this be done again
-            return {"ids": ids, "hours": hours, **counts}
+                for chunk in _chunks([text_of(id) for id in ids], 1000):
+                    counts[table] += self._delete(model, table, f"wk_id IN ({', '.join(chunk)})", token)
+                self.files.clean(handle, token)
+            # The index of places goes last: it says which windows ids belong to, should this be done again. It
+            # holds hashes of ids only, but also a hash says that somebody was there.
+            places = self.files.handle(model, "places")
+            if places is not None and ids:
+                hashes = np.asarray(hash_texts(ids)).view(np.int64).tolist()
+                for chunk in _chunks([str(h) for h in hashes], 1000):
+                    self._delete(model, "places", f"{HASH} IN ({', '.join(chunk)})", token)
+                self.files.clean(places, token)
+            return {"hours": hours, **counts}
+
+    def _delete(self, model: str, table: str, where: str, token: int) -> int:
+        """Delete rows in one fenced commit; how many there were."""
+        deleted = 0
+
+        def write(handle: DeltaTable, properties: CommitProperties) -> None:
+            nonlocal deleted
+            done = handle.delete(where, commit_properties=properties, post_commithook_properties=no_hooks())
+            deleted = int(done.get("num_deleted_rows") or 0)
+
+        self.files.commit(model, table, token, write)
+        return deleted
 
     def matching(self, model: str, *, ids: Sequence[str] = (), where: str | None = None) -> list[str]:
-        """The ids of predictions that are among *ids*, or of which *where* is true.
-
-        Raises
-        ------
-        BadInput
-            the condition cannot be read.
-        """
+        """See `watchkeeper.ports.lake.Rows`."""
         found = self._ids_where(model, where) if where else []
         if ids:
             listed = ", ".join(map(text_of, ids))
             found += self._ids_where(model, f"wk_id IN ({listed})")
         return list(dict.fromkeys(found))
-
-    def _forget_places(self, model: str, ids: Sequence[str]) -> None:
-        """The index holds hashes of ids only, but also a hash says that somebody was there."""
-        import numpy as np
-
-        from watchkeeper.stats.hashing import hash_texts
-
-        handle = self.files.handle(model, "places")
-        if handle is None or not ids:
-            return
-        hashes = np.asarray(hash_texts(list(ids))).view(np.int64).tolist()
-        for chunk in _chunks([str(h) for h in hashes], 1000):
-            handle.delete(f"wk_hash IN ({', '.join(chunk)})")
-        self.files.clean(handle)
 
     def _ids_where(self, model: str, where: str) -> list[str]:
         import duckdb

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from watchkeeper.adapters.lakes.files import DeltaFiles
 from watchkeeper.adapters.lakes.reading import days_of, fetched, no_hooks, quoted, text_of, told
-from watchkeeper.adapters.lakes.tables import CHECKPOINT_EVERY, TABLES
+from watchkeeper.adapters.lakes.tables import TABLES
 from watchkeeper.domain.window import Window
+from watchkeeper.ports.lake import Origin
+
+if TYPE_CHECKING:
+    from deltalake import CommitProperties, DeltaTable
 
 ROWS_TOGETHER = 128
 """Rows of a row group: who reads one column of many decodes little else."""
@@ -24,13 +28,13 @@ class DeltaProfiles:
         self._files, self._model = files, model
         self.rollups = DeltaProfileRollups(files, model)
 
-    def put(self, rows: Sequence[Mapping[str, Any]], *, source: str, sequence: int) -> int:
+    def put(self, rows: Sequence[Mapping[str, Any]], *, origin: Origin) -> int:
         """Write parts: dicts of start, end, version, segment, part, generation, payload. Exactly once, as `append`."""
         schema = TABLES["profiles"]
         table = pa.Table.from_pylist(
             [{**r, "wk_day": r["start"].astimezone(UTC).strftime("%Y-%m-%d")} for r in rows], schema=schema
         )
-        return self._files.write(self._model, "profiles", table, source=source, sequence=sequence)
+        return self._files.append(self._model, "profiles", table, origin)
 
     def get(
         self,
@@ -77,23 +81,27 @@ class DeltaProfiles:
 
     def sequence(self, source: str) -> int:
         """The last sequence of *source*; 0 before the first."""
-        return self._files.drained(self._model, "profiles", source)
+        return self._files.drained(self._model, "profiles", source).sequence
 
-    def replace_day(self, day: str, rows: pa.Table) -> None:
+    def replace_day(self, day: str, rows: pa.Table, *, token: int) -> None:
         """Rewrite one day of profiles: how old days are kept coarser, and older generations go."""
         from deltalake import write_deltalake
 
-        with self._files.lock, told(f"the profiles of {self._model}"):
-            handle = self._files.handle(self._model, "profiles", create=True)
-            assert handle is not None
+        def write(handle: DeltaTable, properties: CommitProperties) -> None:
             write_deltalake(
                 handle,
                 rows,
                 mode="overwrite",
-                predicate=f"wk_day = '{day}'",
+                predicate=f"wk_day = {text_of(day)}",
+                commit_properties=properties,
                 post_commithook_properties=no_hooks(),
             )
-            self._files.clean(handle)
+
+        with self._files.lock, told(f"the profiles of {self._model}"):
+            self._files.commit(self._model, "profiles", token, write)
+            handle = self._files.handle(self._model, "profiles")
+            assert handle is not None
+            self._files.clean(handle, token)
 
 
 class DeltaProfileRollups:
@@ -131,44 +139,46 @@ class DeltaProfileRollups:
         )
         return schema.empty_table() if found is None else found
 
-    def replace(self, rows: pa.Table) -> None:
+    def replace(self, rows: pa.Table, *, token: int) -> None:
         """Put *rows* in the place of all that is there of their spans; readers see all of it or nothing."""
         spans = sorted(set(rows["span"].to_pylist()))
         if spans:
-            self._rewrite(spans, rows)
+            self._rewrite(spans, rows, token)
 
-    def drop(self, spans: Iterable[str]) -> int:
+    def drop(self, spans: Iterable[str], *, token: int) -> int:
         """Remove these spans, old versions of their files too; how many there were."""
         held = sorted(set(spans) & set(self.spans()))
         if held:
-            self._rewrite(held, None)
+            self._rewrite(held, None, token)
         return len(held)
 
-    def _rewrite(self, spans: Sequence[str], rows: pa.Table | None) -> None:
+    def _rewrite(self, spans: Sequence[str], rows: pa.Table | None, token: int) -> None:
         from deltalake import WriterProperties, write_deltalake
 
         where = f"span IN ({', '.join(map(text_of, spans))})"
-        with self._files.lock, told(f"the merged profiles of {self._model}"):
-            handle = self._files.handle(self._model, self.TABLE, create=True)
-            assert handle is not None
-            leaves_old_files = any(p["span"] in spans for p in handle.partitions())
+
+        def write(handle: DeltaTable, properties: CommitProperties) -> None:
             if rows is None:
-                handle.delete(where)
-            else:
-                write_deltalake(
-                    handle,
-                    rows.select(TABLES[self.TABLE].names).sort_by(
-                        [("part", "ascending"), ("segment", "ascending")]
-                    ),
-                    mode="overwrite",
-                    predicate=where,
-                    writer_properties=WriterProperties(max_row_group_size=ROWS_TOGETHER),
-                    post_commithook_properties=no_hooks(),
-                )
-            if leaves_old_files:
-                self._files.clean(handle)
-            elif (handle.version() or 0) % CHECKPOINT_EVERY == 0:
-                handle.create_checkpoint()
+                handle.delete(where, commit_properties=properties, post_commithook_properties=no_hooks())
+                return
+            write_deltalake(
+                handle,
+                rows.select(TABLES[self.TABLE].names).sort_by(
+                    [("part", "ascending"), ("segment", "ascending")]
+                ),
+                mode="overwrite",
+                predicate=where,
+                writer_properties=WriterProperties(max_row_group_size=ROWS_TOGETHER),
+                commit_properties=properties,
+                post_commithook_properties=no_hooks(),
+            )
+
+        with self._files.lock, told(f"the merged profiles of {self._model}"):
+            leaves_old_files = not self.spans().keys().isdisjoint(spans)
+            self._files.commit(self._model, self.TABLE, token, write)
+            handle = self._files.handle(self._model, self.TABLE)
+            if leaves_old_files and handle is not None:
+                self._files.clean(handle, token)
 
 
 def _of_column(column: str | None) -> list[str]:

@@ -79,7 +79,8 @@ SETTINGS = {
 }
 CHECKPOINT_EVERY = 20
 COMPACT_AT = 16
-"""Files in one partition that make compaction worth its while."""
+"""Files in one partition that make compaction worth its while, and one more for each so many bytes of them."""
+COMPACT_BYTES = 32 << 20
 
 
 def partitions_of(table: str) -> tuple[str, ...]:

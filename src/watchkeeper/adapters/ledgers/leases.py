@@ -54,7 +54,7 @@ class SqlLeases:
             return None
         return Lease(name=name, holder=row.holder, token=row.token, expires_at=moment(row.expires_us))
 
-    def release(self, lease: Lease) -> None:
+    def release(self, lease: Lease, *, above: int = 0) -> None:
         """See `watchkeeper.ports.ledger.LeaseStore`."""
         from sqlalchemy import update
 
@@ -65,5 +65,5 @@ class SqlLeases:
             connection.execute(
                 update(leases)
                 .where(leases.c.name == lease.name, leases.c.token == lease.token)
-                .values(holder="", expires_us=0)
+                .values(holder="", expires_us=0, token=max(lease.token, above))
             )

@@ -26,8 +26,9 @@ from watchkeeper.loop.batch.profiling import save_baseline
 from watchkeeper.loop.labels.labelling import forget_in_requests
 from watchkeeper.loop.records.facts import FactKind
 from watchkeeper.loop.records.records import write
+from watchkeeper.loop.watch.project import LEASE, LEASE_FOR
 from watchkeeper.loop.watch.retention import coarsen_day
-from watchkeeper.loop.watch.tick import LEASE, LEASE_FOR, tick
+from watchkeeper.loop.watch.tick import tick
 from watchkeeper.profiles.segment_names import SegmentNames
 
 if TYPE_CHECKING:
@@ -116,8 +117,8 @@ def forget(
         watch.ledger.windows.mark_dirty(keys, reason="rows were forgotten", lease=lease)
         # What was merged of these days holds the rows too; the upkeep merges them anew, once they are measured.
         merged = {span for day in _days_of(keys) for span in (day, day[:7])}
-        watch.lake.profiles(name).rollups.drop(merged)
-        removed = watch.lake.forget(name, ids=wanted) if wanted else {}
+        watch.lake.profiles(name).rollups.drop(merged, token=lease.token)
+        removed = watch.lake.forget(name, wanted, token=lease.token) if wanted else {}
         done.predictions, done.outcomes = removed.get("predictions", 0), removed.get("outcomes", 0)
         said: RowsForgotten = {
             "ids": done.ids,
@@ -173,9 +174,20 @@ def _rebuilt(watch: Watch, model: WatchedModel, keys: Sequence[WindowKey], done:
             done.rebuilt_windows.append(key.window.label)
         elif state is not None and not state.rebuildable:
             done.not_rebuildable.append(key.window.label)
-    for day in _days_of(keys):
-        if day in watch.lake.days(model.name, "profiles"):
-            coarsen_day(watch, model.name, day, bins=None)
+    lease = watch.lease(LEASE, LEASE_FOR)
+    if lease is None:
+        done.problems.append(
+            "Another process ticks just now, so older profiles of these days are still in files. Forget the same "
+            "rows again to remove them."
+        )
+        return
+    try:
+        for day in _days_of(keys):
+            if day in watch.lake.days(model.name, "profiles"):
+                lease = watch.renewed(lease)
+                coarsen_day(watch, model.name, day, lease, bins=None)
+    finally:
+        watch.ledger.leases.release(lease)
 
 
 def _forget_in_baseline(watch: Watch, name: str, ids: Sequence[str]) -> int:

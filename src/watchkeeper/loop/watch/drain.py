@@ -1,7 +1,8 @@
-"""From journals to the lake: every acknowledged event exactly once, whatever crashes.
+"""From journals to the lake: every acknowledged event exactly once, whatever crashes and whoever slept.
 
-The order of steps is what makes it safe. (1) Rows are appended under the journal's name and sequence, which the
-lake refuses the second time. (2) The windows that they belong to are marked. (3) The journal forgets the flushes.
+The order of steps is what makes it safe. (1) Rows are appended under the journal's name and sequences, which the
+lake refuses the second time, and under the lease's token, which it refuses once another holder has written. (2) The
+windows that they belong to are marked. (3) The journal forgets the flushes, which are on the disk in the lake now.
 A crash between any two steps repeats the earlier ones, and the repeat changes nothing.
 
 Duplicates, that is ids which a client sent again, are dropped here: a prediction keeps its first row; an outcome
@@ -11,7 +12,7 @@ that differs in time is kept as a revision, and the latest counts.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,9 +24,10 @@ from watchkeeper.capture.journal import Flush, delete_through, journal_identity,
 from watchkeeper.domain.series import WindowKey
 from watchkeeper.domain.watched import WatchedModel
 from watchkeeper.domain.window import Window, floor_to
-from watchkeeper.errors import WatchkeeperError
+from watchkeeper.errors import Conflict, LeaseLost, WatchkeeperError
 from watchkeeper.loop.records.records import Kind, Records, write
 from watchkeeper.loop.watch.event_tables import Harvest, harvest
+from watchkeeper.ports.lake import Origin
 
 if TYPE_CHECKING:
     from watchkeeper.domain.fact import Lease
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
 BATCH_ROWS = 200_000
 UNPLACED = "unplaced"
 HOUR = timedelta(hours=1)
+TRIES = 3
+"""How often a batch is begun again when another writer came between; the next tick tries again after that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,156 +78,197 @@ def drain(
     data: Path,
     lake: Lake,
     ledger: Ledger,
-    lease: Lease | None = None,
-    progress: Callable[[int], None] | None = None,
+    lease: Lease,
+    renew: Callable[[Lease], Lease] | None = None,
 ) -> Drained:
     """Move everything that is committed in the journals of *model* under *data* into the lake.
 
-    One broken journal does not hold up the others: it is told in ``problems`` and left as it is.
+    One broken journal does not hold up the others: it is reported in ``problems`` and left as it is. *renew* is
+    called before each batch, so that a drain may take longer than its lease.
+
+    Raises
+    ------
+    LeaseLost
+        another process holds the lease now; it goes on where this one stopped.
     """
-    done = Drained()
+    moving = _Moving(model, lake, ledger, lease, renew or (lambda held: held))
     for path in journals(data, model.name):
         try:
-            _drain_journal(path, model, lake, ledger, lease, done, progress)
+            moving.journal(path)
+        except LeaseLost:
+            raise
         except WatchkeeperError as problem:
-            done.problems.append(f"{path.name}: {problem.what}")
-    if done.predictions:
-        _place_the_unplaced(model, lake, ledger, lease, done)
-    if done.predictions or done.outcomes:
-        _note_the_unplaced(model.name, lake, ledger, lease)
-    return done
+            moving.done.problems.append(f"{path.name}: {problem.what}")
+    if moving.done.predictions:
+        moving.unplaced()
+    if moving.done.predictions or moving.done.outcomes:
+        moving.note_the_unplaced()
+    return moving.done
 
 
-def _drain_journal(
-    path: Path,
-    model: WatchedModel,
-    lake: Any,
-    ledger: Ledger,
-    lease: Lease | None,
-    done: Drained,
-    progress: Callable[[int], None] | None,
-) -> None:
-    source = journal_identity(path)
-    batch: list[Flush] = []
-    rows = 0
-    for flush in read_flushes(path):
-        batch.append(flush)
-        rows += flush.rows
-        if rows >= BATCH_ROWS:
-            _move(source, path, batch, model, lake, ledger, lease, done)
-            if progress:
-                progress(rows)
-            batch, rows = [], 0
-    if batch:
-        _move(source, path, batch, model, lake, ledger, lease, done)
-        if progress:
-            progress(rows)
+class _Moving:
+    """One drain of one model."""
 
+    def __init__(
+        self,
+        model: WatchedModel,
+        lake: Lake,
+        ledger: Ledger,
+        lease: Lease,
+        renew: Callable[[Lease], Lease],
+    ) -> None:
+        self.model, self.lake, self.ledger, self.lease, self._renew = model, lake, ledger, lease, renew
+        self.name, self.done = model.name, Drained()
 
-def _move(
-    source: str,
-    path: Path,
-    batch: Sequence[Flush],
-    model: WatchedModel,
-    lake: Any,
-    ledger: Ledger,
-    lease: Lease | None,
-    done: Drained,
-) -> None:
-    last = batch[-1].sequence
-    seen = {
-        table: lake.drained(model.name, table, source) for table in ("predictions", "outcomes", "counters")
-    }
-    # What a crash left behind is marked again, so its flushes are read again even if both tables have them.
-    found = harvest((f.at_us, f.version, f.events) for f in batch)
-    done.problems += found.unreadable
-    marks: set[datetime] = set()
-    if found.predictions is not None:
-        marks |= _hours(found.predictions["wk_at"])
-        fresh = batch if seen["predictions"] < batch[0].sequence else None
-        table = found.predictions if fresh else _after(batch, seen["predictions"]).predictions
-        if table is not None:
-            done.predictions += _add_predictions(model.name, lake, table, source, last, done)
-    if found.outcomes is not None:
-        fresh = batch if seen["outcomes"] < batch[0].sequence else None
-        table = found.outcomes if fresh else _after(batch, seen["outcomes"]).outcomes
-        marks |= _hours(lake.place(model.name, found.outcomes["wk_id"].combine_chunks()))
-        if table is not None:
-            done.outcomes += _add_outcomes(model.name, lake, table, source, last, done)
-    if found.counters and seen["counters"] < last:
-        lake.append(model.name, "counters", _counter_rows(found), source=source, sequence=last)
-    done.windows += _mark(model, ledger, marks, lease)
-    delete_through(path, last)
+    def journal(self, path: Path) -> None:
+        source = journal_identity(path)
+        batch: list[Flush] = []
+        rows = 0
+        for flush in read_flushes(path):
+            batch.append(flush)
+            rows += flush.rows
+            if rows >= BATCH_ROWS:
+                self._move(source, path, batch)
+                batch, rows = [], 0
+        if batch:
+            self._move(source, path, batch)
+
+    def _move(self, source: str, path: Path, batch: Sequence[Flush]) -> None:
+        # What a crash left behind is marked again, so its flushes are read again even if both tables have them.
+        found = harvest((f.at_us, f.version, f.events) for f in batch)
+        self.done.problems += found.unreadable
+        marks: set[datetime] = set()
+        if found.predictions is not None:
+            marks |= _hours(found.predictions["wk_at"])
+            self._append("predictions", source, batch, found, self._predictions)
+        if found.outcomes is not None:
+            marks |= _hours(self.lake.place(self.name, found.outcomes["wk_id"].combine_chunks()))
+            self._append("outcomes", source, batch, found, self._outcomes)
+        if found.counters:
+            self._append("counters", source, batch, found, self._counters)
+        self._mark(marks)
+        delete_through(path, batch[-1].sequence)
+
+    def _append(
+        self,
+        table: str,
+        source: str,
+        batch: Sequence[Flush],
+        found: Harvest,
+        add: Callable[[Harvest, Origin], None],
+    ) -> None:
+        """Let *add* append what *table* does not have of *batch*; again, if another writer came between."""
+        last = batch[-1].sequence
+        for attempts_left in reversed(range(TRIES)):
+            self.lease = self._renew(self.lease)
+            there = self.lake.drained(self.name, table, source)
+            if there.sequence >= last:
+                return
+            fresh = found if there.sequence < batch[0].sequence else _after(batch, there.sequence)
+            origin = Origin(
+                source=source,
+                first=there.sequence + 1,
+                last=last,
+                token=self.lease.token,
+                seen=there.version,
+            )
+            try:
+                return add(fresh, origin)
+            except LeaseLost:
+                raise
+            except Conflict:
+                if not attempts_left:
+                    raise
+
+    def _predictions(self, found: Harvest, origin: Origin) -> None:
+        if found.predictions is None:
+            return
+        rows, dropped = _first_of_each(found.predictions)
+        days = pc.strftime(rows["wk_at"], format="%Y-%m-%d")
+        rows = rows.append_column("wk_day", days)
+        ids = rows["wk_id"].combine_chunks()
+        known = self.lake.known_ids(self.name, "predictions", ids, _and_eves(pc.unique(days)))
+        if known:
+            before = rows.num_rows
+            rows = rows.filter(pc.invert(pc.is_in(rows["wk_id"], pa.array(sorted(known), pa.string()))))
+            dropped += before - rows.num_rows
+        # The places come first: an outcome may be looked up the moment the prediction is there.
+        noted = self.lake.drained(self.name, "places", origin.source).sequence
+        self.lake.note_places(
+            self.name,
+            rows["wk_id"].combine_chunks(),
+            rows["wk_at"].combine_chunks(),
+            origin=replace(origin, first=noted + 1, seen=None),
+        )
+        self.done.predictions += self.lake.append(self.name, "predictions", rows, origin=origin)
+        self.done.duplicates += dropped
+
+    def _outcomes(self, found: Harvest, origin: Origin) -> None:
+        if found.outcomes is None:
+            return
+        rows = _last_of_each(found.outcomes)
+        placed = self.lake.place(self.name, rows["wk_id"].combine_chunks())
+        days = pc.fill_null(pc.strftime(placed, format="%Y-%m-%d"), UNPLACED)
+        rows, revised = self._with_revisions(rows, days)
+        self.done.outcomes += self.lake.append(self.name, "outcomes", rows, origin=origin)
+        self.done.unplaced += pc.sum(pc.equal(days, UNPLACED)).as_py() or 0
+        self.done.revisions += revised
+
+    def _counters(self, found: Harvest, origin: Origin) -> None:
+        if found.counters:
+            self.lake.append(self.name, "counters", _counter_rows(found), origin=replace(origin, seen=None))
+
+    def _with_revisions(self, rows: pa.Table, days: pa.Array) -> tuple[pa.Table, int]:
+        ids = rows["wk_id"].combine_chunks()
+        known = self.lake.known_ids(self.name, "outcomes", ids, pc.unique(days).to_pylist())
+        revised = pc.is_in(ids, pa.array(sorted(known), pa.string()))
+        rows = rows.append_column("wk_day", days).append_column("wk_revision", revised)
+        return rows, pc.sum(revised).as_py() or 0
+
+    def unplaced(self) -> None:
+        """Outcomes that came before their prediction was known, and whose prediction is there now."""
+        there = self.lake.drained(self.name, "outcomes", UNPLACED)
+        waiting = self.lake.take_unplaced(self.name)
+        if waiting is None:
+            return
+        at = self.lake.place(self.name, waiting["wk_id"].combine_chunks())
+        found = pc.is_valid(at)
+        if not pc.any(found).as_py():
+            return
+        rows = _last_of_each(waiting.filter(found).drop_columns(["wk_day", "wk_revision"]))
+        at = self.lake.place(self.name, rows["wk_id"].combine_chunks())
+        rows, revised = self._with_revisions(rows, pc.strftime(at, format="%Y-%m-%d"))
+        self.done.revisions += revised
+        self.lease = self._renew(self.lease)
+        next_one = there.sequence + 1
+        origin = Origin(
+            source=UNPLACED, first=next_one, last=next_one, token=self.lease.token, seen=there.version
+        )
+        self.lake.append(self.name, "outcomes", rows, origin=origin)
+        self._mark(_hours(at))
+        self.lake.drop_unplaced(self.name, rows["wk_id"].to_pylist(), token=self.lease.token)
+
+    def note_the_unplaced(self) -> None:
+        """Keep how many outcomes meet no prediction, for `status`."""
+        waiting = self.lake.waiting_outcomes(self.name)
+        kept = Records(self.ledger.facts, WAITING).get(self.name) or WAITING.new(Waiting(self.name))
+        if waiting != kept.value.outcomes:
+            write(self.ledger.facts, [], [kept.to(Waiting(self.name, waiting))], lease=self.lease)
+
+    def _mark(self, hours: Iterable[datetime]) -> None:
+        """Mark the stored windows that these hours lie in (or, with windows shorter than an hour, that lie in them)."""
+        windows: set[Window] = set()
+        for hour in hours:
+            start = floor_to(hour, self.model.cadence)
+            while start < hour + HOUR:
+                windows.add(Window(start, start + self.model.cadence))
+                start += self.model.cadence
+        keys = [WindowKey(model=self.name, window=w) for w in sorted(windows)]
+        self.done.windows += self.ledger.windows.mark_dirty(keys, reason="rows came", lease=self.lease)
 
 
 def _after(batch: Sequence[Flush], sequence: int) -> Harvest:
     return harvest((f.at_us, f.version, f.events) for f in batch if f.sequence > sequence)
-
-
-def _add_predictions(model: str, lake: Any, rows: pa.Table, source: str, sequence: int, done: Drained) -> int:
-    rows, dropped = _first_of_each(rows)
-    days = pc.strftime(rows["wk_at"], format="%Y-%m-%d")
-    rows = rows.append_column("wk_day", days)
-    known = lake.known_ids(model, "predictions", rows["wk_id"].combine_chunks(), _and_eves(pc.unique(days)))
-    if known:
-        before = rows.num_rows
-        rows = rows.filter(pc.invert(pc.is_in(rows["wk_id"], pa.array(sorted(known), pa.string()))))
-        dropped += before - rows.num_rows
-    done.duplicates += dropped
-    # The places come first: an outcome may be looked up the moment the prediction is there.
-    lake.note_places(
-        model,
-        rows["wk_id"].combine_chunks(),
-        rows["wk_at"].combine_chunks(),
-        source=source,
-        sequence=sequence,
-    )
-    return int(lake.append(model, "predictions", rows, source=source, sequence=sequence))
-
-
-def _add_outcomes(model: str, lake: Any, rows: pa.Table, source: str, sequence: int, done: Drained) -> int:
-    rows = _last_of_each(rows)
-    placed = lake.place(model, rows["wk_id"].combine_chunks())
-    days = pc.fill_null(pc.strftime(placed, format="%Y-%m-%d"), UNPLACED)
-    done.unplaced += pc.sum(pc.equal(days, UNPLACED)).as_py() or 0
-    rows = _with_revisions(model, lake, rows, days, done)
-    return int(lake.append(model, "outcomes", rows, source=source, sequence=sequence))
-
-
-def _with_revisions(model: str, lake: Any, rows: pa.Table, days: pa.Array, done: Drained) -> pa.Table:
-    ids = rows["wk_id"].combine_chunks()
-    known = lake.known_ids(model, "outcomes", ids, pc.unique(days).to_pylist())
-    revised = pc.is_in(ids, pa.array(sorted(known), pa.string()))
-    done.revisions += pc.sum(revised).as_py() or 0
-    return rows.append_column("wk_day", days).append_column("wk_revision", revised)
-
-
-def _place_the_unplaced(
-    model: WatchedModel, lake: Any, ledger: Ledger, lease: Lease | None, done: Drained
-) -> None:
-    """Outcomes that came before their prediction was known, and whose prediction is there now."""
-    waiting = lake.take_unplaced(model.name)
-    if waiting is None:
-        return
-    at = lake.place(model.name, waiting["wk_id"].combine_chunks())
-    found = pc.is_valid(at)
-    if not pc.any(found).as_py():
-        return
-    rows = _last_of_each(waiting.filter(found).drop_columns(["wk_day", "wk_revision"]))
-    at = lake.place(model.name, rows["wk_id"].combine_chunks())
-    rows = _with_revisions(model.name, lake, rows, pc.strftime(at, format="%Y-%m-%d"), done)
-    sequence = lake.drained(model.name, "outcomes", UNPLACED) + 1
-    lake.append(model.name, "outcomes", rows, source=UNPLACED, sequence=sequence)
-    _mark(model, ledger, _hours(at), lease)
-    lake.drop_unplaced(model.name, rows["wk_id"].to_pylist())
-
-
-def _note_the_unplaced(model: str, lake: Any, ledger: Ledger, lease: Lease | None) -> None:
-    """Keep how many outcomes meet no prediction, for `status`."""
-    waiting = lake.waiting_outcomes(model)
-    kept = Records(ledger.facts, WAITING).get(model) or WAITING.new(Waiting(model))
-    if waiting != kept.value.outcomes:
-        write(ledger.facts, [], [kept.to(Waiting(model, waiting))], lease=lease)
 
 
 def _and_eves(days: pa.Array) -> list[str]:
@@ -257,15 +302,3 @@ def _counter_rows(found: Harvest) -> pa.Table:
 
 def _hours(at: Any) -> set[datetime]:
     return set(pc.unique(pc.floor_temporal(pc.drop_null(at), unit="hour")).to_pylist())
-
-
-def _mark(model: WatchedModel, ledger: Ledger, hours: Iterable[datetime], lease: Lease | None) -> int:
-    """Mark the stored windows that these hours lie in (or, with windows shorter than an hour, that lie in them)."""
-    windows: set[Window] = set()
-    for hour in hours:
-        start = floor_to(hour, model.cadence)
-        while start < hour + HOUR:
-            windows.add(Window(start, start + model.cadence))
-            start += model.cadence
-    keys = [WindowKey(model=model.name, window=w) for w in sorted(windows)]
-    return ledger.windows.mark_dirty(keys, reason="rows came", lease=lease)

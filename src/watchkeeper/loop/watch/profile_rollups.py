@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from watchkeeper.domain.fact import Lease
 from watchkeeper.domain.series import DayOfWindows
 from watchkeeper.domain.watched import WatchedModel
 from watchkeeper.domain.window import Window
@@ -243,7 +244,9 @@ class RolledUp:
     parts: int
 
 
-def roll_up(project: Project, model: WatchedModel, *, most: int | None = MOST_PARTS) -> RolledUp:
+def roll_up(
+    project: Project, model: WatchedModel, lease: Lease, *, most: int | None = MOST_PARTS
+) -> RolledUp:
     """Merge the days and months that are over, settled, and not merged yet, the newest first.
 
     Once *most* stored parts have been read (None: no matter how many) what is left is left.
@@ -252,7 +255,7 @@ def roll_up(project: Project, model: WatchedModel, *, most: int | None = MOST_PA
     states = project.ledger.windows.by_day(model.name, length=model.cadence)
     settled = [s for s in states if _is_settled(s, now)]
     rollups = project.lake.profiles(model.name).rollups
-    held, work = rollups.spans(), _Work(project, model, most)
+    held, work = rollups.spans(), _Work(project, model, lease, most)
     if model.cadence < DAY:
         for span in reversed(_days(settled)):
             work.do(span, held)
@@ -276,8 +279,9 @@ def _is_settled(state: DayOfWindows, now: datetime) -> bool:
 class _Work:
     """Merges spans until enough parts have been read; writes them some at a time."""
 
-    def __init__(self, project: Project, model: WatchedModel, most: int | None) -> None:
+    def __init__(self, project: Project, model: WatchedModel, lease: Lease, most: int | None) -> None:
         self.done = self.left = self.read = 0
+        self._project, self._lease = project, lease
         self._store = project.lake.profiles(model.name)
         self._known = known_edges(project.baseline(model.name))
         self._cadence, self._most = model.cadence, most
@@ -306,7 +310,8 @@ class _Work:
     def write(self) -> None:
         """Write what was merged."""
         if self._waiting:
-            self._store.rollups.replace(pa.concat_tables(self._waiting))
+            self._lease = self._project.renewed(self._lease)
+            self._store.rollups.replace(pa.concat_tables(self._waiting), token=self._lease.token)
             self._waiting = []
 
     def _merged(self, span: _Span, bins: int | None, stamp: str) -> pa.Table:

@@ -16,7 +16,7 @@ from watchkeeper.domain.schema import Role, Schema
 from watchkeeper.domain.series import WindowKey
 from watchkeeper.domain.watched import WatchedModel
 from watchkeeper.domain.window import Window
-from watchkeeper.errors import BadInput, NotFound, nearest
+from watchkeeper.errors import BadInput, LeaseLost, NotFound, nearest
 from watchkeeper.loop.batch.profiling import load_baseline, save_baseline
 from watchkeeper.loop.records.facts import FactKind
 from watchkeeper.loop.records.records import Kind, Records, write
@@ -29,9 +29,12 @@ from watchkeeper.stats.states.profile import Profile
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from watchkeeper.ports.lake import Lake
     from watchkeeper.ports.ledger import Ledger
 
 
+LEASE = "tick"
+LEASE_FOR = timedelta(minutes=5)
 ADOPT_AFTER = 20
 """Mature judged windows from which a model without a baseline takes one."""
 
@@ -69,7 +72,7 @@ class Project:
         data: Path,
         models: Mapping[str, WatchedModel],
         ledger: Ledger,
-        lake: Any,
+        lake: Lake,
         config: Any = None,
         clock: Callable[[], datetime] | None = None,
         table_reader: Callable[[WatchedModel], Any] | None = None,
@@ -100,6 +103,24 @@ class Project:
         if taken is None and (held := leases.holder(name)) is not None and _is_gone(held.holder):
             leases.release(held)
             taken = leases.acquire(name, self.holder, ttl, now)
+        return taken
+
+    def renewed(self, lease: Lease, ttl: timedelta = LEASE_FOR) -> Lease:
+        """The same lease, for *ttl* from now; as it is while more than half of that is left.
+
+        Raises
+        ------
+        LeaseLost
+            another process holds it now.
+        """
+        now = self.clock()
+        if lease.expires_at - now > ttl / 2:
+            return lease
+        taken = self.ledger.leases.acquire(lease.name, self.holder, ttl, now)
+        if taken is None or taken.token != lease.token:
+            if taken is not None:
+                self.ledger.leases.release(taken)
+            raise LeaseLost("Another process ticks now; it goes on where this one stopped.")
         return taken
 
     def model(self, name: str) -> WatchedModel:
@@ -238,11 +259,17 @@ class Project:
         schema = watch_schema(columns, None, model.roles)
         return replace(schema, task=model.task or _task_of(schema), positive=model.positive)
 
-    def drain(self, model: WatchedModel, lease: Lease | None = None) -> Drained:
+    def drain(self, model: WatchedModel, lease: Lease) -> Drained:
         """Move what recorders have committed into the lake: from the data folder, and from the project's."""
-        done = drain(model, data=self.data, lake=self.lake, ledger=self.ledger, lease=lease)
+        done = drain(
+            model, data=self.data, lake=self.lake, ledger=self.ledger, lease=lease, renew=self.renewed
+        )
         if self.data != self.path and journals(self.path, model.name):
-            done.add(drain(model, data=self.path, lake=self.lake, ledger=self.ledger, lease=lease))
+            done.add(
+                drain(
+                    model, data=self.path, lake=self.lake, ledger=self.ledger, lease=lease, renew=self.renewed
+                )
+            )
         return done
 
     def rows(

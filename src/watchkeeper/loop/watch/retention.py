@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from watchkeeper.domain.fact import Document, Lease
 from watchkeeper.domain.series import WindowKey
 from watchkeeper.domain.watched import WatchedModel
-from watchkeeper.errors import WatchkeeperError
+from watchkeeper.errors import LeaseLost, WatchkeeperError
 from watchkeeper.loop.records.records import Kind, Records
 from watchkeeper.loop.watch.profile_rollups import MOST_PARTS, roll_up
 from watchkeeper.profiles.stored_window import OLD_BINS, known_edges, parts_of, profiles_of
@@ -65,7 +65,7 @@ class Kept:
 def maintain(
     project: Project,
     model: WatchedModel,
-    lease: Lease | None = None,
+    lease: Lease,
     *,
     now_please: bool = False,
     most_parts: int = MOST_PARTS,
@@ -86,12 +86,13 @@ def maintain(
     until = known.coarse_until
     left = 0
     try:
-        kept.done |= project.lake.maintain(model.name, now, keep=retention.rows)
+        kept.done |= project.lake.maintain(model.name, now, token=lease.token, keep=retention.rows)
         if retention.full_profiles is not None:
             before = (now - retention.full_profiles).astimezone(UTC).date().isoformat()
             days = [d for d in project.lake.days(model.name, "profiles") if (until or "") <= d < before]
             for day in days:
-                coarsen_day(project, model.name, day)
+                lease = project.renewed(lease)
+                coarsen_day(project, model.name, day, lease)
             if days:
                 kept.done["profiles.coarsened_days"] = len(days)
             until = before
@@ -99,7 +100,9 @@ def maintain(
             gone = project.ledger.measurements.delete(model.name, before=now - retention.measurements)
             if gone:
                 kept.done["measurements.dropped"] = gone
-        left = _merge(project, model, kept, most_parts)
+        left = _merge(project, model, kept, lease, most_parts)
+    except LeaseLost:
+        raise
     except WatchkeeperError as problem:
         kept.problems.append(problem.what)
     done = Upkeep(model=model.name, at=now, coarse_until=until, left=left, done=_plain(kept.done))
@@ -107,11 +110,11 @@ def maintain(
     return kept
 
 
-def _merge(project: Project, model: WatchedModel, kept: Kept, most_parts: int) -> int:
+def _merge(project: Project, model: WatchedModel, kept: Kept, lease: Lease, most_parts: int) -> int:
     """Merge profiles by day and month; how many days and months were left for the next time."""
     if most_parts <= 0:
         return 1  # at least it has to be looked
-    rolled = roll_up(project, model, most=most_parts)
+    rolled = roll_up(project, model, lease, most=most_parts)
     kept.parts = rolled.parts
     if rolled.merged:
         kept.done["profiles.merged"] = rolled.merged
@@ -123,19 +126,21 @@ def _go_on_merging(
     model: WatchedModel,
     known: Upkeep,
     kept: Kept,
-    lease: Lease | None,
+    lease: Lease,
     most_parts: int,
 ) -> None:
     """Merge some more; when the upkeep was done stays as it is."""
     try:
-        left = _merge(project, model, kept, most_parts)
+        left = _merge(project, model, kept, lease, most_parts)
+    except LeaseLost:
+        raise
     except WatchkeeperError as problem:
         kept.problems.append(problem.what)
         left = 0  # the next upkeep tries again
     Records(project.ledger.facts, UPKEEP).put(replace(known, left=left), now=project.clock(), lease=lease)
 
 
-def coarsen_day(project: Project, name: str, day: str, *, bins: int | None = OLD_BINS) -> int:
+def coarsen_day(project: Project, name: str, day: str, lease: Lease, *, bins: int | None = OLD_BINS) -> int:
     """Rewrite one day of profiles with fewer bins (None: as they are) and without older generations.
 
     Returns the number of rows (parts of windows) that are left.
@@ -160,7 +165,8 @@ def coarsen_day(project: Project, name: str, day: str, *, bins: int | None = OLD
             rows += parts_of(coarse, generations[key], edges)
     schema = pa.schema([*(table.schema.field(n) for n in table.column_names)])
     kept = pa.Table.from_pylist(rows, schema=schema)
-    profiles.replace_day(day, kept.append_column("wk_day", pa.array([day] * kept.num_rows, pa.string())))
+    days = pa.array([day] * kept.num_rows, pa.string())
+    profiles.replace_day(day, kept.append_column("wk_day", days), token=lease.token)
     return kept.num_rows
 
 

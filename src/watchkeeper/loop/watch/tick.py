@@ -29,9 +29,10 @@ from watchkeeper.loop.watch.drain import Drained
 from watchkeeper.loop.watch.estimating import RowSampler, arrived_before, record_of_estimates, samples_of
 from watchkeeper.loop.watch.measuring import measure_groups, measure_stored
 from watchkeeper.loop.watch.profile_rollups import MOST_PARTS
-from watchkeeper.loop.watch.project import Project
+from watchkeeper.loop.watch.project import LEASE, LEASE_FOR, Project
 from watchkeeper.loop.watch.retention import OLD_BINS, maintain
 from watchkeeper.measures.estimate.told import PREFIX
+from watchkeeper.ports.lake import Origin
 from watchkeeper.profiles.lake_schema import lake_columns, watch_schema
 from watchkeeper.profiles.segment_names import SegmentNames, give_names
 from watchkeeper.profiles.stored_window import StoredWindow, cut_notes, judged_profiles, known_edges, parts_of
@@ -42,8 +43,6 @@ from watchkeeper.stats.states.sample import Sample
 
 _log = logging.getLogger("watchkeeper.tick")
 
-LEASE = "tick"
-LEASE_FOR = timedelta(minutes=5)
 DAY = timedelta(days=1)
 TOGETHER = 7
 """Daily windows that are read in one pass and written in one commit."""
@@ -141,7 +140,15 @@ def tick(
             to_merge -= kept.parts
             done.problems += [f"{name}: {said}" for said in kept.problems]
         except LeaseLost as lost:
-            done.problems.append(lost.what)
+            held = project.ledger.leases.holder(LEASE)
+            if held is not None and held.token == lease.token and lost.fence > lease.token:
+                project.ledger.leases.release(lease, above=lost.fence)
+                done.problems.append(
+                    f"The lake of {name} was written under lease {lost.fence} already, and the ledger gave out "
+                    f"{lease.token}: it was restored from a backup, or begun anew. The next tick goes on."
+                )
+            else:
+                done.problems.append(lost.what)
             return done
         except WatchkeeperError as problem:
             done.troubles[name] = problem.what
@@ -228,12 +235,7 @@ class _Model:
         return state.key.window.length == self.model.cadence and not state.key.version
 
     def _renew(self) -> None:
-        lease = self.project.ledger.leases.acquire(
-            LEASE, self.project.holder, LEASE_FOR, self.project.clock()
-        )
-        if lease is None or lease.token != self.lease.token:
-            raise LeaseLost("Another process ticks now; it goes on where this one stopped.")
-        self.lease = lease
+        self.lease = self.project.renewed(self.lease)
 
     # ---- stored windows ------------------------------------------------------------------------------
 
@@ -289,9 +291,11 @@ class _Model:
                 final.append((measured_state, found.windows, mine))
             else:
                 judged.append(self._judged_key(state.key))
-        self._renew()  # the lake knows no leases: who lost it must not write there
+        self._renew()
         profiles = self.project.lake.profiles(self.model.name)
-        profiles.put(parts, source="tick", sequence=profiles.sequence("tick") + 1)
+        next_one = profiles.sequence("tick") + 1
+        origin = Origin(source="tick", first=next_one, last=next_one, token=self.lease.token)
+        profiles.put(parts, origin=origin)
         ledger = self.project.ledger
         self.done.measurements += ledger.measurements.write(placed, at=self.now, lease=self.lease)
         final = [(s, w, mine + self._record(s.key, mine) if s.mature else mine) for s, w, mine in final]
@@ -328,8 +332,7 @@ class _Model:
             needed += [c for s in samplers.values() for c in s.columns if c not in needed]
             needed = list(dict.fromkeys(needed))
             for start, rows in self._rows(span, set(by_start), needed):
-                if self.lease.expires_at - self.project.clock() < LEASE_FOR / 2:
-                    self._renew()
+                self._renew()
                 if start not in folds:
                     fold = WindowFold(by_start[start].key, plan, segments=self.model.segments, names=names)
                     folds[start] = stack.enter_context(fold)

@@ -333,6 +333,15 @@ class LedgerContract:
         ledger.leases.release(first)
         assert ledger.leases.acquire("tick", "c", ttl, T0) is None
 
+    def test_the_next_token_is_larger_than_one_that_was_seen_elsewhere(self, ledger):
+        ttl = timedelta(hours=1)
+        first = ledger.leases.acquire("tick", "a", ttl, T0)
+        ledger.leases.release(first, above=40)
+        second = ledger.leases.acquire("tick", "b", ttl, T0)
+        assert second.token == 41
+        ledger.leases.release(first, above=90)
+        assert ledger.leases.holder("tick").token == 41, "who lost it changes nothing"
+
     # ---- together ----
 
     def test_many_writers_lose_nothing(self, ledger):
