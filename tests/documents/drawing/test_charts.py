@@ -117,6 +117,20 @@ def test_no_two_marks_of_an_axis_read_alike_and_none_is_cut(length, width):
     assert len(set(texts)) == len(texts)
 
 
+def test_above_nothing_no_band_looks_like_something():
+    points = [
+        {"at": T0, "value": 0.0, "low": 0.0, "high": 0.02},
+        {"at": T0 + DAY, "value": 0.1, "low": 0.05, "high": 0.2},
+    ]
+    rows = series_line(points, title="errors", unit="share of requests")["data"]["values"]
+    assert [(r["low"], r["high"]) for r in rows] == [(None, None), (0.05, 0.2)]
+
+
+def test_a_share_is_said_in_per_cent():
+    spec = series_line([{"at": T0, "value": 0.14}], title="x", unit="share of rows", baseline=0.137)
+    assert spec["layer"][-1]["encoding"]["text"] == {"value": "baseline 13.7%"}
+
+
 def test_an_axis_writes_whole_numbers_and_small_ones_as_people_do():
     points = [{"at": T0 + i * DAY, "value": 20.0 * i} for i in range(4)]
     assert ">60</text>" in render_svg(series_line(points, title="x"))

@@ -110,7 +110,7 @@ def column_evaluation(
         since=since,
         guarantee=reading.guarantee,
         assumption=reading.assumption,
-        details={"score": reading.score, "tail": reading.tail, "windows": reading.window},
+        details={"score": reading.score, "tail": reading.tail, "windows": reading.window, "breaks": breaks},
     )
 
 

@@ -247,7 +247,7 @@ def series_line(
     # What moved has left its baseline at the right end: there the name stands free.
     for level, name, side in ((threshold, "threshold", "left"), (baseline, "baseline", "right")):
         if level is not None and isfinite(level):
-            layers += _level(level, name, y, side)
+            layers += _level(level, name, y, side, unit=unit)
     if apart:
         layers.append(_strip(apart, x))
     layers += _marks(marks, x)
@@ -526,6 +526,8 @@ def _rows(points: Sequence[Mapping[str, Any]], names: Sequence[str] = ("value", 
         row: Spec = {"at": times[i], "end": _time(p["end"]) if p.get("end") else following}
         row |= {k: _number(p.get(k)) for k in names}
         row |= {k: _number(p[k]) for k in ("least", "largest") if p.get(k) is not None}
+        if row.get("value") == 0 and row.get("low") == 0:
+            row["low"] = row["high"] = None  # above a line at nothing, a band would look like something
         rows.append(row)
     if rows and rows[-1]["end"] is None:  # the last window is as long as the one before it
         last = datetime.fromisoformat(times[-1])
@@ -627,8 +629,9 @@ def _labels(unit: str, numbers: Sequence[float]) -> Spec:
     return {"labelExpr": f"format(datum.value, '{'.4~s' if large else '.6~g'}')"}
 
 
-def _level(level: float, name: str, y: Spec, side: str, *, style: str = "") -> list[Spec]:
+def _level(level: float, name: str, y: Spec, side: str, *, style: str = "", unit: str = "") -> list[Spec]:
     datum = {**y, "datum": level}
+    text = f"{100 * level:.3g}%" if unit.startswith("share of") else f"{level:.3g}"
     mark = {"align": side, "baseline": "bottom", "dx": 3 if side == "left" else -3, "dy": -2}
     rule: Spec = {
         "data": {"values": [{}]},
@@ -641,7 +644,7 @@ def _level(level: float, name: str, y: Spec, side: str, *, style: str = "") -> l
         "encoding": {
             "y": datum,
             "x": {"value": 0 if side == "left" else "width"},
-            "text": {"value": f"{name} {level:.3g}"},
+            "text": {"value": f"{name} {text}"},
         },
     }
     return [rule, label] if name else [rule]

@@ -20,6 +20,8 @@ from watchkeeper.documents.drawing.column_view import picture_of
 from watchkeeper.domain.measurement import Family, Measure
 from watchkeeper.domain.series import ALIKE
 from watchkeeper.errors import BadInput, NotFound, nearest
+from watchkeeper.loop.incidents.evidence_chart import evidence_of
+from watchkeeper.loop.records.kinds import ALERT
 from watchkeeper.measures.catalogue import described_measures
 from watchkeeper.web.charts_data import BUCKETS, downsample, table_as
 from watchkeeper.web.dashboard.kit.filters import Period, whole
@@ -425,9 +427,33 @@ def _bands(room: Room, name: str, query: Mapping[str, str], place: charts.Place)
     return Drawn(spec, pa.Table.from_pylist(rows), title, says, said)
 
 
+def _evidence(room: Room, name: str, query: Mapping[str, str], place: charts.Place) -> Drawn:
+    """What an alert judged, with what it was held against."""
+    import pyarrow as pa
+
+    document = room.watch.ledger.facts.document("alert", query.get("alert", ""))
+    if document is None:
+        raise NotFound(f"There is no alert {query.get('alert', '')!r}.")
+    found = evidence_of(room.watch, ALERT.read(document).value)
+    if found is None:
+        raise NotFound("Nothing is stored of what this alert judged.")
+    points = [{**p, "at": _iso(p["at"]), "end": _iso(p["end"])} for p in found.points]
+    said = None
+    if place.on_page:
+        said = readout(
+            points,
+            title=found.title,
+            unit=found.unit,
+            now=room.now(),
+            versions=[{"at": _zulu(v["first"]), "text": v["version"]} for v in room.versions(name)],
+        )
+    return Drawn(found.chart(place), pa.Table.from_pylist(found.points), found.title, found.subtitle, said)
+
+
 CHARTS: dict[str, Callable[[Room, str, Mapping[str, str], charts.Place], Drawn]] = {
     "series": _series,
     "drift-map": _drift_map,
     "distribution": _distribution,
     "bands": _bands,
+    "evidence": _evidence,
 }

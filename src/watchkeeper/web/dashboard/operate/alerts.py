@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -20,12 +20,11 @@ from watchkeeper.loop.alerting.alert_actions import (
     expire_silence,
     silences_of,
 )
+from watchkeeper.loop.incidents.evidence_chart import evidence_of
 from watchkeeper.loop.records.kinds import ALERT, SILENCE
 from watchkeeper.loop.records.records import Records
-from watchkeeper.measures.catalogue import described_measures
 from watchkeeper.web.dashboard.kit.filters import pager
 from watchkeeper.web.dashboard.kit.frame import Page, Room
-from watchkeeper.web.dashboard.model.page import estimate_of
 from watchkeeper.web.dashboard.operate.alert_view import alert_row
 from watchkeeper.web.security import Identity
 
@@ -91,23 +90,7 @@ def alert_page(room: Room, request: Request) -> Page:
     silences = _silences(room)
     what = dict(alert.what)
     row = alert_row(document)
-    around = alert.since or alert.fired_at or alert.pending_since or now
-    end = min(now, (alert.resolved_at or now) + timedelta(days=2))
-    start = min(around, end) - max(timedelta(days=14), (end - around) / 2)
-    chart = {
-        "measure": row["measure"],
-        "subject": row["subject"],
-        "segment": row["segment"],
-        "start": f"{start:%Y-%m-%dT%H:%MZ}",
-        "end": f"{end:%Y-%m-%dT%H:%MZ}",
-    }
-    if not row["measure"] and labels_column(alert):
-        # Rules on whole distributions name no measure; the column's distance from the baseline shows the same.
-        chart |= {"measure": "psi", "subject": labels_column(alert)}
-    shown = {k: v for k, v in chart.items() if v}
-    drawable = bool(chart["measure"]) and any(
-        (m, s) == (chart["measure"], chart["subject"]) for m, s, *_ in room.series_of(alert.model)
-    )
+    evidence = evidence_of(room.watch, alert)
     labels = {k: v for k, v in alert.labels.items() if v}
     open_alerts = [ALERT.read(d).value for d in room.open_alerts(limit=2000)]
     data = {
@@ -122,26 +105,14 @@ def alert_page(room: Room, request: Request) -> Page:
         "episode": alert.episode,
         "flips": alert.flips,
         "log": [{"at": e.at.isoformat(), "actor": e.actor, "text": e.text} for e in reversed(alert.log)],
-        "chart": urlencode(shown) if drawable else "",
-        "chart_title": _title(chart["measure"], chart["subject"]),
-        "estimated": drawable
-        and estimate_of(chart["measure"], {m for m, *_ in room.series_of(alert.model)}) is not None,
+        "chart": urlencode({"alert": document.key}) if evidence else "",
+        "chart_title": evidence.title if evidence else "",
         "silenced": _muted_by(alert, silences, now),
         "would_mute": sum(all(a.labels.get(k) == v for k, v in labels.items()) for a in open_alerts),
         "lengths": [{"value": text, "word": duration_words(duration_of(text))} for text in LENGTHS],
         "incidents": _incidents_of(room, alert),
     }
     return Page(template="alert.html.j2", title=story.headline, data=data, here="alerts")
-
-
-def labels_column(alert: Alert) -> str:
-    """The column that an alert is about, or ""."""
-    return alert.labels.get("column", "")
-
-
-def _title(measure: str, subject: str) -> str:
-    described = described_measures().get(measure)
-    return (described.title if described is not None else measure) + (f" of {subject}" if subject else "")
 
 
 def _incidents_of(room: Room, alert: Alert) -> list[dict[str, Any]]:
