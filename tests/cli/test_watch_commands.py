@@ -182,3 +182,21 @@ def test_tokens_are_made_listed_and_ended(tmp_path):
     assert once["token"] not in str(listed)
     run("token", "revoke", listed["ann"]["id"], *where)
     assert "revoked" in run("token", "list", *where)
+
+
+def test_a_port_in_use_is_said_before_anything_starts_with_who_has_it(tmp_path):
+    import os
+    import socket
+
+    (tmp_path / "watchkeeper.toml").write_text("[models.churn]\n")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        result = CliRunner().invoke(
+            cli, ["serve", "--port", str(port), "--project", str(tmp_path)], standalone_mode=False
+        )
+    failure = result.exception
+    assert f"Port {port} of 127.0.0.1 is in use by" in failure.what
+    assert f"process {os.getpid()}" in failure.what
+    assert f"--port {port + 1}" in failure.next_steps[0]

@@ -89,14 +89,16 @@ def init(
         rows = _asked_for(rows)
     elif source:
         rows.look()
+    if asking and not model:
+        model = click.prompt(
+            "Name of the model", default=_model_name(rows.source) if rows.source else "churn"
+        )
     model = model or (_model_name(rows.source) if rows.source else None)
-    if asking:
-        model = click.prompt("Name of the model", default=model or "churn")
-        if rows.source:
-            rows.ask()
-            segments = segments or click.prompt(
-                "Columns to measure apart by, such as a region (empty: none)", default="", show_default=False
-            )
+    if asking and rows.source:
+        rows.ask()
+        segments = segments or click.prompt(
+            "Columns to measure apart by, such as a region (empty: none)", default="", show_default=False
+        )
     by = segments_of(segments)
     first = _Baseline.of(folder, model, rows, by) if model and rows.source else None
     text = config_text(

@@ -100,9 +100,12 @@ def described(made: Profile) -> dict[str, Any]:
 def print_profile(made: Profile) -> None:
     """A profile as a table."""
     click.echo(f"{made.rows:,.0f} rows, {len(made.columns)} columns")
+    from watchkeeper.domain.schema import Kind
+
     rows = []
     for c in made.columns.values():
         figures = _column(c)
+        said = _moment if c.column.kind is Kind.DATETIME else _short
         rows.append(
             (
                 c.name,
@@ -110,10 +113,10 @@ def print_profile(made: Profile) -> None:
                 + ("" if c.column.role.value == "feature" else f", {c.column.role.value}"),
                 f"{100 * figures['missing_share']:.3g}%",
                 _short(figures.get("distinct")),
-                _short(figures.get("mean")),
-                _short(figures.get("min")),
-                _short(figures.get("median")),
-                _short(figures.get("max")),
+                said(figures.get("mean")),
+                said(figures.get("min")),
+                said(figures.get("median")),
+                said(figures.get("max")),
                 ", ".join(
                     f"{n} {100 * s:.3g}%" for n, s in list(figures.get("most_frequent", {}).items())[:3]
                 ),
@@ -123,6 +126,20 @@ def print_profile(made: Profile) -> None:
     print_table(headers, rows, right=(2, 3, 4, 5, 6, 7))
     for note in made.notes:
         click.echo(f"note: {note}")
+
+
+def _moment(us: float | None) -> str:
+    """Microseconds after 1970 as people write a time."""
+    from datetime import UTC, datetime, timedelta
+
+    try:
+        return (
+            ""
+            if us is None
+            else f"{datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=us):%Y-%m-%d %H:%M}"
+        )
+    except OverflowError:
+        return f"{us:.4g}"
 
 
 def _column(c: ColumnProfile) -> dict[str, Any]:

@@ -50,15 +50,52 @@ def serve(host: str | None, port: int | None, ticking: bool, project: Path) -> N
                 "  watchkeeper token create NAME --role admin",
                 err=True,
             )
+        number = watch.config.server.port if port is None else port
+        _must_be_free(place, number)
         settings = uvicorn.Config(
             server,
             host=place,
-            port=watch.config.server.port if port is None else port,
+            port=number,
             log_level="warning",
             access_log=False,
             timeout_graceful_shutdown=10,
         )
         _server(settings).run()
+
+
+def _must_be_free(host: str, port: int) -> None:
+    """Raise `StoreUnavailable` with who has the port, before anything starts."""
+    import errno
+    import socket
+
+    from watchkeeper.errors import StoreUnavailable
+
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as cause:
+            if cause.errno != errno.EADDRINUSE:
+                return  # the server itself says what is wrong with the address
+            raise StoreUnavailable(
+                f"Port {port} of {host} is in use{_holder(port)}.",
+                f"Take another:  watchkeeper serve --port {port + 1 if port < 65535 else 0}",
+                "Or stop what has it.",
+            ) from None
+
+
+def _holder(port: int) -> str:
+    """Which process listens on *port*, as far as this user may know."""
+    import psutil
+
+    try:
+        for c in psutil.net_connections("tcp"):
+            if c.status == psutil.CONN_LISTEN and c.laddr and c.laddr.port == port and c.pid:
+                return f" by {psutil.Process(c.pid).name()} (process {c.pid})"
+    except (psutil.Error, OSError):
+        pass
+    return ""
 
 
 def _server(settings: Any) -> Any:
