@@ -390,3 +390,35 @@ class TestWhatToLabelNext:
 
     def test_a_budget_that_is_none_is_told(self, browser):
         assert browser.press("/labels/next", model="churn", budget="many").status_code == 400
+
+
+def scored(wrong: float) -> bytes:
+    """Rows of a model that errs in a share of *wrong*."""
+    lines = ["id,amount,p(churn),Churn?"]
+    for i in range(600):
+        truth = i % 2
+        says = truth if (i * 7919) % 1000 >= 1000 * wrong else 1 - truth
+        lines.append(f"r{i},{i % 50},{0.8 if says else 0.2},{'yes' if truth else 'no'}")
+    return ("\n".join(lines) + "\n").encode()
+
+
+class TestRolesOfACompare:
+    """Outcomes and scores are found as `init` finds them, shown, and may be said otherwise."""
+
+    def test_a_worse_model_is_called_worse_without_a_word_about_roles(self, browser):
+        files = {"reference": ("before.csv", scored(0.1)), "current": ("after.csv", scored(0.45))}
+        there = browser.press("/compare", files=files).headers["location"]
+        data = browser.get(there + "?format=json").json()
+        assert data["roles"] == {"id": "id", "p(churn)": "score", "Churn?": "outcome"}
+        assert "worse" in data["headline"]
+        page = browser.get(there).text
+        assert "Churn? (outcome)" in page
+        assert "roles=id+%3D+id" in page
+
+    def test_roles_that_are_written_win(self, browser):
+        files = {"reference": ("before.csv", scored(0.1)), "current": ("after.csv", scored(0.45))}
+        there = browser.press("/compare", files=files, roles="id = id\nChurn? = outcome").headers["location"]
+        assert browser.get(there + "?format=json").json()["roles"] == {"id": "id", "Churn?": "outcome"}
+        answer = browser.press("/compare", files=files, roles="Churn?")
+        assert answer.status_code == 400
+        assert "column = role" in answer.text

@@ -6,12 +6,12 @@ import json
 import re
 import secrets
 from base64 import b64encode
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import TypedDict
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import anyio
 from starlette.concurrency import run_in_threadpool
@@ -20,7 +20,8 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from watchkeeper.documents.batch.answer import Side
 from watchkeeper.documents.batch.report import Report
-from watchkeeper.errors import NotFound, WatchkeeperError
+from watchkeeper.domain.schema import Role as RowRole
+from watchkeeper.errors import BadInput, NotFound, WatchkeeperError
 from watchkeeper.loop.batch.compare import compare
 from watchkeeper.loop.records.facts import FactKind
 from watchkeeper.loop.records.records import Kind, Records, plain, write
@@ -52,6 +53,8 @@ class Comparison:
     current_rows: int
     by: str
     at: datetime
+    roles: dict[str, str] = field(default_factory=dict)
+    """What columns were taken for; all others are features."""
 
 
 COMPARISON = Kind("comparison", Comparison, key="key", state="verdict")
@@ -85,6 +88,7 @@ class Comparing:
         data = {
             "most_mb": self.most_bytes >> 20,
             "reports": [plain(kept.value) for kept in found],
+            "roles": request.query_params.get("roles", ""),
             "baselines": sorted(n for n in room.watch.models if _has_baseline(room, n))[:200],
         }
         return Page(template="compare.html.j2", title="Compare two files", data=data, here="compare")
@@ -92,7 +96,9 @@ class Comparing:
     def report_page(self, room: Room, request: Request) -> Page:
         """One report, in a frame of its own."""
         made = self._made(request.path_params["key"])
-        return Page(template="comparison.html.j2", title=made.headline, data=plain(made), here="compare")
+        edit = urlencode({"roles": "\n".join(f"{c} = {r}" for c, r in made.roles.items())})
+        data = {**plain(made), "edit": edit}
+        return Page(template="comparison.html.j2", title=made.headline, data=data, here="compare")
 
     def report_file(self, room: Room, request: Request) -> Response:
         """The report itself in one of its forms."""
@@ -125,7 +131,8 @@ class Comparing:
             async with received(request, names, most_bytes=self.most_bytes) as (files, fields):
                 check_form(doer, fields.get("csrf", "") or request.headers.get("x-csrf", ""))
                 async with self._one:
-                    key = await run_in_threadpool(self._compare, files, only_current, doer)
+                    roles = _written_roles(fields.get("roles", ""))
+                    key = await run_in_threadpool(self._compare, files, only_current, roles, doer)
         except WatchkeeperError as failure:
             return await run_in_threadpool(told, self.room, request, failure, who)
         if wants_json(request):
@@ -133,8 +140,9 @@ class Comparing:
             return JSONResponse({"see": see, "report": json.loads(self._read(key, "json"))})
         return RedirectResponse(f"{root(request)}/compare/{quote(key)}", status_code=303)
 
-    def _compare(self, files: dict[str, Upload], model: str, who: Identity) -> str:
+    def _compare(self, files: dict[str, Upload], model: str, roles: dict[str, str], who: Identity) -> str:
         current = files["current"]
+        taken: dict[str, str] = {}
         if model:
             made = self.room.watch.baseline(self.room.known_model(model))
             if made is None:
@@ -143,7 +151,7 @@ class Comparing:
             before = f"the baseline of {model}"
         else:
             reference = files["reference"]
-            report = compare(reference.path, current.path)
+            report, taken = _compared(reference.path, current.path, roles)
             before = reference.name
         # The files' own names, not those under which they lay here for a moment.
         report = replace(
@@ -152,9 +160,9 @@ class Comparing:
             current=Side(name=current.name, rows=report.current.rows),
             notes=tuple(n.replace(str(f.path), f.name) for n in report.notes for f in [_named_in(n, files)]),
         )
-        return self._keep(report, who)
+        return self._keep(report, taken, who)
 
-    def _keep(self, report: Report, who: Identity) -> str:
+    def _keep(self, report: Report, roles: dict[str, str], who: Identity) -> str:
         now = self.room.now()
         key = f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -176,6 +184,7 @@ class Comparing:
             current_rows=report.current.rows,
             by=who.name,
             at=now,
+            roles=roles,
         )
         said: ComparisonMade = {
             "headline": made.headline,
@@ -210,6 +219,52 @@ class Comparing:
 
     def _read(self, key: str, form: str) -> str:
         return (self._folder / f"{key}.{form}").read_text(encoding="utf-8")
+
+
+def _compared(reference: Path, current: Path, roles: dict[str, str]) -> tuple[Report, dict[str, str]]:
+    """The report, and the roles of columns that it rests on: those given, else those that names and values suggest."""
+    guessed = {} if roles else _guessed_roles(reference)
+    try:
+        return compare(reference, current, roles=roles or guessed or None), roles or guessed
+    except BadInput:
+        if not guessed:
+            raise
+        return compare(reference, current), {}  # a guess must not stop what goes without it
+
+
+def _guessed_roles(file: Path) -> dict[str, str]:
+    """What each column is, as ``watchkeeper init`` guesses it."""
+    from watchkeeper.loop.batch.profiling import is_baseline_file
+    from watchkeeper.rows.infer import infer
+    from watchkeeper.rows.likely_roles import likely_roles
+    from watchkeeper.rows.sources import open_source
+
+    if is_baseline_file(file):
+        return {}
+    opened = open_source(file)
+    sample = opened.sample()
+    schema = infer(opened, sample=sample).schema
+    named = {c.name: c.role for c in schema.columns if c.role is not RowRole.FEATURE}
+    return {name: role.value for name, role in (named | likely_roles(schema, sample)).items()}
+
+
+def _written_roles(text: str) -> dict[str, str]:
+    """``column = role``, one a line.
+
+    Raises
+    ------
+    BadInput
+        a line has no equals sign.
+    """
+    found = {}
+    for line in filter(None, map(str.strip, text.splitlines())):
+        column, equals, role = line.rpartition("=")
+        if not equals or not column.strip():
+            raise BadInput(
+                f"{line!r} gives no column a role.", "Write column = role, one a line: churned = outcome"
+            )
+        found[column.strip()] = role.strip()
+    return found
 
 
 def _named_in(note: str, files: dict[str, Upload]) -> Upload:
