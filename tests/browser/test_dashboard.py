@@ -278,6 +278,7 @@ def test_the_theme_is_chosen_kept_and_charts_follow(pages):
 def test_drawing_a_span_on_a_chart_makes_it_the_period(pages):
     page = pages.drawn(pages.open("/models/churn"))
     plot = page.locator("figure[data-brush] .plot").first
+    plot.scroll_into_view_if_needed()
     box = plot.bounding_box()
     y = box["y"] + box["height"] / 2
     page.mouse.move(box["x"] + box["width"] * 0.3, y)
@@ -295,6 +296,7 @@ def test_the_crosshair_says_the_window_under_it_at_78_places_along_a_year(pages)
     page = pages.drawn(pages.open("/models/churn?period=1y"))
     figure = page.locator("figure[data-chart]").first
     plot, box = figure.locator(".plot"), figure.locator(".readout")
+    plot.scroll_into_view_if_needed()
     address = page.evaluate("f => `${f.dataset.chart}.vega?${f.dataset.query}`", figure.element_handle())
     said = page.request.get(pages.base + address).json()["readout"]
     assert len(said["windows"]) > 100

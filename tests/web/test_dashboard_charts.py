@@ -78,6 +78,40 @@ class TestEstimatesBesideOutcomes:
         assert all(r["end"] for r in rows)
 
 
+class TestOneWindow:
+    """A table of measures is about one window, the newest whose outcomes have come, and says which."""
+
+    def test_no_measure_comes_from_another_window(self, watch, clock, connect):
+        end = clock.at.replace(minute=0)
+        put(watch, "churn", end - 2 * HOUR, HOUR, "precision", 0.575)
+        key = WindowKey(model="churn", window=Window(end - HOUR, end))
+        none = Measurement.missing("precision", "No row was predicted positive.", rows=100)
+        watch.ledger.measurements.write([PlacedMeasurement(key=key, measurement=none)], at=clock.at)
+        page = connect(create_app(watch)).get("/models/churn?format=json").json()
+        cells = {m["name"]: m for m in page["performance"]}
+        assert cells["roc_auc"]["value"] is not None
+        assert (cells["precision"]["value"], cells["precision"]["reason"]) == (
+            None,
+            "No row was predicted positive.",
+        )
+        html = connect(create_app(watch)).get("/models/churn").text
+        assert "not defined: no row was predicted positive" in html
+        assert page["performance_window"]["title"] in html
+
+    def test_it_is_the_newest_mature_one_and_what_moved_opens_on_it(self, watch, clock, connect):
+        end = clock.at.replace(minute=0)
+        key = WindowKey(model="churn", window=Window(end - 5 * HOUR, end - 4 * HOUR))
+        watch.ledger.windows.done(
+            [WindowState(key=key, rows=100, outcomes=97, mature=True, generation=9, measured_at=clock.at)]
+        )
+        connected = connect(create_app(watch))
+        page = connected.get("/models/churn?format=json").json()
+        assert page["performance_window"]["mature"]
+        assert page["performance_window"]["coverage"] == 0.97
+        window = connected.get("/models/churn/change?format=json").json()["window"]
+        assert window["start"] == (end - 5 * HOUR).isoformat()
+
+
 class TestSpreads:
     def test_a_year_of_hours_keeps_the_window_that_stands_out(self):
         hours = [(i * 3_600_000_000, 100.0, 1.0, 2.0, 3.0, 4.0, 5.0) for i in range(8760)]

@@ -53,6 +53,26 @@ class TestFleet:
         assert states == sorted(states, key=order.index)
         assert data["counts"]["waiting"] >= 1
 
+    def test_drift_that_hurts_nothing_is_worth_a_look_and_what_somebody_has_recedes(self, client, watch):
+        from watchkeeper.loop.alerting.alert_actions import acknowledge_alert
+
+        data = client.get("/?format=json").json()
+        firing = watch.ledger.facts.documents("alert", states=["firing"], limit=1000)
+        harmful = {
+            d.model for d in firing if d.body["severity"] == "critical" and not d.body.get("acknowledged_by")
+        }
+        state = {m["name"]: m["health"]["state"] for m in data["models"]}
+        assert {n for n, s in state.items() if s == "needs_you"} == harmful & set(state)
+        others = {d.model for d in firing} - harmful
+        assert others
+        assert {state[n] for n in others & set(state)} <= {"unsure", "silent"}
+        first = data["todo"][0]["key"]
+        acknowledge_alert(watch.ledger.facts, first, actor="ann", now=watch.clock(), note="")
+        again = client.get("/?format=json").json()["todo"]
+        assert [bool(a["acknowledged_by"]) for a in again] == sorted(
+            bool(a["acknowledged_by"]) for a in again
+        )
+
     def test_the_url_holds_the_filter(self, client):
         data = client.get("/?format=json&q=churn").json()
         assert [m["name"] for m in data["models"]] == ["churn"]

@@ -44,7 +44,6 @@ from watchkeeper.stats.classes import class_key
 from watchkeeper.stats.states.baseline import Baseline
 from watchkeeper.stats.states.profile import ColumnProfile, Profile
 from watchkeeper.stats.states.sample import Sample
-from watchkeeper.stats.states.score_table import ScoreTable
 
 
 def compare(
@@ -448,8 +447,7 @@ def _weakest(after: Profile, positive: str | None) -> tuple[WeakSegment, ...]:
     ):
         return ()
     predicted = _predicted(schema, sample)
-    table = after.performance.get("score_table")
-    if predicted is None or (isinstance(table, ScoreTable) and table.no_probabilities is not None):
+    if predicted is None:
         return ()
     actual = sample.columns[outcome.name]
     try:

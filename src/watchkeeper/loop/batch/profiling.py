@@ -253,7 +253,8 @@ def _plan(
             done += batch.num_rows
             if progress:
                 progress("looking", done, opened.row_count_hint)
-        notes += search.notes
+        if note := search.positive().note:
+            notes.append(note)
         return search.plan(segments=segments, **options)
 
 

@@ -106,17 +106,14 @@ class PerformanceFold:
             elif column.score_of is None:
                 self.notes[f"{column.name}: the schema does not say which class it scores (score_of)."] = None
                 continue
-            among = self._plan.edges.get(column.name) if column.name in self._plan.ranks else None
             if codes is None or positive is None:
-                yield key, ScoreTable.of(_numbers(values), valid=values.valid, among=among)
+                yield key, ScoreTable.of(_numbers(values), valid=values.valid)
                 continue
             spelled = spelled_as(names, [positive])
             wanted = np.array([name == positive for name in spelled] + [False], bool)
             yield (
                 key,
-                ScoreTable.of(
-                    _numbers(values), wanted[codes], labelled=codes >= 0, valid=values.valid, among=among
-                ),
+                ScoreTable.of(_numbers(values), wanted[codes], labelled=codes >= 0, valid=values.valid),
             )
 
     def _of_positive(self, scores: Sequence[Column]) -> list[Column]:

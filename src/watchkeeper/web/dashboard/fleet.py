@@ -14,7 +14,7 @@ from watchkeeper.domain.schema import Task
 from watchkeeper.measures.catalogue import described_measures
 from watchkeeper.ports.page_reads import NewestValue
 from watchkeeper.web.charts_data import EPOCH
-from watchkeeper.web.dashboard.health import ORDER, Health, headline, health_of
+from watchkeeper.web.dashboard.health import ORDER, Health, headline, health_of, pressing
 from watchkeeper.web.dashboard.kit.filters import pager
 from watchkeeper.web.dashboard.kit.frame import Page, Room
 from watchkeeper.web.dashboard.operate.alert_view import alert_row
@@ -98,7 +98,10 @@ def _todo(room: Room) -> list[dict[str, Any]]:
     The last of each model says how many more it has.
     """
     tally = room.alert_tally()
-    firing = room.open_alerts(states=["firing"], limit=200)
+    # What somebody has in hand recedes.
+    firing = sorted(
+        room.open_alerts(states=["firing"], limit=200), key=lambda d: bool(d.body.get("acknowledged_by"))
+    )
     first: dict[str, Any] = {}
     for document in firing:
         first.setdefault(document.model, document)
@@ -121,7 +124,11 @@ def _owner(room: Room, name: str) -> str:
 def _healths(room: Room, names: list[str], now: datetime) -> dict[str, Health]:
     tally = room.alert_tally()
     last = room.kept("last", lambda: room.reads.last_windows(names))
-    return {n: health_of(room.watch.models.get(n), tally.get(n, {}), last.get(n), now) for n in names}
+    urgent = pressing(room.open_alerts(states=["firing"], limit=5_000))
+    return {
+        n: health_of(room.watch.models.get(n), tally.get(n, {}), last.get(n), now, pressing=urgent[n])
+        for n in names
+    }
 
 
 def _rows(

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from watchkeeper.domain.fact import Document
+from watchkeeper.domain.rule import Severity
 from watchkeeper.domain.watched import WatchedModel
 from watchkeeper.web.dashboard.kit.words import ago, plural
 
 ORDER = ("needs_you", "silent", "unsure", "steady", "waiting")
+LIVE = 10
+"""Added to the rank of an alert that is about now, not about windows of long ago."""
 SILENT_AFTER = 4
 """Windows without a row until a model counts as silent."""
 
@@ -34,13 +39,17 @@ def health_of(
     tally: Mapping[str, tuple[int, float]],
     last: datetime | None,
     now: datetime,
+    *,
+    pressing: int = 0,
 ) -> Health:
-    """How a model is, from its open alerts and its newest window.
+    """How a model is, from its open alerts and its newest window; *pressing* ones do harm and nobody has them.
 
     >>> from datetime import UTC
     >>> now = datetime(2026, 3, 1, tzinfo=UTC)
-    >>> health_of(None, {"firing": (2, 1.0)}, now, now).sentence
-    '2 alerts are firing.'
+    >>> health_of(None, {"firing": (2, 1.0)}, now, now, pressing=1).word
+    'needs you'
+    >>> health_of(None, {"firing": (2, 1.0)}, now, now).word
+    'worth a look'
     >>> health_of(None, {}, None, now).word
     'waiting'
     """
@@ -48,9 +57,10 @@ def health_of(
     pending, _ = tally.get("pending", (0, 0.0))
     if firing:
         verb = "is" if firing == 1 else "are"
-        return Health(
-            "needs_you", "needs you", f"{plural(firing, 'alert')} {verb} firing.", 100 + rank + firing / 1e4
-        )
+        said = f"{plural(firing, 'alert')} {verb} firing."
+        if pressing:
+            return Health("needs_you", "needs you", said, 100 + rank + pressing / 1e4)
+        return Health("unsure", "worth a look", said, 30 + rank + firing / 1e4)
     if last is None:
         return Health("waiting", "waiting", "Nothing has been recorded yet.", 0)
     cadence = model.cadence if model is not None else timedelta(hours=1)
@@ -60,11 +70,22 @@ def health_of(
         verb = "is" if pending == 1 else "are"
         return Health(
             "unsure",
-            "look soon",
+            "worth a look",
             f"{plural(pending, 'alert')} {verb} pending: not sure yet.",
             20 + pending / 1e4,
         )
-    return Health("steady", "steady", "Nothing needs you.", 1)
+    return Health("steady", "well", "Nothing needs you.", 1)
+
+
+def pressing(alerts: Iterable[Document]) -> Counter[str]:
+    """By model, the firing alerts that do harm now and that nobody has: drift that hurts nothing is not among them."""
+    return Counter(
+        d.model
+        for d in alerts
+        if d.state == "firing"
+        and d.rank >= LIVE + Severity.CRITICAL.rank
+        and not d.body.get("acknowledged_by")
+    )
 
 
 def headline(states: Sequence[str]) -> tuple[str, str]:
@@ -81,13 +102,13 @@ def headline(states: Sequence[str]) -> tuple[str, str]:
             f"{plural(count['silent'], 'model')} {'has' if count['silent'] == 1 else 'have'} gone silent"
         )
     if count["unsure"]:
-        said.append(f"{count['unsure']:,} may need a look soon")
+        said.append(f"{count['unsure']:,} {'is' if count['unsure'] == 1 else 'are'} worth a look")
     if count["waiting"]:
         said.append(
             f"{count['waiting']:,} {'is' if count['waiting'] == 1 else 'are'} waiting for {'its' if count['waiting'] == 1 else 'their'} first predictions"
         )
     if count["steady"]:
-        said.append(f"{count['steady']:,} {'is' if count['steady'] == 1 else 'are'} steady")
+        said.append(f"{count['steady']:,} {'is' if count['steady'] == 1 else 'are'} well")
     sentence = (", ".join(said) + ".") if said else ""
     sentence = sentence[:1].upper() + sentence[1:]
     if not n:
@@ -96,6 +117,10 @@ def headline(states: Sequence[str]) -> tuple[str, str]:
         verb = "needs" if count["needs_you"] == 1 else "need"
         of = f"{count['needs_you']:,} of {n:,} models" if n > 1 else "The model"
         return f"{of} {verb} you", sentence
+    if count["unsure"] and not count["silent"]:
+        return (
+            "Nothing is urgent; something is worth a look" if n > 1 else "The model is worth a look"
+        ), sentence
     if count["silent"]:
         return (
             "Nothing is firing, but not every model is talking" if n > 1 else "The model has gone silent"

@@ -12,10 +12,11 @@ from watchkeeper.domain.measurement import Measurement
 from watchkeeper.domain.window import Window
 from watchkeeper.errors import BadInput, NotFound, WatchkeeperError
 from watchkeeper.loop.reports.change import explain_change
+from watchkeeper.web.dashboard.fleet import main_measure
 from watchkeeper.web.dashboard.kit.filters import period
 from watchkeeper.web.dashboard.kit.frame import Page, Room
 from watchkeeper.web.dashboard.kit.words import figure, moment
-from watchkeeper.web.dashboard.model.page import newest_moment
+from watchkeeper.web.dashboard.model.page import judged_window, newest_moment
 
 LONGEST = timedelta(days=31)
 KEPT_S = 600
@@ -88,6 +89,11 @@ def share_of(room: Room, name: str, column: str, asked: str, *, now: bool) -> di
 def _window(room: Room, name: str, asked: str) -> Window:
     start, slash, end = asked.partition("/")
     if not slash:
+        having = {m for m, subject, segment, *_ in room.series_of(name) if not subject and not segment}
+        main = main_measure(room.watch.models[name].task, having)
+        known = judged_window(room, name, main) if main else None
+        if known is not None:
+            return known
         length = room.watch.models[name].judge_every
         newest = newest_moment(room, name)
         return Window(newest - length, newest)

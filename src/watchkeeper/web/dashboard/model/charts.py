@@ -29,7 +29,7 @@ from watchkeeper.web.dashboard.kit.frame import Room
 from watchkeeper.web.dashboard.kit.readout import readout
 from watchkeeper.web.dashboard.kit.words import figure
 from watchkeeper.web.dashboard.model.column import QUANTILES, sides_of, spread_by_time
-from watchkeeper.web.dashboard.model.page import estimate_of, span_of
+from watchkeeper.web.dashboard.model.page import baseline_values, estimate_of, span_of
 from watchkeeper.web.dashboard.operate.alert_view import alert_row
 
 if TYPE_CHECKING:
@@ -254,6 +254,7 @@ def _series(room: Room, name: str, query: Mapping[str, str], place: charts.Place
         guessed = read_series(room, name, other, shown, subject=subject, segment=segment, buckets=buckets)
         estimated = _points(guessed)
         table = _beside(table, guessed)
+    is_performance = about is not None and about.family is Family.PERFORMANCE
     seen = meanwhile(room, name, shown, column=subject if _is_column(about) else "")
     title = (about.title if about else measure) + (f" of {subject}" if subject else "")
     says = (f"In {segment}. " if segment else "") + (about.sentence if about else "")
@@ -264,6 +265,9 @@ def _series(room: Room, name: str, query: Mapping[str, str], place: charts.Place
         unit=about.unit if about else "",
         place=place,
         span=(shown.start, shown.end),
+        baseline=baseline_values(room, name, [measure]).get(measure)
+        if is_performance and not segment
+        else None,
         estimated=estimated,
         alerts=seen.alerts,
         spans=seen.incidents,

@@ -24,7 +24,13 @@ from watchkeeper.web.dashboard.kit.filters import Period, period
 from watchkeeper.web.dashboard.kit.frame import Page, Room
 from watchkeeper.web.dashboard.kit.words import per_cent, span_of_days
 from watchkeeper.web.dashboard.model.change import share_of
-from watchkeeper.web.dashboard.model.page import newest_moment, newest_realised, room_has_baseline, span_of
+from watchkeeper.web.dashboard.model.page import (
+    judged_window,
+    newest_moment,
+    room_has_baseline,
+    span_of,
+    window_query,
+)
 
 DAY = timedelta(days=1)
 QUANTILES = {"p5": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95}
@@ -199,8 +205,10 @@ def _share(room: Room, model: str, column: str, query: Mapping[str, str]) -> dic
         return None
     having = {m for m, subject, segment, *_ in room.series_of(model) if not subject and not segment}
     main = main_measure(watched.task, having)
-    window = newest_realised(room, model, main) if main else ""
-    return share_of(room, model, column, window, now=query.get("share") == "1") if window else None
+    window = judged_window(room, model, main) if main else None
+    if window is None:
+        return None
+    return share_of(room, model, column, window_query(window), now=query.get("share") == "1")
 
 
 def _sentence(column: str, before: Side, after: Side) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -11,16 +11,19 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 
 from watchkeeper.domain.measurement import Direction, Family, Measure
+from watchkeeper.domain.series import ALIKE
 from watchkeeper.domain.watched import WatchedModel
+from watchkeeper.domain.window import Window
 from watchkeeper.errors import WatchkeeperError
 from watchkeeper.measures.catalogue import described_measures
+from watchkeeper.measures.performance.evaluation import measure_performance
 from watchkeeper.ports.page_reads import NewestValue
 from watchkeeper.web.charts_data import EPOCH
 from watchkeeper.web.dashboard.fleet import main_measure
-from watchkeeper.web.dashboard.health import health_of
+from watchkeeper.web.dashboard.health import health_of, pressing
 from watchkeeper.web.dashboard.kit.filters import Period, period
 from watchkeeper.web.dashboard.kit.frame import Page, Room
-from watchkeeper.web.dashboard.kit.words import moment, per_cent, seconds, with_unit
+from watchkeeper.web.dashboard.kit.words import moment, per_cent, seconds, span_of_days, with_unit
 from watchkeeper.web.dashboard.operate.alert_view import alert_row
 
 SERVICE = (("request_rate", ""), ("error_rate", ""), ("latency", "p95"), ("outcome_delay", "p50"))
@@ -35,6 +38,8 @@ QUALITY = (
 )
 DRIFT_MAPS = ("psi", "jensen_shannon", "wasserstein_sd", "ks", "missing")
 MANY_SEGMENTS = 60
+LOOK_BACK = 60
+"""Windows among which the newest mature one is looked for."""
 
 
 def newest_moment(room: Room, name: str) -> datetime:
@@ -78,17 +83,20 @@ def model_page(room: Room, request: Request) -> Page:
     segment = segment if segment in segments else ""
     tally = room.alert_tally().get(name, {})
     last = room.last_window(name)
-    health = health_of(model, tally, last, now)
+    health = health_of(model, tally, last, now, pressing=pressing(room.open_alerts(model=name))[name])
     described = described_measures()
     newest = _newest(room, name, segment)
     main = main_measure(model.task if model else None, whole)
     performance = [m for m in described if m in whole and described[m].family is Family.PERFORMANCE]
     measure = query.get("measure", "")
     measure = measure if measure in performance else (main or "")
-    newest |= {
-        (m, ""): r for (_, m), r in room.reads.last_known([name], performance, segment=segment).items()
-    }
-    firing = [alert_row(d) for d in room.open_alerts(model=name, limit=20)]
+    window = judged_window(room, name, measure)
+    newest |= {(m, ""): r for m, r in _in_window(room, name, window, performance, segment).items()}
+    usual = baseline_values(room, name, performance) if not segment else {}
+    firing = sorted(
+        (alert_row(d) for d in room.open_alerts(model=name, limit=20)),
+        key=lambda a: bool(a["acknowledged_by"]),
+    )
     maps = [m for m in DRIFT_MAPS if any(n == m and subject for n, subject, _, _, _ in series)]
     data = {
         "model": name,
@@ -103,8 +111,12 @@ def model_page(room: Room, request: Request) -> Page:
         "segments": segments[:MANY_SEGMENTS],
         "segments_left_out": max(0, len(segments) - MANY_SEGMENTS),
         "measure": measure,
-        "performance": [_cell(newest.get((m, "")), described[m]) for m in performance],
-        "change_window": newest_realised(room, name, measure) if room_has_baseline(room, name) else "",
+        "performance": [
+            {**_cell(newest.get((m, "")), described[m]), "baseline": usual.get(m)} for m in performance
+        ],
+        "performance_window": _window_of(room, name, window),
+        "change_window": window_query(window) if window and room_has_baseline(room, name) else "",
+        "tiles": _tiles(measure, newest, described, usual),
         "estimated": bool(measure and estimate_of(measure, whole)),
         "drift_maps": [{"name": m, "title": _title(m, described)} for m in maps],
         "drift_map": query["map"] if query.get("map") in maps else (maps[0] if maps else ""),
@@ -137,13 +149,125 @@ def room_has_baseline(room: Room, name: str) -> bool:
         return False
 
 
-def newest_realised(room: Room, name: str, measure: str) -> str:
-    """The newest window in which *measure* was realised, as the URL of a page writes it; "" without one."""
-    row = room.reads.last_known([name], [measure]).get((name, measure))
+def judged_window(room: Room, name: str, measure: str) -> Window | None:
+    """The newest window in which *measure* is known and whose outcomes have come; without one, where it is known."""
+    row = room.reads.last_known([name], [measure]).get((name, measure)) if measure else None
     if row is None:
-        return ""
-    start = EPOCH + timedelta(microseconds=row["start_us"])
-    return f"{start:%Y-%m-%dT%H:%MZ}/{start + timedelta(microseconds=row['length_us']):%Y-%m-%dT%H:%MZ}"
+        return None
+    start, length = EPOCH + timedelta(microseconds=row["start_us"]), timedelta(microseconds=row["length_us"])
+    known = Window(start, start + length)
+    states = room.watch.ledger.windows.windows(
+        name, start=known.end - LOOK_BACK * length, end=known.end, limit=20_000
+    )
+    mature = [
+        s.key.window
+        for s in states
+        if s.mature
+        and s.rows
+        and not s.key.version
+        and not s.key.segment
+        and s.key.window.length >= ALIKE * length
+    ]
+    return max(mature, key=lambda w: w.start, default=known)
+
+
+def window_query(window: Window) -> str:
+    """A window as the URL of a page writes it."""
+    return f"{window.start:%Y-%m-%dT%H:%MZ}/{window.end:%Y-%m-%dT%H:%MZ}"
+
+
+def _in_window(
+    room: Room, name: str, window: Window | None, measures: Sequence[str], segment: str
+) -> dict[str, NewestValue]:
+    """What each of *measures* was in one window: a table never mixes windows."""
+    if window is None or not measures:
+        return {}
+    table = room.watch.ledger.measurements.table(
+        name,
+        start=window.start,
+        end=window.start + timedelta(microseconds=1),
+        measures=measures,
+        subjects=[""],
+        segments=[segment],
+        versions=[""],
+    )
+    us = timedelta(microseconds=1)
+    return {
+        r["measure"]: {
+            "model": name,
+            "measure": r["measure"],
+            "subject": "",
+            "segment": segment,
+            "length_us": (r["end"] - r["start"]) // us,
+            "start_us": (r["start"] - EPOCH) // us,
+            "value": r["value"],
+            "low": r["low"],
+            "high": r["high"],
+            "margin": r["margin"],
+            "rows": r["rows"],
+            "reason": r["reason"],
+            "details": None,
+        }
+        for r in table.to_pylist()
+        if r["end"] - r["start"] >= ALIKE * window.length
+    }
+
+
+def _window_of(room: Room, name: str, window: Window | None) -> dict[str, Any] | None:
+    """The window in words, and how many of its outcomes have come."""
+    if window is None:
+        return None
+    states = room.watch.ledger.windows.windows(name, start=window.start, end=window.end, limit=1_000)
+    state = next(
+        (s for s in states if s.key.window == window and not s.key.version and not s.key.segment), None
+    )
+    return {
+        "title": span_of_days(window.start, window.end, now=room.now()),
+        "coverage": state.coverage if state is not None else None,
+        "mature": state.mature if state is not None else False,
+    }
+
+
+def baseline_values(room: Room, name: str, measures: Sequence[str]) -> dict[str, float]:
+    """What the baseline itself says of performance measures."""
+
+    def ask() -> dict[str, float]:
+        model = room.watch.models.get(name)
+        try:
+            made = room.watch.baseline(name) if model is not None else None
+            if model is None or made is None:
+                return {}
+            found = measure_performance(
+                made.profile.performance,
+                task=model.task or made.schema.task,
+                positive=model.positive or made.schema.positive,
+                threshold=model.threshold,
+                names=list(measures),
+            )
+        except WatchkeeperError:
+            return {}
+        return {m.measure: m.value for m in found if m.value is not None and not m.subject}
+
+    return room.kept(("baseline values", name, tuple(measures)), ask, seconds=60) if measures else {}
+
+
+def _tiles(
+    measure: str,
+    newest: Mapping[tuple[str, str], Mapping[str, Any]],
+    described: Mapping[str, Measure],
+    usual: Mapping[str, float],
+) -> list[dict[str, Any]]:
+    """Performance, its estimate, traffic, errors and latency: the value, and what it is held against."""
+    wanted = [(measure, ""), (f"estimated_{measure}", ""), *SERVICE[:3]]
+    tiles = []
+    for name, subject in wanted:
+        row = newest.get((name, subject))
+        if row is None or row["value"] is None or name not in described:
+            continue
+        cell = _cell(row, described[name])
+        before = usual.get(name.removeprefix("estimated_")) if not subject else None
+        tiles.append({**cell, "subject": subject, "baseline": before})
+    return tiles
 
 
 def _about(model: WatchedModel | None) -> dict[str, Any]:

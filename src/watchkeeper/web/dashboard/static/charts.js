@@ -101,3 +101,6 @@ export function drawCharts() {
 export function redrawCharts() {
   for (const figure of document.querySelectorAll("figure[data-drawn]")) draw(figure);
 }
+export function drawAll() {
+  for (const figure of document.querySelectorAll("figure[data-chart]")) draw(figure);
+}

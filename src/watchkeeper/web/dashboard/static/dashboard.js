@@ -1,5 +1,5 @@
 // What every page does: theme, search, live updates. Pages work without it, except for their charts.
-import { drawCharts, redrawCharts } from "./charts.js";
+import { drawAll, drawCharts, redrawCharts } from "./charts.js";
 
 const page = document.documentElement;
 export const root = page.dataset.root;
@@ -148,5 +148,9 @@ document.addEventListener("submit", (e) => {
   const button = e.target.dataset.busy && e.target.querySelector("button");
   if (button) { button.textContent = e.target.dataset.busy; button.setAttribute("aria-busy", "true"); }
 });
+
+// The tab of this page is in view, also on a phone; every chart is drawn before the page is printed.
+document.querySelector(".bar nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+addEventListener("beforeprint", drawAll);
 
 drawCharts();
