@@ -7,7 +7,15 @@ batches agree.
 
 from __future__ import annotations
 
-__all__ = ["AHEAD_US", "EARLIEST_US", "EPOCH_LIMITS", "HOW_TO_WRITE", "LEAST_NUMBER", "implausible"]
+__all__ = [
+    "AHEAD_US",
+    "EARLIEST_US",
+    "EPOCH_LIMITS",
+    "HOW_TO_WRITE",
+    "LEAST_NUMBER",
+    "implausible",
+    "ticks_a_second",
+]
 
 EPOCH_LIMITS = ((1e11, 1_000_000.0), (1e14, 1_000.0), (1e17, 1.0))
 """(below, microseconds that one unit is); from the last one on a number counts nanoseconds."""
@@ -37,3 +45,15 @@ def implausible(at_us: int, now_us: int, *, ahead_us: int = AHEAD_US) -> str | N
         f"lies {hours / 24:,.0f} days ahead of the clock" if hours < 24 * 730 else
         f"lies {hours / 8766:,.0f} years ahead of the clock"
     )  # fmt: skip
+
+
+def ticks_a_second(number: float) -> int:
+    """How much a second counts in a time of this size.
+
+    >>> ticks_a_second(1.7e9), ticks_a_second(1.7e12), ticks_a_second(1.7e18)
+    (1, 1000, 1000000000)
+    """
+    for below, us in EPOCH_LIMITS:
+        if abs(number) < below:
+            return int(1_000_000 / us)
+    return 1_000_000_000

@@ -5,11 +5,14 @@ from datetime import UTC, datetime, timedelta
 import duckdb
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from sklearn.metrics import accuracy_score, brier_score_loss
 
+from watchkeeper.domain.window import Window
 from watchkeeper.errors import BadConfig, BadInput
 from watchkeeper.loop.labels.forget import forget
+from watchkeeper.loop.reports.status import model_status
 from watchkeeper.testing.clock import FakeClock
 from watchkeeper.wiring import open_project
 
@@ -189,6 +192,61 @@ def test_times_without_a_zone_are_utc(tmp_path):
     with opened(tmp_path, table, FakeClock(T0 + 2 * DAY)) as watch:
         watch.tick()
         assert day(watch, "row_count") == (frame.scored_at < pd.Timestamp("2026-03-02")).sum()
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+@pytest.mark.parametrize("kind", ["int64", "float64"])
+def test_times_that_count_since_1970_are_read_in_any_unit(table, tmp_path, unit, kind):
+    frame = rows(200)
+    at = frame.scored_at.dt.tz_localize(None).dt.as_unit(unit).astype("int64")
+    table.put(frame.assign(scored_at=at.astype(kind)))
+    with opened(tmp_path, table, FakeClock(T0 + 2 * DAY)) as watch:
+        model = watch.model("m")
+        counted = watch._reader(model).counts(Window(T0, T0 + 2 * DAY))
+        hours = frame.groupby(frame.scored_at.dt.floor("h")).churned.agg(["size", "count"])
+        assert {w.start: n for w, n in counted.items()} == {
+            at.to_pydatetime(): (int(size), int(outcomes)) for at, size, outcomes in hours.itertuples()
+        }
+        read = pa.concat_tables(watch._reader(model).rows(Window(T0, T0 + DAY))).to_pandas()
+        first = frame[frame.scored_at < T0 + DAY]
+        assert sorted(read.wk_at.dt.floor("s")) == sorted(first.scored_at)
+        assert sorted(read.wk_id) == sorted(first.customer.astype(str))
+
+
+def test_ids_of_floats_are_the_integers_that_they_are(tmp_path):
+    table = Parquet(tmp_path)
+    table.put(rows(50).astype({"customer": float}))
+    with opened(tmp_path, table, FakeClock(T0 + 2 * DAY)) as watch:
+        (read,) = watch._reader(watch.model("m")).rows(Window(T0, T0 + 2 * DAY))
+        assert sorted(read["wk_id"].to_pylist(), key=int) == [str(i) for i in range(50)]
+
+
+def test_rows_that_no_window_sees_are_counted_and_shown(table, tmp_path):
+    frame = rows(200)
+    frame["scored_at"] = frame.scored_at.dt.tz_localize(None).astype("datetime64[us]")
+    frame.loc[:4, "scored_at"] = None
+    frame.loc[5:7, "scored_at"] = datetime(2196, 1, 1)
+    frame.loc[8, "scored_at"] = datetime(1900, 1, 1)
+    table.put(frame)
+    with opened(tmp_path, table, FakeClock(T0 + 2 * DAY)) as watch:
+        watch.tick()
+        assert (
+            sum(
+                n for n in watch.ledger.measurements.series("m", "row_count", length=DAY)["value"].to_pylist()
+            )
+            == 191
+        )
+        (said,) = [p for p in model_status(watch, "m", watch.clock())["problems"] if "in no window" in p]
+        assert said == (
+            "Rows of the table are in no window: 5 without a time, 3 ahead of the clock, 1 before 2 January 1970."
+        )
+
+
+def test_times_in_several_units_are_refused(tmp_path):
+    table = Parquet(tmp_path)
+    table.put(rows(2).assign(scored_at=[1772341200, 1772341200_000]))
+    with opened(tmp_path, table, FakeClock(T0 + 2 * DAY)) as watch:
+        assert "count in several units" in watch.tick().problems[0]
 
 
 def test_a_column_that_is_not_there_is_named_with_the_nearest(tmp_path):

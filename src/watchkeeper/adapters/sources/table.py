@@ -17,11 +17,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pyarrow as pa
 
 from watchkeeper.domain.fact import Document, Lease
+from watchkeeper.domain.instant import LEAST_NUMBER, ticks_a_second
+from watchkeeper.domain.schema import Column, Kind
 from watchkeeper.domain.series import WindowKey
 from watchkeeper.domain.watched import TableSource, WatchedModel
 from watchkeeper.domain.window import Window
 from watchkeeper.errors import BadConfig, BadInput, MissingExtra, StoreUnavailable, nearest
 from watchkeeper.rows.interrupts import interruptible
+from watchkeeper.rows.row_keys import ids_of
+from watchkeeper.rows.values import is_number_like, values_of
 
 if TYPE_CHECKING:
     from watchkeeper.ports.ledger import Ledger
@@ -31,6 +35,8 @@ BATCH = 262_144
 LOOK_BACK = timedelta(days=3)
 """Beyond the time in which outcomes are waited for, this much more is looked at every time."""
 FULL_LOOK_EVERY = timedelta(days=1)
+AHEAD = timedelta(hours=1)
+"""Clocks differ by less."""
 INSTANT = pa.timestamp("us", tz="UTC")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -83,6 +89,7 @@ class TableReader:
     def __init__(self, model: WatchedModel, source: TableSource, engine: _Engine) -> None:
         self._model, self._source, self._engine = model, source, engine
         self._types: dict[str, pa.DataType] | None = None
+        self._ticks: int | None = None
 
     @property
     def _named(self) -> dict[str, str]:
@@ -128,42 +135,97 @@ class TableReader:
 
     def _between(self, window: Window) -> tuple[str, list[Any]]:
         """A condition on the raw column, so that files and indexes are pruned by it."""
-        own = self._source.columns.time
-        column, kind, mark = _quoted(own), self._own()[own], self._engine.mark
+        column, mark = self._comparable(), self._engine.mark
+        return f"{column} >= {mark} AND {column} < {mark}", [self._raw(window.start), self._raw(window.end)]
+
+    def _comparable(self) -> str:
+        kind, column = self._time_type(), _quoted(self._source.columns.time)
+        plain = pa.types.is_timestamp(kind) or pa.types.is_date(kind) or is_number_like(kind)
+        return column if plain else f"CAST({column} AS TIMESTAMPTZ)"
+
+    def _raw(self, at: datetime) -> Any:
+        """An instant as the column of times has it."""
+        kind = self._time_type()
         if pa.types.is_timestamp(kind) and kind.tz is None:
-            bounds: list[Any] = [at.replace(tzinfo=None) for at in (window.start, window.end)]
-        elif pa.types.is_date(kind):
-            bounds = [_ceil_date(window.start), _ceil_date(window.end)]
-        elif pa.types.is_integer(kind) or pa.types.is_floating(kind):
-            bounds = [at.timestamp() for at in (window.start, window.end)]
-        else:
-            bounds = [window.start, window.end]
-            if not pa.types.is_timestamp(kind):
-                column = f"CAST({column} AS TIMESTAMPTZ)"
-        return f"{column} >= {mark} AND {column} < {mark}", bounds
+            return at.replace(tzinfo=None)
+        if pa.types.is_date(kind):
+            return _ceil_date(at)
+        if is_number_like(kind):
+            return int(at.timestamp() * 1_000_000) * self._a_second() // 1_000_000
+        return at
+
+    def _time_type(self) -> pa.DataType:
+        return self._own()[self._source.columns.time]
+
+    def _a_second(self) -> int:
+        """How much a second counts in a column of numbers: 1, or 1000 where they are milliseconds, and so on.
+
+        Raises
+        ------
+        BadInput
+            they are in several units.
+        """
+        if self._ticks is None:
+            column = _quoted(self._source.columns.time)
+            sql = (
+                f"SELECT min({column}) AS low, max({column}) AS high FROM {self._engine.relation} "  # noqa: S608
+                f"WHERE {column} >= {LEAST_NUMBER:.0f} AND {column} < {2**63}"
+            )
+            found = next(iter(self._engine.batches(sql, []))).to_pylist()[0]
+            if found["low"] is None:
+                return 1
+            low, high = (ticks_a_second(float(found[end])) for end in ("low", "high"))
+            if low != high:
+                raise BadInput(
+                    f"The times of {self._model.name!r} in {self._source.columns.time!r} count in several units, from "
+                    f"{found['low']} to {found['high']}.",
+                    "Give a query that brings them to one.",
+                )
+            self._ticks = low
+        return self._ticks
 
     def counts(self, window: Window) -> dict[Window, tuple[int, int]]:
         """Rows and outcomes of every stored window that has any within *window*."""
-        own = self._source.columns.time
-        kind, outcome = self._own()[own], self._source.columns.outcome
-        column = _quoted(own)
-        if pa.types.is_integer(kind) or pa.types.is_floating(kind):
-            column = f"to_timestamp({column})"
-        elif not (pa.types.is_timestamp(kind) and kind.tz is not None):
-            column = f"CAST({column} AS TIMESTAMPTZ)"
+        kind, outcome = self._time_type(), self._source.columns.outcome
+        column = _quoted(self._source.columns.time)
         width = self._model.cadence // timedelta(microseconds=1)
+        a_second = 1_000_000
+        if is_number_like(kind):
+            a_second = self._a_second()
+            ticks = width * a_second // 1_000_000
+            whole = pa.types.is_integer(kind)
+            start = f"{column} - mod({column}, {ticks})" if whole else f"floor({column} / {ticks}) * {ticks}"
+        else:
+            if not (pa.types.is_timestamp(kind) and kind.tz is not None):
+                column = f"CAST({column} AS TIMESTAMPTZ)"
+            start = self._engine.floor_us(column, width)
         counted = f"count({_quoted(outcome)})" if outcome else "0"
         where, parameters = self._between(window)
         sql = (
-            f"SELECT {self._engine.floor_us(column, width)} AS start_us, count(*) AS n, {counted} AS outcomes "  # noqa: S608
+            f"SELECT {start} AS start, count(*) AS n, {counted} AS outcomes "  # noqa: S608
             f"FROM {self._engine.relation} WHERE {where} GROUP BY 1"
         )
         out = {}
         for batch in self._engine.batches(sql, parameters):
             for row in batch.to_pylist():
-                start = EPOCH + timedelta(microseconds=int(row["start_us"]))
-                out[Window(start, start + self._model.cadence)] = (int(row["n"]), int(row["outcomes"] or 0))
+                start_at = EPOCH + timedelta(microseconds=int(row["start"]) * 1_000_000 // a_second)
+                out[Window(start_at, start_at + self._model.cadence)] = (
+                    int(row["n"]),
+                    int(row["outcomes"] or 0),
+                )
         return out
+
+    def _in_no_window(self, now: datetime) -> dict[str, int]:
+        """Rows that no window sees: without a time, ahead of the clock, or before 2 January 1970."""
+        column, mark = self._comparable(), self._engine.mark
+        sql = (
+            f"SELECT count(*) - count({column}) AS missing, "  # noqa: S608
+            f"sum(CASE WHEN {column} > {mark} THEN 1 ELSE 0 END) AS ahead, "
+            f"sum(CASE WHEN {column} < {mark} THEN 1 ELSE 0 END) AS early FROM {self._engine.relation}"
+        )
+        bounds = [self._raw(now + AHEAD), self._raw(EPOCH + timedelta(days=1))]
+        found = next(iter(self._engine.batches(sql, bounds))).to_pylist()[0]
+        return {name: int(found[name] or 0) for name in ("missing", "ahead", "early")}
 
     def mark_changes(self, ledger: Ledger, now: datetime, lease: Lease | None = None) -> int:
         """Mark every window whose rows or outcomes are not those that were measured; return how many.
@@ -190,7 +252,9 @@ class TableReader:
         if changed:
             ledger.windows.mark_dirty(changed, reason="the table has changed", lease=lease)
         if full or changed:
+            lost = self._in_no_window(now) if full or known is None else known.body.get("in_no_window", {})
             body = {
+                "in_no_window": lost,
                 "full_at": (now if full else last or now).isoformat(),
                 "windows": len(counts),
                 "changed": len(changed),
@@ -404,20 +468,21 @@ def _values(column: tuple[Any, ...], kind: pa.DataType) -> pa.Array:
 
 def _as_lake(table: pa.Table) -> pa.Table:
     """Times as instants, ids and versions as text, numbers as numbers: as recorded rows are."""
-    import pyarrow.compute as pc
-
     for place, name in enumerate(table.column_names):
         column = table[name]
         kind = column.type
         if name == "wk_at":
-            if pa.types.is_integer(kind) or pa.types.is_floating(kind):
-                column = pc.multiply(column.cast(pa.float64()), 1e6).cast(pa.int64(), safe=False)
+            if is_number_like(kind):
+                us = values_of(column, Column(name=name, kind=Kind.DATETIME)).data
+                column = pa.Array.from_buffers(pa.int64(), len(us), [None, pa.py_buffer(us)])
             elif pa.types.is_timestamp(kind):
                 column = column.cast(pa.timestamp("us", kind.tz), safe=False)
             elif pa.types.is_date(kind):
                 column = column.cast(pa.timestamp("us"))
             table = table.set_column(place, name, column.cast(INSTANT))
-        elif name in ("wk_id", "wk_version") and not pa.types.is_string(kind):
+        elif name == "wk_id":
+            table = table.set_column(place, name, ids_of(column).texts)
+        elif name == "wk_version" and not pa.types.is_string(kind):
             table = table.set_column(place, name, column.cast(pa.string()))
         elif pa.types.is_decimal(kind):
             table = table.set_column(place, name, column.cast(pa.float64()))

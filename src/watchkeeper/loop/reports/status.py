@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 RECENT = timedelta(days=45)
 AHEAD = timedelta(hours=1)
 """Clocks differ by less."""
+LOST = {"missing": "without a time", "ahead": "ahead of the clock", "early": "before 2 January 1970"}
 QUIET_AFTER = 3
 """Judged windows without a row after which a model is called quiet."""
 WAITING_TOO_LONG = timedelta(hours=1)
@@ -106,9 +107,12 @@ def model_status(watch: Watch, name: str, now: datetime) -> dict[str, Any]:
     if unmatched:
         what = "1 outcome meets" if unmatched == 1 else f"{unmatched:,} outcomes meet"
         most = unmatched >= sum(s.outcomes or 0 for s in judged)
-        (problems if most else notes).append(
-            f"{what} no prediction{', and fewer do' if most and len(judged) else ''}: are their ids those of the predictions?"
-        )
+        (problems if most else notes).append(f"{what} no prediction: are their ids those of the predictions?")
+    look = watch.ledger.facts.document("table_look", name) if model.table is not None else None
+    lost = {k: v for k, v in ({} if look is None else look.body.get("in_no_window", {})).items() if v}
+    if lost:
+        of_them = ", ".join(f"{count:,} {LOST[what]}" for what, count in lost.items())
+        problems.append(f"Rows of the table are in no window: {of_them}.")
     ahead = max(
         (s.key.window.end for s in states if s.dirty and s.key.window.start > now + AHEAD), default=None
     )
