@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from watchkeeper.cli import cli
 from watchkeeper.domain.window import Window
 from watchkeeper.errors import BadInput, NotFound, WatchkeeperError
+from watchkeeper.loop.watch.tick import LEASE, LEASE_FOR
 from watchkeeper.wiring import open_project
 
 pytest.importorskip("deltalake")
@@ -74,7 +75,7 @@ def folder(made, tmp_path):
 def recorded(folder):
     """The predictions that are in the lake once everything is drained."""
     with open_project(folder) as watch:
-        watch.drain(watch.model("m"))
+        watch.drain(watch.model("m"), watch.lease(LEASE, LEASE_FOR))
         scan = watch.lake.files.scan("m", "predictions", None)
         if scan is None:
             return pd.DataFrame(columns=["wk_id", "wk_at"])
