@@ -75,7 +75,9 @@ def folder(made, tmp_path):
 def recorded(folder):
     """The predictions that are in the lake once everything is drained."""
     with open_project(folder) as watch:
-        watch.drain(watch.model("m"), watch.lease(LEASE, LEASE_FOR))
+        lease = watch.lease(LEASE, LEASE_FOR)
+        watch.drain(watch.model("m"), lease)
+        watch.ledger.leases.release(lease)
         scan = watch.lake.files.scan("m", "predictions", None)
         if scan is None:
             return pd.DataFrame(columns=["wk_id", "wk_at"])
