@@ -138,7 +138,7 @@ class _Layout:
     backslashes: bool = False
     """A quote in a quoted field is written \\" (Spark, MySQL), not twice."""
     all_quoted: bool = False
-    """Every field is in quotes, so what is missing is too."""
+    """What is missing is in quotes too, as where every field is."""
     null_words: frozenset[str] = _NOTHING
     """What stands for a missing value; in quotes it is text."""
 
@@ -379,7 +379,7 @@ def open_delimited(
     )
 
     def read(types: dict[str, pa.DataType], only: Sequence[str]) -> pa.Table:
-        plain.null_words = layout.null_words
+        plain.null_words, plain.all_quoted = layout.null_words, layout.all_quoted
         ragged.rows = 0
         return pa_csv.read_csv(
             layout.open(path) if whole else pa.BufferReader(sample),
@@ -393,6 +393,9 @@ def open_delimited(
         table = read(types, layout.names)
         if missing is None and any(_is_null_by_words(column) for column in table.columns):
             layout.null_words |= NULL_WORDS
+            table = read(types, layout.names)
+        elif missing is None and any(_is_null_in_quotes(column) for column in table.columns):
+            layout.all_quoted, layout.null_words = True, _NOTHING
             table = read(types, layout.names)
         text = head if whole else sample.decode("utf-8", errors="replace")
         table, writings = _looked_at_twice(table, read, layout, types, text, texts)
@@ -438,13 +441,17 @@ def _is_null_by_words(column: pa.ChunkedArray) -> bool:
         return pc.any(pc.is_nan(column)).as_py() is True
     if not pa.types.is_string(column.type):
         return False
-    words = pc.unique(column.slice(0, 200_000)).drop_null()
-    if len(words) > 100_000:
-        words = words.slice(0, 100_000)
-    rest = [word for word in words.to_pylist() if word.strip() not in NULL_WORDS]
-    if len(rest) == len(words):
+    words = [word for word in pc.unique(column.slice(0, 200_000)).drop_null().to_pylist() if word]
+    rest = [word for word in words if word.strip() not in NULL_WORDS]
+    return len(rest) < len(words) and all(_TYPED.fullmatch(word) for word in rest)
+
+
+def _is_null_in_quotes(column: pa.ChunkedArray) -> bool:
+    """Whether text would be numbers, times or truths but for empty cells in quotes (pandas with QUOTE_NONNUMERIC)."""
+    if not pa.types.is_string(column.type):
         return False
-    return all(_TYPED.fullmatch(word) for word in rest)
+    words = pc.unique(column.slice(0, 200_000)).drop_null().to_pylist()
+    return "" in words and len(words) > 1 and all(_TYPED.fullmatch(word) for word in words if word)
 
 
 _TYPED = re.compile(

@@ -23,7 +23,7 @@ import pyarrow as pa
 from watchkeeper.domain.schema import Column, Kind, Role, Schema, Task
 from watchkeeper.domain.values import Values
 from watchkeeper.errors import BadInput, nearest
-from watchkeeper.rows.values import is_number_like, plain_type, values_of
+from watchkeeper.rows.values import TIME_OF_DAY, is_number_like, plain_type, values_of
 
 if TYPE_CHECKING:
     from watchkeeper.rows.sources import Source
@@ -209,6 +209,11 @@ def _kind_of_words(name: str, plain: pa.DataType, values: pa.ChunkedArray | None
         if _share(few, _ISO_DATE.match) >= _NEARLY_ALL and _all_parse(few):
             reasons.append(f"{name!r} holds ISO dates as text (such as {few[0]!r}); it is read as datetime.")
             return Kind.DATETIME
+        if _share(few, TIME_OF_DAY.fullmatch) == 1:
+            reasons.append(
+                f"{name!r} holds times of day as text (such as {few[0]!r}); it is read as a number of seconds."
+            )
+            return Kind.NUMERIC
         if _share(few, _NUMBER.fullmatch) >= _NEARLY_ALL:
             reasons.append(
                 f"{name!r} holds numbers as text (such as {few[0]!r}); kinds={{{name!r}: 'numeric'}} would read "

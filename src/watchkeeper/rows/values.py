@@ -12,7 +12,7 @@ decimal32 .. 256                 float64 (the nearest; exact up to 15 digits)
 boolean                          true and false; 1 and 0 where the kind is numeric
 time, duration                   seconds (of the day, of length) as float64
 timestamp, date                  microseconds since 1970 UTC; *without a zone it is taken as UTC*
-string, binary, views            text; bytes that are not UTF-8, and all of fixed size, as hexadecimal digits
+string, binary, views            text (times of day as seconds where the kind is numeric); bytes that are not UTF-8, and all of fixed size, as hexadecimal digits
 dictionary, run-end encoded      as their values
 list, fixed-size list, views     vector, where the items are numbers
 extension                        as their storage
@@ -23,6 +23,7 @@ struct, map, union, interval     no kind fits: `Kind.UNKNOWN`, or all misfits wh
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -61,6 +62,8 @@ NULL_WORDS = frozenset(
 )
 """What text files write where there is no value; in a column of numbers, times or booleans it is null."""
 
+TIME_OF_DAY = re.compile(r"([01]\d|2[0-3]):([0-5]\d)(?::([0-5]\d(?:\.\d+)?))?")
+"""17:30 or 17:30:15.5."""
 _TRUE = frozenset(("true", "t", "yes", "y", "on", "1", "1.0"))
 _FALSE = frozenset(("false", "f", "no", "n", "off", "0", "0.0"))
 _EXAMPLE_LENGTH = 80
@@ -359,8 +362,17 @@ def _numeric(array: pa.Array, column: Column) -> _Read:
         try:
             return _Read(_raw(array.cast(pa.float64())), valid)
         except pa.ArrowInvalid:
-            return _word_by_word(array, np.float64, _number)
+            of_day = column.dtype == "string" or column.dtype.startswith("time")
+            return _word_by_word(array, np.float64, _number_or_time if of_day else _number)
     return _no_fit(array, column)
+
+
+def _number_or_time(word: str) -> float:
+    """A number; or a time of day, as seconds."""
+    found = TIME_OF_DAY.fullmatch(word)
+    if found is None:
+        return _number(word)
+    return int(found[1]) * 3600 + int(found[2]) * 60 + float(found[3] or 0)
 
 
 def _number(word: str) -> float:

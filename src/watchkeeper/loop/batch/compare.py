@@ -297,6 +297,12 @@ def _current(
     ]
     made = profile(opened, plan=replace(plan, schema=schema), schema=schema, copies=copies, progress=progress)
     present = set(there)
+    if _types_are_told(before):
+        # A text file has no types: text of which every value is what the file was taken for has not changed.
+        fits = {n for n, c in made.columns.items() if not c.misfits}
+        as_before = [n for n in other if n in fits and _stored_as(seen[n].dtype) == "text"]
+        seen = seen.with_columns([schema[n] for n in as_before])
+        changed = [c for c in changed if c.name not in as_before]
     # What the batch's own types were is kept in its schema, for the measure of changed types.
     return replace(
         made,
@@ -320,6 +326,13 @@ def _check_named(
     for name in (*expected, *checked):
         if name and name not in known:
             raise NotFound(f"Neither side has a column {name!r}.{nearest(name, known)}")
+
+
+def _types_are_told(baseline: Baseline) -> bool:
+    """Whether the baseline's types were found out from a text file."""
+    from watchkeeper.rows.files import kind_by_name
+
+    return kind_by_name(Path(str(baseline.source.get("path", "")))) == "csv"
 
 
 def _typed(column: ColumnProfile, seen: Schema) -> ColumnProfile:
