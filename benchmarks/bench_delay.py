@@ -71,7 +71,7 @@ def adwin(
     rng: np.random.Generator, day_sd: float, streams: int, windows: int, delta: float, at: int | None
 ) -> list:
     """First alarm of each stream in windows (from 1, of those after the change), 0 for never."""
-    from watchkeeper.adapters.detectors.river import RiverDetector
+    from watchkeeper.stats.detectors.river import RiverDetector
 
     out = []
     for _ in range(streams):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from watchkeeper import detectors
     from watchkeeper.capture.recorder import Recorder
     from watchkeeper.capture.wrapping import wrap
     from watchkeeper.documents.batch.report import Report
@@ -36,6 +37,7 @@ __all__ = [
     "baseline",
     "compare",
     "dashboard_app",
+    "detectors",
     "open",
     "profile",
     "wrap",
@@ -57,6 +59,8 @@ _DOORS = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "detectors":
+        return import_module("watchkeeper.detectors")
     if name not in _DOORS:
         raise AttributeError(f"module 'watchkeeper' has no attribute {name!r}")
     value = getattr(import_module(_DOORS[name]), name)

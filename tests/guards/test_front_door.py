@@ -16,6 +16,7 @@ NAMES = [
     "baseline",
     "compare",
     "dashboard_app",
+    "detectors",
     "open",
     "profile",
     "wrap",

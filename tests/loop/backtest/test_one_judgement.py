@@ -5,6 +5,7 @@ A kind of rule joins by joining the catalogue. Where its options have no default
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -12,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pandas as pd
 import pytest
+from river import drift
 
 from watchkeeper.capture.recorder import Recorder
 from watchkeeper.decisions.rules.catalogue import KINDS
@@ -61,6 +63,21 @@ EXAMPLES = {
     "break": [{}, {"independent_rows": True}, {"measure": "brier", "columns": "", "matters": 0.01}],
     "anomaly": [{"measure": "brier", "columns": "", "min_windows": 6}],
     "predictive": [{"measure": "brier", "columns": "", "above": 0.3, "min_windows": 6}],
+    "detector": [
+        {"detector": "adwin"},
+        {"detector": "ddm"},
+        {
+            "detector": "page_hinkley",
+            "measure": "brier",
+            "columns": "",
+            "parameters": {"min_instances": 8, "threshold": 0.05},
+        },
+    ],
+    "ever": [
+        {"measure": "brier", "columns": "", "above": 0.1},
+        {"measure": "accuracy", "columns": "", "below": 0.6, "test": "e-sr", "mean_time": 20},
+        {"measure": "brier", "columns": "", "above": 0.1, "test": "e-cusum", "mean_time": 20},
+    ],
     "absence": [{"after": "36h"}],
     "composite": [{"when": "threshold-0 and not evidence-2"}],
 }
@@ -80,6 +97,8 @@ RULES = rules()
 
 
 def toml(value) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {toml(item)}" for key, item in value.items()) + " }"
     return str(value).lower() if isinstance(value, bool) else repr(value).replace("'", '"')
 
 
@@ -206,13 +225,15 @@ class TestEveryKind:
         alerts = watch.ledger.facts.documents("alert", model="m", limit=10_000)
         mine = [d.body for d in alerts if d.body["rule"] == name and d.body["fired_at"]]
         assert len(done.episodes) == sum(body["episode"] for body in mine)
-        assert {body["fired_at"] for body in mine} <= {e.fired_at.isoformat() for e in done.episodes}
+        fired = {datetime.fromisoformat(body["fired_at"]) for body in mine}
+        assert fired <= {e.fired_at for e in done.episodes}
 
     def test_calibrate_fires_where_the_watch_did(self, watched, as_it_was, name):
         _, judge = watched
         replayer, firsts = as_it_was
         if name in replayer.left_out:
-            assert RULES[name]["kind"] in ("absence", "composite") or RULES[name].get("exact")
+            unmeasured = RULES[name]["kind"] in ("absence", "composite", "detector")
+            assert RULES[name].get("exact") or (unmeasured and "measure" not in RULES[name])
             return
         rule = next(r for r in replayer.rules if r.name == name)
         hold = replayer._waits(rule)
@@ -253,5 +274,31 @@ def test_the_windows_say_something(watched):
     _, judge = watched
     verdicts = {(e.rule, e.verdict) for done in judge.said.values() for e in done}
     firing = {name for name in RULES if (name, Verdict.FAIL) in verdicts}
+    assert firing >= {"detector-0", "detector-1", "detector-2", "ever-0", "ever-1", "ever-2"}
     assert firing >= {"threshold-0", "threshold-1", "evidence-0", "evidence-2", "break-0", "break-1"}
     assert {name for name in RULES if (name, Verdict.PASS) in verdicts} >= firing - {"composite-0"}
+
+
+@pytest.mark.parametrize(("name", "made"), [("detector-0", drift.ADWIN), ("detector-1", drift.binary.DDM)])
+def test_a_detector_over_rows_alarms_on_the_days_on_which_river_does(watched, name, made):
+    """The rows as they were recorded, through River itself."""
+    watch, judge = watched
+    rng, days = np.random.default_rng(4), {}
+    for n in range(-BEFORE, AFTER):
+        days[n] = day(rng, n)
+    detector, alarmed = made(), []
+    for n in range(AFTER):
+        for wrong in (days[n]["prediction"] != days[n]["outcome"]).astype(int):
+            detector.update(wrong)
+            if detector.drift_detected and n not in alarmed:
+                alarmed.append(n)
+    failed = [w for w in sorted(judge.said) if of(judge.said[w], name)[0].verdict is Verdict.FAIL]
+    assert [(w.start - T0) // DAY for w in failed] == alarmed
+    assert alarmed[-1] >= CHANGE
+    (alert,) = [
+        d.body
+        for d in watch.ledger.facts.documents("alert", model="m", limit=10_000)
+        if d.body["rule"] == name
+    ]
+    assert alert["severity"] == "notice"
+    assert "no bound on false alarms" in json.dumps(alert)

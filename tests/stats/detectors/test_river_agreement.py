@@ -121,7 +121,7 @@ class TestAdapter:
         ],
     )
     def test_alarms_are_rivers(self, kind, theirs, parameters):
-        from watchkeeper.adapters.detectors.river import RiverDetector
+        from watchkeeper.stats.detectors.river import RiverDetector
 
         binary = kind.startswith("hddm")
         stream = np.concatenate([errors(s) for s in range(4)]) if binary else numbers(5)[2_000:5_000]
@@ -131,7 +131,7 @@ class TestAdapter:
         assert expected
 
     def test_unknown_kinds_and_parameters_are_refused(self):
-        from watchkeeper.adapters.detectors.river import RiverDetector
+        from watchkeeper.stats.detectors.river import RiverDetector
 
         with pytest.raises(BadInput, match="Did you mean 'adwin'"):
             RiverDetector("adwi")
@@ -141,8 +141,8 @@ class TestAdapter:
     def test_without_river_it_says_what_to_install(self, monkeypatch):
         import sys
 
-        from watchkeeper.adapters.detectors.river import RiverDetector
         from watchkeeper.errors import MissingExtra
+        from watchkeeper.stats.detectors.river import RiverDetector
 
         monkeypatch.setitem(sys.modules, "river", None)
         with pytest.raises(MissingExtra, match=r"watchkeeper\[river\]"):

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from watchkeeper.decisions.alerting.state_machine import alert_labels, step
-from watchkeeper.decisions.rules.evaluate import Folded, evaluate
+from watchkeeper.decisions.rules.evaluate import evaluate
+from watchkeeper.decisions.rules.memory import Folded
 from watchkeeper.decisions.rules.series import Point, Series
 from watchkeeper.decisions.rules.series_alarm import begun
-from watchkeeper.decisions.rules.shares import folds, season_of, watches_columns
+from watchkeeper.decisions.rules.shares import folds, reads_rows, remembers, season_of, watches_columns
 from watchkeeper.domain.alert import Alert, AlertState
 from watchkeeper.domain.measurement import Measure
 from watchkeeper.domain.rule import Evaluation, Rule
@@ -86,6 +87,11 @@ def walk(
         raise BadInput(
             f"The rule {rule.name!r} is of the kind {rule.kind!r}, which cannot be replayed by itself."
         )
+    if reads_rows(rule):
+        raise BadInput(
+            f"The rule {rule.name!r} reads the errors of rows, which made-up series do not hold.",
+            "Give it a measure, or try it on history:  watchkeeper alerts test",
+        )
     if watches_columns(rule):
         raise BadInput(
             f"The rule {rule.name!r} watches the columns themselves, which measurements do not hold.",
@@ -108,8 +114,13 @@ def walk(
             now=seen[-1].window.end,
             firing=alert is not None and alert.is_firing,
         )
-        if folds(rule):
-            folded = folded or Folded(evidence=begun(described, measure=measure, subject=subject))
+        if remembers(rule):
+            memory = (
+                begun(described, measure=measure, subject=subject)
+                if folds(rule)
+                else rule.condition.begin(described)
+            )
+            folded = folded or Folded(evidence=memory)
             folded = folded.seen(series, stale_after_s=0.0, season=season_of(rule))
         evaluation = evaluate(rule, series, folded=folded)
         alert, _ = step(

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, fields
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_origin, get_type_hints
 
 from pydantic import (
     BaseModel,
@@ -25,7 +25,9 @@ from watchkeeper.decisions.rules.absence import Absence
 from watchkeeper.decisions.rules.anomaly import Anomaly
 from watchkeeper.decisions.rules.break_rule import Break
 from watchkeeper.decisions.rules.composite import Composite
+from watchkeeper.decisions.rules.detector import ChangeDetector
 from watchkeeper.decisions.rules.effect_and_evidence import EffectAndEvidence
+from watchkeeper.decisions.rules.ever import Ever
 from watchkeeper.decisions.rules.predictive import Predictive
 from watchkeeper.decisions.rules.threshold import Threshold
 from watchkeeper.decisions.tables import Duration, Table, Texts, attribute_docs, fault_of, read
@@ -34,7 +36,17 @@ from watchkeeper.errors import BadInput, nearest
 
 KINDS: dict[str, Any] = {
     condition.kind: condition
-    for condition in (Threshold, EffectAndEvidence, Break, Anomaly, Predictive, Absence, Composite)
+    for condition in (
+        Threshold,
+        EffectAndEvidence,
+        Break,
+        Anomaly,
+        Predictive,
+        Ever,
+        ChangeDetector,
+        Absence,
+        Composite,
+    )
 }
 
 
@@ -77,8 +89,11 @@ class RuleTable(Table):
     @model_validator(mode="after")
     def _can_be_used(self) -> RuleTable:
         try:
-            if self.rule().condition.needs_measure and not self.measure:
+            rule = self.rule()
+            if rule.condition.needs_measure and not self.measure:
                 raise BadInput("The rule needs a measure.", 'Say measure = "psi"; see watchkeeper measures.')
+            if hasattr(rule.condition, "check"):
+                rule.condition.check(rule.selector)
         except BadInput as cause:
             raise fault_of(cause) from None
         return self
@@ -131,10 +146,13 @@ def _table_of(kind: str, condition: Any) -> type[RuleTable]:
         if f.init:
             hint = hints[f.name]
             hint = Duration if hint is timedelta else hint
-            default = ... if f.default is MISSING else f.default
+            strict = None if hint is Duration or get_origin(hint) is Literal else True
+            default: Any = ... if f.default is MISSING else f.default
+            if f.default_factory is not MISSING:
+                default = f.default_factory()
             given[f.name] = (
                 hint,
-                Field(default=default, description=docs.get(f.name), strict=hint is not Duration),
+                Field(default=default, description=docs.get(f.name), strict=strict),
             )
     about = inspect.cleandoc(condition.__doc__).split("\n\n")[0]
     return create_model(f"{condition.__name__}Rule", __base__=RuleTable, __doc__=about, **given)

@@ -24,6 +24,16 @@ def folds(rule: Rule) -> bool:
     return bool(rule.selector.measure) and isinstance(rule.condition, (EffectAndEvidence, Break))
 
 
+def remembers(rule: Rule) -> bool:
+    """Whether the rule keeps something of each series from window to window."""
+    return folds(rule) or hasattr(rule.condition, "begin")
+
+
+def reads_rows(rule: Rule) -> bool:
+    """Whether the rule reads the errors of rows."""
+    return not rule.selector.measure and hasattr(rule.condition, "begin")
+
+
 def watches_columns(rule: Rule) -> bool:
     """Whether the rule keeps evidence of the columns themselves."""
     return not rule.selector.measure and isinstance(rule.condition, (EffectAndEvidence, Break))

@@ -16,6 +16,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from watchkeeper.decisions.alerting.cause import cause_of
 from watchkeeper.decisions.alerting.grouping import assign
 from watchkeeper.decisions.alerting.state_machine import (
@@ -30,9 +33,10 @@ from watchkeeper.decisions.rules.break_rule import Break
 from watchkeeper.decisions.rules.composite import Composite
 from watchkeeper.decisions.rules.effect_and_evidence import column_evaluation
 from watchkeeper.decisions.rules.evaluate import evaluate
+from watchkeeper.decisions.rules.memory import Values
 from watchkeeper.decisions.rules.preset import default_rules, watched_columns
 from watchkeeper.decisions.rules.series import Point, Series
-from watchkeeper.decisions.rules.shares import Shares, folds, watches_columns
+from watchkeeper.decisions.rules.shares import Shares, reads_rows, remembers, watches_columns
 from watchkeeper.documents.incident.runbook import runbook_for
 from watchkeeper.domain.alert import Alert, Transition, fingerprint
 from watchkeeper.domain.fact import Lease
@@ -49,6 +53,7 @@ from watchkeeper.loop.alerting.kept_evidence import KeptEvidence, Place, baselin
 from watchkeeper.loop.alerting.notifying import notify
 from watchkeeper.loop.alerting.plan import AlertingPlan
 from watchkeeper.loop.alerting.points import points_of_table
+from watchkeeper.loop.alerting.row_errors import ROW_ERROR, row_errors
 from watchkeeper.loop.records.kinds import ALERT, ALERT_FACTS, GROUP
 from watchkeeper.loop.records.records import Kept, Kind, Records, retried, write
 from watchkeeper.profiles.stored_window import StoredWindow
@@ -133,7 +138,7 @@ class AlertJudge:
             from watchkeeper.measures.catalogue import described_measures
 
             measures = described_measures()
-        self.measures = measures
+        self.measures = {**measures, ROW_ERROR.name: ROW_ERROR}
         self._baselines: dict[str, tuple[str, BaselineWindows]] = {}
 
     # ---- called by the tick ----------------------------------------------------------------------------
@@ -158,6 +163,7 @@ class AlertJudge:
             profiles={(w.key.version, w.key.segment): w.profile.effective() for w in windows if w.rows},
             baseline=watch.baseline(model.name),
             mature=mature,
+            rows=lambda window: row_errors(watch, model, window),
             lease=lease,
         )
 
@@ -230,12 +236,16 @@ class AlertJudge:
         profiles: Mapping[Place, Profile] | None = None,
         baseline: Baseline | None = None,
         mature: bool = True,
+        rows: Values | None = None,
         lease: Lease | None = None,
     ) -> Judged:
-        """Evaluate every rule on one window, and move the alerts; one transaction, and the same when repeated."""
+        """Evaluate every rule on one window, and move the alerts; one transaction, and the same when repeated.
+
+        *rows* reads the errors of a window's rows in order of time, for rules on them.
+        """
         # Where somebody acknowledges an alert meanwhile, it is read again and the same is done.
         return retried(
-            lambda: _Run(self, ledger, model, window, now, lease).judge(
+            lambda: _Run(self, ledger, model, window, now, lease, rows).judge(
                 placed, profiles or {}, baseline, mature
             )
         )
@@ -270,6 +280,7 @@ class _Run:
         window: Window | None,
         now: datetime,
         lease: Lease | None,
+        rows: Values | None = None,
     ) -> None:
         self.judged_by, self.ledger, self.model = judge, ledger, model
         self.window, self.now, self.lease = window, now, lease
@@ -279,6 +290,8 @@ class _Run:
         self.after: dict[str, Alert] = {}
         self.all_loaded = False
         self.evidence: KeptEvidence | None = None
+        self.rows = rows
+        self.errors_of: dict[Window, NDArray[np.float64]] = {}
         self.changes: list[tuple[Alert, Transition]] = []
 
     def _load_alerts(self) -> None:
@@ -376,9 +389,10 @@ class _Run:
             return self._evaluate_columns(rule)
         assert self.evidence is not None
         out = []
-        for (measure, subject, segment, version), points in self.points.items():
-            if not rule.selector.takes(measure, subject, segment, version):
-                continue
+        found = {name: points for name, points in self.points.items() if rule.selector.takes(*name)}
+        if reads_rows(rule):
+            found = {(ROW_ERROR.name, "", "", ""): [self._row_point()]}
+        for (measure, subject, segment, version), points in found.items():
             described = self.measures.get(measure)
             series = Series(
                 model=self.model.name,
@@ -394,9 +408,8 @@ class _Run:
                 firing=self._fires(rule, measure, subject, segment, version),
             )
             try:
-                out.append(
-                    evaluate(rule, series, folded=self.evidence.series(rule, series), shares=self.shares)
-                )
+                folded = self.evidence.series(rule, series, rows=self._errors if reads_rows(rule) else None)
+                out.append(evaluate(rule, series, folded=folded, shares=self.shares))
             except Exception as fault:
                 # A rule that raises must neither stop the others nor pass for healthy.
                 said = (
@@ -408,6 +421,23 @@ class _Run:
                     )
                 )
         return out
+
+    def _errors(self, window: Window) -> NDArray[np.float64]:
+        """The errors of a window's rows in order of time; each window is read once."""
+        if window not in self.errors_of:
+            self.errors_of[window] = self.rows(window) if self.rows is not None else np.zeros(0)
+        return self.errors_of[window]
+
+    def _row_point(self) -> Point:
+        """The mean error of this window's rows, for rules that read each of them."""
+        assert self.window is not None
+        try:
+            errors = self._errors(self.window)
+        except WatchkeeperError as fault:
+            return Point(self.window, None, reason=fault.what, failed=True)
+        if not len(errors):
+            return Point(self.window, None, reason="no row has an outcome")
+        return Point(self.window, float(errors.mean()), len(errors))
 
     def _fires(self, rule: Rule, measure: str, subject: str, segment: str, version: str) -> bool:
         """Whether this rule's alert on that series fires, as it was before this window."""
@@ -552,7 +582,7 @@ class _Run:
                 evaluation.window is not None
                 and newest is not None
                 and evaluation.window.end < newest
-                and not folds(rule)
+                and not remembers(rule)
             )
             if old:
                 labels = retrospective_labels(labels, evaluation)

@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from hashlib import blake2b
 from typing import Any
 
-from watchkeeper.decisions.rules.evaluate import Folded
+from watchkeeper.decisions.rules.memory import Folded, Values
 from watchkeeper.decisions.rules.preset import watched_columns
 from watchkeeper.decisions.rules.series import Series
 from watchkeeper.decisions.rules.series_alarm import begun, ranks_among_baseline
 from watchkeeper.decisions.rules.series_evidence import SeriesEvidence
-from watchkeeper.decisions.rules.shares import Shares, folds, season_of
+from watchkeeper.decisions.rules.shares import Shares, folds, remembers, season_of
 from watchkeeper.decisions.rules.window_counts import Binning
 from watchkeeper.domain.rule import Rule
 from watchkeeper.domain.watched import WatchedModel
@@ -110,25 +111,31 @@ class KeptEvidence:
 
     # ---- series
 
-    def series(self, rule: Rule, series: Series) -> Folded | None:
-        """The evidence of a series with this window in it; None where *rule* needs none."""
-        if not folds(rule):
+    def series(self, rule: Rule, series: Series, *, rows: Values | None = None) -> Folded | None:
+        """What *rule* keeps of a series, with this window in it; None where it needs nothing. *rows*: fold those."""
+        if not remembers(rule):
             return None
-        season = season_of(rule)
+        season, condition = season_of(rule), rule.condition
+        if folds(rule):
+            name, read = season, SeriesEvidence.of_payload
+        else:
+            name = f"{rule.kind} {blake2b(repr(condition).encode(), digest_size=6).hexdigest()}"
+            read = condition.memory_of
         place = (series.version, series.segment, series.measure, series.subject)
-        key = "|".join(("series", self._model.name, *place, season))
+        key = "|".join(("series", self._model.name, *place, name))
         fold = self._fold(key)
-        known = None if fold is None or fold.folded is None else Folded.of_payload(fold.folded)
+        known = None if fold is None or fold.folded is None else Folded.of_payload(fold.folded, read)
         if fold is not None and known is not None and fold.baseline == self._name:
             folded = known
         else:
-            folded = Folded(evidence=self._begun(series, season))
+            evidence = self._begun(series, season) if folds(rule) else condition.begin(series.described)
+            folded = Folded(evidence=evidence)
             if known is not None:
-                before = known
-                on = replace(folded.evidence, folded=before.evidence.folded)
-                folded = replace(before, evidence=on)
+                many = known.evidence.folded
+                on = {"folded": many} if folds(rule) else {"folded": many, "first": many}
+                folded = replace(known, evidence=replace(evidence, **on))
         stale_after_s = self._model.maturity.after.total_seconds()
-        after = folded.seen(series, stale_after_s=stale_after_s, season=season)
+        after = folded.seen(series, stale_after_s=stale_after_s, season=season, rows=rows)
         if after is not folded:
             self._changed[key] = Fold(
                 key=key, model=self._model.name, baseline=self._name, folded=after.to_payload()

@@ -19,10 +19,18 @@ from numpy.typing import NDArray
 
 from watchkeeper.decisions.rules.break_rule import Break
 from watchkeeper.decisions.rules.evaluate import evaluate
+from watchkeeper.decisions.rules.memory import Folded
 from watchkeeper.decisions.rules.preset import watched_columns
 from watchkeeper.decisions.rules.series import Point, Series
 from watchkeeper.decisions.rules.series_alarm import alarms, begun, first_reference, ranks_among_baseline
-from watchkeeper.decisions.rules.shares import Shares, folds, season_of, watches_columns
+from watchkeeper.decisions.rules.shares import (
+    Shares,
+    folds,
+    reads_rows,
+    remembers,
+    season_of,
+    watches_columns,
+)
 from watchkeeper.decisions.rules.threshold import Threshold
 from watchkeeper.documents.calibration_report import OURS
 from watchkeeper.domain.duration import duration_words
@@ -246,6 +254,8 @@ class Replayer:
                 columns.append(self._column_rule(rule))
             elif isinstance(condition, Threshold) and condition.exact:
                 left[rule.name] = "exact: it counts, and there is no chance in it"
+            elif reads_rows(rule):
+                left[rule.name] = "it reads rows, and the baseline's windows hold none"
             elif rule.kind in ("absence", "composite"):
                 left[rule.name] = (
                     "it is about rows that do not come"
@@ -539,6 +549,8 @@ class Replayer:
             found: Iterable[bool] = self._evidence_alarms(rule, key, early, late, before, marks)
         elif isinstance(rule.condition, Threshold):
             found = self._threshold_alarms(rule, key, late, marks, salt)
+        elif remembers(rule):
+            found = self._alarms_of_memory(rule, key, self._points(early, late), len(early))
         else:
             found = self._alarms_of_history(rule, key, self._points(early, late), len(early))
         # The alert fires once the rule has failed for so many windows on end.
@@ -579,6 +591,17 @@ class Replayer:
             said = evaluate(rule, self._series(rule, key, points[: t + 1], firing))
             firing = said.verdict is Verdict.FAIL
             yield firing
+
+    def _alarms_of_memory(
+        self, rule: Rule, key: tuple[str, str], points: Sequence[Point], early: int
+    ) -> Iterator[bool]:
+        """The same of a rule that keeps a memory of its own: the *early* windows are folded first."""
+        folded = Folded(evidence=rule.condition.begin(self.measures.get(key[0])))
+        for t in range(len(points)):
+            series = self._series(rule, key, points[: t + 1])
+            folded = folded.seen(series, stale_after_s=0.0)
+            if t >= early:
+                yield evaluate(rule, series, folded=folded).verdict is Verdict.FAIL
 
     def _threshold_alarms(
         self, rule: Rule, key: tuple[str, str], late: Sequence[Measurement], marks: Ints, salt: str
@@ -724,7 +747,7 @@ def _first_after(fires: NDArray[np.bool_], settle: int) -> NDArray[np.int64]:
 
 def _first_shifted(rule: Rule, fires: NDArray[np.bool_]) -> NDArray[np.int64]:
     """The first window ``(1,)`` that tells of the shift. A rule that remembers is silent once it has fired."""
-    return _first(fires[None, :]) if folds(rule) else _first_after(fires[None, :], SETTLE)
+    return _first(fires[None, :]) if remembers(rule) else _first_after(fires[None, :], SETTLE)
 
 
 def _delays(first: NDArray[np.int64], settle: int, total: int) -> list[float]:

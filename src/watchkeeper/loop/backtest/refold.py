@@ -123,6 +123,8 @@ def _goes_on_from_another(fold: Fold, baseline: str) -> bool:
     if fold.state is not None:
         return bool(1 < fold.state["first"] <= fold.state["rules"]["memory"])
     evidence = (fold.folded or {})["evidence"]
+    if "first" in evidence:
+        return bool(evidence["first"])
     return not evidence["prior"] and evidence["folded"] > len(evidence["values"]) - evidence["reference"]
 
 

@@ -24,6 +24,7 @@ from watchkeeper.errors import BadInput
 from watchkeeper.loop.alerting.judging import AlertJudge, Judged
 from watchkeeper.loop.alerting.kept_evidence import revision_of
 from watchkeeper.loop.alerting.plan import AlertingPlan
+from watchkeeper.loop.alerting.row_errors import row_errors
 from watchkeeper.loop.records.kinds import ALERT
 from watchkeeper.loop.records.records import Records
 from watchkeeper.loop.reports.status import is_judged
@@ -146,6 +147,7 @@ def judged_again(
             profiles={place: s.profile.effective() for place, s in merged.items() if s.rows},
             baseline=baseline,
             mature=state.mature,
+            rows=lambda window: row_errors(watch, model, window),
         )
 
 
