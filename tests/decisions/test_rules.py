@@ -7,10 +7,12 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from watchkeeper.decisions.rules.absence import Absence, Arrivals
+from watchkeeper.decisions.rules.absence import Absence
+from watchkeeper.decisions.rules.budget import Budget
 from watchkeeper.decisions.rules.catalogue import KINDS, check_rules, parse_rule
 from watchkeeper.decisions.rules.composite import Composite
-from watchkeeper.decisions.rules.preset import Budget, default_rules, watched_columns
+from watchkeeper.decisions.rules.condition import Arrivals, Context
+from watchkeeper.decisions.rules.preset import default_rules, watched_columns
 from watchkeeper.decisions.rules.series import Point, Series
 from watchkeeper.decisions.rules.series_evidence import SeriesEvidence
 from watchkeeper.domain.duration import duration_of, duration_words
@@ -47,7 +49,7 @@ def series(
 
 def judge(rule: dict, s: Series) -> Evaluation:
     made = parse_rule({"name": "r", "measure": "x", **rule})
-    return made.condition.evaluate(made, s)
+    return made.condition.evaluate(Context(rule=made, series=s))
 
 
 class TestEveryRule:
@@ -131,7 +133,7 @@ class TestThreshold:
             found = became_constant(column(no=rows), column(no=770, yes=230))
             point = Point.of(Window(START, START + DAY), found)
             s = Series(model="m", measure="became_constant", subject="late", points=[point], described=None)
-            return rule.condition.evaluate(rule, s)
+            return rule.condition.evaluate(Context(rule=rule, series=s))
 
         assert judged(2).verdict is Verdict.INCONCLUSIVE
         assert judged(50).verdict is Verdict.INCONCLUSIVE, "0.77 ** 49 is 3 in a million"
@@ -243,25 +245,35 @@ class TestAbsence:
     def test_predictions_that_stop(self):
         rule = parse_rule({"name": "r", "kind": "absence", "after": "6h"})
         assert rule.severity is Severity.WARNING
-        quiet = rule.condition.evaluate(rule, self.arrivals(now=10, predictions_until=3))
+        quiet = rule.condition.evaluate(
+            Context(rule=rule, arrivals=self.arrivals(now=10, predictions_until=3))
+        )
         assert (quiet.verdict, quiet.category) == ("fail", "no_data")
         assert (
             quiet.sentence
             == "No predictions of m since 2026-01-05 03:00 UTC: 7 hours, and 6 hours is allowed."
         )
-        assert rule.condition.evaluate(rule, self.arrivals(now=8, predictions_until=3)).verdict == "pass"
+        assert (
+            rule.condition.evaluate(
+                Context(rule=rule, arrivals=self.arrivals(now=8, predictions_until=3))
+            ).verdict
+            == "pass"
+        )
 
     def test_outcomes_are_not_missed_while_there_are_no_predictions(self):
         rule = parse_rule({"name": "r", "kind": "absence", "of": "outcomes", "after": "6h"})
         stopped = self.arrivals(now=500, predictions_until=5, outcomes_until=3)
-        assert rule.condition.evaluate(rule, stopped).verdict == "pass"
+        assert rule.condition.evaluate(Context(rule=rule, arrivals=stopped)).verdict == "pass"
         late = self.arrivals(now=500, predictions_until=499, outcomes_until=3)
-        assert rule.condition.evaluate(rule, late).verdict == "fail"
+        assert rule.condition.evaluate(Context(rule=rule, arrivals=late)).verdict == "fail"
 
     def test_a_model_that_was_never_seen_is_not_told(self):
         for of in ("predictions", "outcomes"):
             rule = parse_rule({"name": "r", "kind": "absence", "of": of})
-            assert rule.condition.evaluate(rule, self.arrivals(now=500)).verdict == "inconclusive"
+            assert (
+                rule.condition.evaluate(Context(rule=rule, arrivals=self.arrivals(now=500))).verdict
+                == "inconclusive"
+            )
 
     def test_of_what(self):
         with pytest.raises(BadInput, match="Did you mean 'outcomes'"):
@@ -275,7 +287,7 @@ class TestComposite:
             n: Evaluation(rule=n, model="m", verdict=Verdict(v), sentence=f"{n} says.", guarantee=f"of {n}")
             for n, v in verdicts.items()
         }
-        return rule.condition.evaluate(rule, by_rule, model="m")
+        return rule.condition.evaluate(Context(rule=rule, model="m", said=by_rule))
 
     @pytest.mark.parametrize(
         ("when", "a", "b", "verdict"),

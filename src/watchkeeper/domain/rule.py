@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, ClassVar, Literal, Protocol
 
 from watchkeeper.domain.measurement import Interval
 from watchkeeper.domain.verdict import Verdict
@@ -16,7 +16,9 @@ from watchkeeper.domain.window import Window
 __all__ = [
     "NO_GUARANTEE",
     "Category",
+    "Condition",
     "Evaluation",
+    "Reads",
     "Rule",
     "Selector",
     "Severity",
@@ -89,6 +91,30 @@ def _any(patterns: tuple[str, ...], word: str) -> bool:
     return any(p == word or (p != "" and fnmatchcase(word, p)) for p in patterns)
 
 
+Reads = Literal["series", "evidence", "arrivals", "rules"]
+"""What a condition reads: one series of measurements; evidence over time of columns or of a series; what came and when;
+what other rules said."""
+
+
+class Condition(Protocol):
+    """What counts as wrong: a kind of rule, or a trigger. The classes are in ``decisions``, and a kind joins there."""
+
+    kind: ClassVar[str]
+    needs_measure: ClassVar[bool]
+    reads: ClassVar[Reads]
+
+    @property
+    def may_page(self) -> bool:
+        """Whether it wakes people unless its owner says otherwise."""
+
+    @property
+    def guarantee(self) -> str:
+        """What it promises about false alarms, in words."""
+
+    def evaluate(self, context: Any, /) -> Evaluation:
+        """Judge a ``decisions.rules.condition.Context``, of which those parts are filled in that it reads."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
     """What is watched, what counts as wrong (*condition*), and how people hear of it.
@@ -98,7 +124,7 @@ class Rule:
 
     name: str
     kind: str
-    condition: Any
+    condition: Condition
     selector: Selector = Selector()
     severity: Severity = Severity.NOTICE
     hold: timedelta = timedelta(0)

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from watchkeeper.capture.recorder import Recorder
 from watchkeeper.cli.refold import refold as command
-from watchkeeper.decisions.rules.preset import Budget
+from watchkeeper.decisions.rules.budget import Budget
 from watchkeeper.errors import BadInput
 from watchkeeper.loop.alerting.kept_evidence import revision_of
 from watchkeeper.loop.backtest.refold import refold

@@ -12,7 +12,14 @@ from watchkeeper.decisions.rules.evaluate import evaluate
 from watchkeeper.decisions.rules.memory import Folded
 from watchkeeper.decisions.rules.series import Point, Series
 from watchkeeper.decisions.rules.series_alarm import begun
-from watchkeeper.decisions.rules.shares import folds, reads_rows, remembers, season_of, watches_columns
+from watchkeeper.decisions.rules.shares import (
+    folds,
+    reads_rows,
+    remembering,
+    remembers,
+    season_of,
+    watches_columns,
+)
 from watchkeeper.domain.alert import Alert, AlertState
 from watchkeeper.domain.measurement import Measure
 from watchkeeper.domain.rule import Evaluation, Rule
@@ -118,7 +125,7 @@ def walk(
             memory = (
                 begun(described, measure=measure, subject=subject)
                 if folds(rule)
-                else rule.condition.begin(described)
+                else remembering(rule).begin(described)
             )
             folded = folded or Folded(evidence=memory)
             folded = folded.seen(series, stale_after_s=0.0, season=season_of(rule))

@@ -3,28 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, ClassVar
 
+from watchkeeper.decisions.rules.condition import Context
 from watchkeeper.domain.duration import duration_words
-from watchkeeper.domain.rule import Category, Evaluation, Rule
+from watchkeeper.domain.rule import Category, Evaluation, Reads
 from watchkeeper.domain.verdict import Verdict
 from watchkeeper.errors import BadInput, nearest
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arrivals:
-    """What has arrived of a model: when its last predictions were made, and up to when outcomes are known.
-
-    ``outcomes_until``: the end of the newest window with any outcome. ``outcomes_since``: the start of the oldest
-    window that still waits for its outcomes.
-    """
-
-    model: str
-    now: datetime
-    predictions_until: datetime | None = None
-    outcomes_until: datetime | None = None
-    watched_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +19,7 @@ class Absence:
 
     kind: ClassVar[str] = "absence"
     needs_measure: ClassVar[bool] = False
+    reads: ClassVar[Reads] = "arrivals"
 
     of: str = "predictions"
     """"predictions" or "outcomes"."""
@@ -51,8 +38,10 @@ class Absence:
         if self.after <= timedelta(0):
             raise BadInput("Absence needs a time after which it is one.", 'Say after = "2d".')
 
-    def evaluate(self, rule: Rule, arrivals: Arrivals) -> Evaluation:
+    def evaluate(self, context: Context) -> Evaluation:
         """Judge what has arrived until now."""
+        rule, arrivals = context.rule, context.arrivals
+        assert arrivals is not None
         last = arrivals.predictions_until if self.of == "predictions" else arrivals.outcomes_until
         given: dict[str, Any] = {
             "rule": rule.name,

@@ -17,9 +17,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from watchkeeper.decisions.rules.condition import Context
 from watchkeeper.decisions.rules.series import Point, Series, number, verdict_of
 from watchkeeper.domain.measurement import Direction
-from watchkeeper.domain.rule import NO_GUARANTEE, Evaluation, Rule
+from watchkeeper.domain.rule import NO_GUARANTEE, Evaluation, Reads
 from watchkeeper.domain.verdict import Verdict
 from watchkeeper.errors import BadInput, nearest
 from watchkeeper.stats.evidence.seasons import SEASONS, season_codes
@@ -33,6 +34,7 @@ class Anomaly:
 
     kind: ClassVar[str] = "anomaly"
     needs_measure: ClassVar[bool] = True
+    reads: ClassVar[Reads] = "series"
 
     z: float = 6.0
     resolve_z: float | None = None
@@ -59,8 +61,9 @@ class Anomaly:
     may_page: ClassVar[bool] = False
     guarantee: ClassVar[str] = NO_GUARANTEE
 
-    def evaluate(self, rule: Rule, series: Series) -> Evaluation:
+    def evaluate(self, context: Context) -> Evaluation:
         """Judge the last window against the earlier ones of its season."""
+        rule, series = context.rule, context.judged
         undecided = verdict_of(series, rule, min_rows=self.min_rows)
         if undecided is not None:
             return undecided

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from watchkeeper.decisions.rules.condition import Context
+from watchkeeper.decisions.rules.effect_and_evidence import evidence_evaluation
+from watchkeeper.domain.rule import Evaluation, Reads
 from watchkeeper.errors import BadInput
 
 
@@ -18,6 +21,7 @@ class Break:
 
     kind: ClassVar[str] = "break"
     needs_measure: ClassVar[bool] = False
+    reads: ClassVar[Reads] = "evidence"
     may_page: ClassVar[bool] = True
     guarantee: ClassVar[str] = "a stated chance of ever firing falsely, if rows are independent"
 
@@ -29,3 +33,7 @@ class Break:
     def __post_init__(self) -> None:
         if self.matters < 0:
             raise BadInput("What matters cannot be less than nothing.")
+
+    def evaluate(self, context: Context) -> Evaluation:
+        """Say what the evidence of a column or a series says of a break."""
+        return evidence_evaluation(context, breaks=True)

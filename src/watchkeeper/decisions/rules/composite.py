@@ -7,11 +7,12 @@ already, so neither needs a share of its own. *not a* promises nothing.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from watchkeeper.domain.rule import NO_GUARANTEE, Evaluation, Rule
+from watchkeeper.decisions.rules.condition import Context
+from watchkeeper.domain.rule import NO_GUARANTEE, Evaluation, Reads, Rule
 from watchkeeper.domain.verdict import Verdict
 from watchkeeper.errors import BadInput
 
@@ -28,6 +29,7 @@ class Composite:
 
     kind: ClassVar[str] = "composite"
     needs_measure: ClassVar[bool] = False
+    reads: ClassVar[Reads] = "rules"
 
     when: str
     _tree: Any = field(init=False, repr=False, compare=False)
@@ -45,8 +47,9 @@ class Composite:
         _walk(self._tree, found)
         return tuple(found)
 
-    def evaluate(self, rule: Rule, by_rule: Mapping[str, Evaluation], *, model: str) -> Evaluation:
+    def evaluate(self, context: Context) -> Evaluation:
         """Judge by the gravest evaluation of each rule; a rule that said nothing is untold."""
+        rule, by_rule = context.rule, context.said
         verdict = {True: Verdict.FAIL, False: Verdict.PASS, None: Verdict.INCONCLUSIVE}[
             _value(self._tree, by_rule)
         ]
@@ -69,7 +72,7 @@ class Composite:
         )
         return Evaluation(
             rule=rule.name,
-            model=model,
+            model=context.model,
             verdict=verdict,
             sentence=sentence,
             window=max(windows, default=None),
@@ -79,6 +82,27 @@ class Composite:
             assumption=next((e.assumption for e in failing if e.assumption), ""),
             details={"joined": {name: by_rule[name].verdict.value for name in self.names if name in by_rule}},
         )
+
+
+def in_order(rules: Sequence[Rule]) -> list[Rule]:
+    """Those of *rules* that join others, each after those that it joins.
+
+    Raises
+    ------
+    BadInput
+        they join each other in a circle.
+    """
+    left = {r.name: r.condition.names for r in rules if isinstance(r.condition, Composite)}
+    out: list[str] = []
+    while left:
+        ready = [name for name, names in left.items() if not any(n in left for n in names)]
+        if not ready:
+            raise BadInput("Composite rules join each other in a circle.")
+        out += ready
+        for name in ready:
+            del left[name]
+    by_name = {r.name: r for r in rules}
+    return [by_name[name] for name in out]
 
 
 def joined(rule: Rule, rules: Iterable[Rule]) -> frozenset[str]:

@@ -13,10 +13,10 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from watchkeeper.decisions.rules.memory import Folded
-from watchkeeper.decisions.rules.series import Series, number
+from watchkeeper.decisions.rules.condition import Context, waiting
+from watchkeeper.decisions.rules.series import number, verdict_of
 from watchkeeper.domain.measurement import Measure
-from watchkeeper.domain.rule import NO_GUARANTEE, Evaluation, Rule, Selector
+from watchkeeper.domain.rule import NO_GUARANTEE, Evaluation, Reads, Selector
 from watchkeeper.domain.verdict import Verdict
 from watchkeeper.errors import BadInput
 from watchkeeper.stats.detectors.catalogue import OF_ERRORS, Detector
@@ -81,6 +81,7 @@ class ChangeDetector:
 
     kind: ClassVar[str] = "detector"
     needs_measure: ClassVar[bool] = False
+    reads: ClassVar[Reads] = "series"
     may_page: ClassVar[bool] = False
     guarantee: ClassVar[str] = f"{NO_GUARANTEE}: a classical detector"
 
@@ -119,8 +120,13 @@ class ChangeDetector:
 
     memory_of = staticmethod(DetectorMemory.of_payload)
 
-    def evaluate(self, rule: Rule, series: Series, folded: Folded) -> Evaluation:
+    def evaluate(self, context: Context) -> Evaluation:
         """Say whether the detector alarmed in the last window."""
+        rule, series, folded = context.rule, context.judged, context.folded
+        undecided = verdict_of(series, rule, min_rows=self.min_rows) or waiting(context)
+        if undecided is not None:
+            return undecided
+        assert folded is not None
         at = folded.number_of(series.last.window)
         if at is None:
             return series.evaluation(

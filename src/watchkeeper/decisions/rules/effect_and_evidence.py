@@ -12,12 +12,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar
 
-from watchkeeper.decisions.rules.series import Series, number
+from watchkeeper.decisions.rules.condition import ColumnFinding, Context, waiting
+from watchkeeper.decisions.rules.memory import moment
+from watchkeeper.decisions.rules.series import Series, number, verdict_of
 from watchkeeper.decisions.rules.series_evidence import SeriesReading
-from watchkeeper.domain.rule import Evaluation, Rule
+from watchkeeper.decisions.rules.shares import evidence_of
+from watchkeeper.domain.rule import Evaluation, Reads, Rule
 from watchkeeper.domain.verdict import Verdict
 from watchkeeper.errors import BadInput, nearest
-from watchkeeper.stats.evidence.column_evidence import Reading
+from watchkeeper.stats.evidence.column_evidence import FEWEST_WINDOWS
 from watchkeeper.stats.evidence.seasons import SEASONS
 
 _SCORES = {
@@ -34,6 +37,7 @@ class EffectAndEvidence:
 
     kind: ClassVar[str] = "evidence"
     needs_measure: ClassVar[bool] = False
+    reads: ClassVar[Reads] = "evidence"
     may_page: ClassVar[bool] = True
     guarantee: ClassVar[str] = "a stated chance of ever firing falsely"
 
@@ -58,20 +62,38 @@ class EffectAndEvidence:
         if self.matters < 0:
             raise BadInput("What matters cannot be less than nothing.")
 
+    def evaluate(self, context: Context) -> Evaluation:
+        """Say what the evidence of a column or a series says of a lasting change."""
+        return evidence_evaluation(context, breaks=False)
 
-def column_evaluation(
-    rule: Rule,
-    series: Series,
-    reading: Reading,
-    *,
-    breaks: bool,
-    starts: Sequence[datetime],
-    categories: Sequence[str] = (),
-) -> Evaluation:
-    """Say what a column's evidence says, for the persistent rule or for the *breaks* one.
 
-    *series* gives the place; *starts* are those of the windows that were folded, *categories* the named ones.
-    """
+def evidence_evaluation(context: Context, *, breaks: bool) -> Evaluation:
+    """Say what evidence says: of a lasting change, or of a break."""
+    if context.column is not None:
+        return _of_column(context.rule, context.judged, context.column, breaks=breaks)
+    rule, series, folded = context.rule, context.judged, context.folded
+    undecided = verdict_of(series, rule, min_rows=evidence_of(rule).min_rows)
+    if undecided is not None:
+        return undecided
+    if folded is None or not folded.evidence.ready:
+        have = 0 if folded is None else folded.evidence.reference
+        return series.evaluation(
+            rule,
+            Verdict.INCONCLUSIVE,
+            f"{series.title} has {have} windows to compare with, and {FEWEST_WINDOWS} are needed.",
+        )
+    if folded.evidence.folded == 0:
+        return series.evaluation(rule, Verdict.PASS, f"{series.title} has its windows to compare with now.")
+    waits = waiting(context)
+    if waits is not None:
+        return waits
+    reading = context.shares.read(rule, folded.evidence)
+    return _of_series(rule, series, reading, [moment(s) for s in folded.starts[-400:]], breaks=breaks)
+
+
+def _of_column(rule: Rule, series: Series, found: ColumnFinding, *, breaks: bool) -> Evaluation:
+    """Of a column; *series* gives the place."""
+    reading, starts, categories = found.reading, found.starts, found.categories
     fires = reading.broken if breaks else reading.persistent
     since = starts[-1] if fires and starts else None
     back = reading.window - reading.since if reading.since else 0
@@ -114,10 +136,10 @@ def column_evaluation(
     )
 
 
-def series_evaluation(
-    rule: Rule, series: Series, reading: SeriesReading, *, starts: Sequence[datetime], breaks: bool = False
+def _of_series(
+    rule: Rule, series: Series, reading: SeriesReading, starts: Sequence[datetime], *, breaks: bool
 ) -> Evaluation:
-    """Say what a measured series' evidence says; *starts* are those of the windows that were folded."""
+    """Of a measured series; *starts* are those of the windows that were folded."""
     fires = reading.broken if breaks else reading.persistent
     back = max(reading.since, 1)
     since = starts[-back] if fires and len(starts) >= back else None

@@ -20,10 +20,11 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from watchkeeper.decisions.rules.memory import Folded, moment
-from watchkeeper.decisions.rules.series import Series, number
+from watchkeeper.decisions.rules.condition import Context, waiting
+from watchkeeper.decisions.rules.memory import moment
+from watchkeeper.decisions.rules.series import Series, number, verdict_of
 from watchkeeper.domain.measurement import Measure
-from watchkeeper.domain.rule import Evaluation, Rule
+from watchkeeper.domain.rule import Evaluation, Reads
 from watchkeeper.domain.verdict import Verdict
 from watchkeeper.errors import BadInput
 from watchkeeper.stats.evidence.e_cusum import ECUSUM
@@ -80,6 +81,7 @@ class Ever:
 
     kind: ClassVar[str] = "ever"
     needs_measure: ClassVar[bool] = True
+    reads: ClassVar[Reads] = "series"
     may_page: ClassVar[bool] = True
 
     above: float | None = None
@@ -115,8 +117,13 @@ class Ever:
 
     memory_of = staticmethod(EverMemory.of_payload)
 
-    def evaluate(self, rule: Rule, series: Series, folded: Folded) -> Evaluation:
+    def evaluate(self, context: Context) -> Evaluation:
         """Say whether the bets have won by the last window (``once``), or in it."""
+        rule, series, folded = context.rule, context.judged, context.folded
+        undecided = verdict_of(series, rule, min_rows=self.min_rows) or waiting(context)
+        if undecided is not None:
+            return undecided
+        assert folded is not None
         memory: EverMemory = folded.evidence
         at = folded.number_of(series.last.window)
         if at is None:

@@ -14,10 +14,11 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from watchkeeper.decisions.rules.series import Series, number, verdict_of
+from watchkeeper.decisions.rules.condition import Context
+from watchkeeper.decisions.rules.series import number, verdict_of
 from watchkeeper.domain.duration import duration_words
 from watchkeeper.domain.measurement import Interval
-from watchkeeper.domain.rule import Evaluation, Rule, Severity
+from watchkeeper.domain.rule import Evaluation, Reads, Severity
 from watchkeeper.domain.verdict import Verdict
 from watchkeeper.errors import BadInput
 from watchkeeper.stats.forecasting import forecast, time_to_breach
@@ -31,6 +32,7 @@ class Predictive:
 
     kind: ClassVar[str] = "predictive"
     needs_measure: ClassVar[bool] = True
+    reads: ClassVar[Reads] = "series"
 
     above: float | None = None
     below: float | None = None
@@ -49,8 +51,9 @@ class Predictive:
     may_page: ClassVar[bool] = False
     guarantee: ClassVar[str] = "no bound on false alarms: a forecast"
 
-    def evaluate(self, rule: Rule, series: Series) -> Evaluation:
+    def evaluate(self, context: Context) -> Evaluation:
         """Forecast from the last window on."""
+        rule, series = context.rule, context.judged
         undecided = verdict_of(series, rule, min_rows=self.min_rows)
         if undecided is not None:
             return undecided

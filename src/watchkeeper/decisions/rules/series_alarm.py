@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from watchkeeper.decisions.rules.break_rule import Break
 from watchkeeper.decisions.rules.series_evidence import SeriesEvidence, SeriesReading
-from watchkeeper.decisions.rules.shares import Shares
+from watchkeeper.decisions.rules.shares import Shares, evidence_of
 from watchkeeper.domain.measurement import Direction, Family, Measure
 from watchkeeper.domain.rule import Rule
 from watchkeeper.stats.evidence.column_evidence import FEWEST_WINDOWS
@@ -53,7 +52,7 @@ def first_reference(evidence: SeriesEvidence, windows: Iterable[ScoredWindow]) -
 
 def fires(rule: Rule, reading: SeriesReading) -> bool:
     """Whether *rule* fires at that reading."""
-    return reading.broken if isinstance(rule.condition, Break) else reading.persistent
+    return reading.broken if rule.kind == "break" else reading.persistent
 
 
 def alarms(
@@ -63,11 +62,11 @@ def alarms(
 
     A reading costs two milliseconds, so it is taken only where the effect is near what matters, or a rise has begun.
     """
-    condition = rule.condition
+    condition = evidence_of(rule)
     mean_time = getattr(condition, "mean_time", 0.0)
     known = [w for w in windows if w is not None]
     risen = evidence.first_rise([v for v, _, _ in known], mean_time=mean_time, matters=condition.matters)
-    always = isinstance(condition, Break) or any(s for _, _, s in known)
+    always = rule.kind == "break" or any(s for _, _, s in known)
     folded = 0
     for window in windows:
         if window is None:

@@ -6,42 +6,80 @@ The watch, `calibrate`, `alerts test` and `refold` all ask here, so that a repla
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, cast, runtime_checkable
 
-from watchkeeper.decisions.rules.break_rule import Break
-from watchkeeper.decisions.rules.effect_and_evidence import EffectAndEvidence
-from watchkeeper.decisions.rules.preset import Budget
+from watchkeeper.decisions.rules.budget import Budget
+from watchkeeper.decisions.rules.memory import Memory
 from watchkeeper.decisions.rules.series_evidence import SeriesEvidence, SeriesReading
-from watchkeeper.domain.rule import Rule
+from watchkeeper.domain.measurement import Measure
+from watchkeeper.domain.rule import Condition, Rule
 from watchkeeper.stats.evidence.column_evidence import EvidenceRules
 
 _VERSIONS = 10
 """Versions that a rule on versions is reckoned to meet."""
 
 
+class EvidenceCondition(Condition, Protocol):
+    """A condition on evidence over time."""
+
+    @property
+    def matters(self) -> float:
+        """Smallest effect that matters."""
+
+    @property
+    def independent_rows(self) -> bool:
+        """Whether rows are declared independent."""
+
+    @property
+    def min_rows(self) -> float:
+        """Fewest rows of a window that is judged."""
+
+
+@runtime_checkable
+class Remembering(Protocol):
+    """What a condition has that keeps a memory of its own of each series."""
+
+    def begin(self, described: Measure | None) -> Memory:
+        """The memory before the first window."""
+
+    def memory_of(self, payload: dict[str, Any], /) -> Memory:
+        """Read a memory back."""
+
+
+def remembering(rule: Rule) -> Remembering:
+    """The condition of a rule that keeps a memory of its own."""
+    return cast(Remembering, rule.condition)
+
+
+def evidence_of(rule: Rule) -> EvidenceCondition:
+    """The condition of a rule that reads evidence."""
+    return cast(EvidenceCondition, rule.condition)
+
+
 def folds(rule: Rule) -> bool:
     """Whether the rule keeps evidence of measured series."""
-    return bool(rule.selector.measure) and isinstance(rule.condition, (EffectAndEvidence, Break))
+    return bool(rule.selector.measure) and rule.condition.reads == "evidence"
 
 
 def remembers(rule: Rule) -> bool:
     """Whether the rule keeps something of each series from window to window."""
-    return folds(rule) or hasattr(rule.condition, "begin")
+    return folds(rule) or isinstance(rule.condition, Remembering)
 
 
 def reads_rows(rule: Rule) -> bool:
     """Whether the rule reads the errors of rows."""
-    return not rule.selector.measure and hasattr(rule.condition, "begin")
+    return not rule.selector.measure and isinstance(rule.condition, Remembering)
 
 
 def watches_columns(rule: Rule) -> bool:
     """Whether the rule keeps evidence of the columns themselves."""
-    return not rule.selector.measure and isinstance(rule.condition, (EffectAndEvidence, Break))
+    return not rule.selector.measure and rule.condition.reads == "evidence"
 
 
 def season_of(rule: Rule) -> str:
     """The season within which the rule's evidence ranks windows; "none" where it keeps no evidence."""
-    return rule.condition.season if isinstance(rule.condition, EffectAndEvidence) else "none"
+    return str(getattr(rule.condition, "season", "none")) if rule.kind == "evidence" else "none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,29 +113,32 @@ class Shares:
 
         of_columns = [r for r in rules if watches_columns(r)]
         of_series = [r for r in rules if folds(r)]
-        breaks = [r for r in (*of_columns, *of_series) if isinstance(r.condition, Break)]
+        breaks = [r for r in (*of_columns, *of_series) if r.kind == "break"]
         return cls(
             budget=budget or Budget(),
-            columns=max(1, sum(many(r) for r in of_columns if not isinstance(r.condition, Break))),
+            columns=max(1, sum(many(r) for r in of_columns if r.kind != "break")),
             series=max(1, sum(many(r) for r in of_series)),
             breaks=max(1, sum(many(r) for r in breaks)),
         )
 
     def column_rules(self, rule: Rule) -> EvidenceRules:
         """What a column's evidence is read by for *rule*. Breaks share one budget among columns and series."""
-        condition = rule.condition
-        own = "break_margin" if isinstance(condition, Break) else "tolerance"
-        return EvidenceRules(
+        condition = evidence_of(rule)
+        rules = EvidenceRules(
             columns=self.columns,
             budget=self.budget.columns,
             break_budget=self._breaks_among(self.columns),
             independent_rows=condition.independent_rows,
-            **({own: condition.matters} if condition.matters else {}),
         )
+        if not condition.matters:
+            return rules
+        if rule.kind == "break":
+            return replace(rules, break_margin=condition.matters)
+        return replace(rules, tolerance=condition.matters)
 
     def read(self, rule: Rule, evidence: SeriesEvidence) -> SeriesReading:
         """What a series' evidence says for *rule*."""
-        condition = rule.condition
+        condition = evidence_of(rule)
         return evidence.reading(
             columns=self.series,
             budget=self.budget.measures,

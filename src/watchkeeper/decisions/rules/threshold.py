@@ -13,8 +13,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from watchkeeper.decisions.rules.series import Series, number, verdict_of
-from watchkeeper.domain.rule import NO_GUARANTEE, Evaluation, Rule
+from watchkeeper.decisions.rules.condition import Context
+from watchkeeper.decisions.rules.series import number, verdict_of
+from watchkeeper.domain.rule import NO_GUARANTEE, Evaluation, Reads
 from watchkeeper.domain.verdict import Verdict
 from watchkeeper.errors import BadInput
 
@@ -34,6 +35,7 @@ class Threshold:
 
     kind: ClassVar[str] = "threshold"
     needs_measure: ClassVar[bool] = True
+    reads: ClassVar[Reads] = "series"
 
     above: float | None = None
     below: float | None = None
@@ -62,8 +64,9 @@ class Threshold:
         above, below = self._levels(firing)
         return (above is not None and value > above) or (below is not None and value < below)
 
-    def evaluate(self, rule: Rule, series: Series) -> Evaluation:
+    def evaluate(self, context: Context) -> Evaluation:
         """Judge the last window."""
+        rule, series = context.rule, context.judged
         undecided = verdict_of(series, rule, min_rows=self.min_rows)
         if undecided is not None:
             return undecided

@@ -28,10 +28,8 @@ from watchkeeper.decisions.alerting.state_machine import (
     step,
 )
 from watchkeeper.decisions.alerting.whom import whom_of
-from watchkeeper.decisions.rules.absence import Absence, Arrivals
-from watchkeeper.decisions.rules.break_rule import Break
-from watchkeeper.decisions.rules.composite import Composite
-from watchkeeper.decisions.rules.effect_and_evidence import column_evaluation
+from watchkeeper.decisions.rules.composite import in_order
+from watchkeeper.decisions.rules.condition import Arrivals, ColumnFinding, Context, Trouble
 from watchkeeper.decisions.rules.evaluate import evaluate
 from watchkeeper.decisions.rules.memory import Values
 from watchkeeper.decisions.rules.preset import default_rules, watched_columns
@@ -47,7 +45,7 @@ from watchkeeper.domain.series import PlacedMeasurement, WindowKey
 from watchkeeper.domain.verdict import Verdict
 from watchkeeper.domain.watched import WatchedModel
 from watchkeeper.domain.window import Window
-from watchkeeper.errors import BadInput, WatchkeeperError
+from watchkeeper.errors import WatchkeeperError
 from watchkeeper.loop.alerting.baseline_windows import BaselineWindows
 from watchkeeper.loop.alerting.kept_evidence import KeptEvidence, Place, baseline_name, revision_of
 from watchkeeper.loop.alerting.notifying import notify
@@ -89,7 +87,7 @@ JUDGED = Kind("judged", JudgedLast, key="model", model="model", state=lambda _: 
 BROKEN = Rule(
     name="evaluation failed",
     kind="error",
-    condition=None,
+    condition=Trouble(),
     severity=Severity.WARNING,
     about="The watching itself is broken: these numbers could not be judged.",
 )
@@ -99,7 +97,7 @@ BROKEN = Rule(
 SOURCE_FAILED = Rule(
     name="source failed",
     kind="error",
-    condition=None,
+    condition=Trouble(),
     severity=Severity.WARNING,
     hold=timedelta(minutes=5),
     about="What is watched cannot be read or kept, so nothing is measured until it is mended.",
@@ -338,15 +336,15 @@ class _Run:
         self.points = self._points(rules)
         evaluations: list[tuple[Rule, Evaluation]] = []
         for rule in rules:
-            if not isinstance(rule.condition, (Absence, Composite)):
+            if rule.condition.reads in ("series", "evidence"):
                 evaluations += [(rule, e) for e in self._evaluate(rule)]
         by_rule: dict[str, Evaluation] = {}
         for rule, evaluation in evaluations:
             seen = by_rule.get(rule.name)
             if seen is None or Verdict.worst([seen.verdict, evaluation.verdict]) is not seen.verdict:
                 by_rule[rule.name] = evaluation
-        for rule in _composites_in_order(rules):
-            evaluation = rule.condition.evaluate(rule, by_rule, model=self.model.name)
+        for rule in in_order(rules):
+            evaluation = rule.condition.evaluate(Context(rule=rule, model=self.model.name, said=by_rule))
             evaluation = replace(evaluation, window=evaluation.window or self.window)
             by_rule[rule.name] = evaluation
             evaluations.append((rule, evaluation))
@@ -476,7 +474,6 @@ class _Run:
         windows = self.evidence.own
         if windows is None or not self.columns:
             return []
-        breaks = isinstance(rule.condition, Break)
         out = []
         for place in self.profiles:
             version, segment = place
@@ -504,8 +501,14 @@ class _Run:
                     if starts and starts[-1] != self.window.start:
                         continue  # too few rows to fold, or an older window: nothing new is known
                     out.append(
-                        column_evaluation(
-                            rule, series, reading, breaks=breaks, starts=starts, categories=categories
+                        rule.condition.evaluate(
+                            Context(
+                                rule=rule,
+                                model=self.model.name,
+                                series=series,
+                                column=ColumnFinding(reading=reading, starts=starts, categories=categories),
+                                shares=self.shares,
+                            )
                         )
                     )
         return out
@@ -513,11 +516,14 @@ class _Run:
     # ---- what did not come
 
     def judge_arrivals(self) -> Judged:
-        rules = [r for r in self.judged_by.rules_of(self.model) if isinstance(r.condition, Absence)]
+        rules = [r for r in self.judged_by.rules_of(self.model) if r.condition.reads == "arrivals"]
         if not rules:
             return Judged()
         arrivals = self._arrivals()
-        evaluations = [(r, r.condition.evaluate(r, arrivals)) for r in rules]
+        evaluations = [
+            (r, r.condition.evaluate(Context(rule=r, model=self.model.name, arrivals=arrivals)))
+            for r in rules
+        ]
         self._move(evaluations)
         self._write([], judged=False)
         return Judged(evaluations=tuple(e for _, e in evaluations), changes=tuple(self.changes))
@@ -756,17 +762,3 @@ class _Run:
         groups = {key: kept.value for key, kept in known.items()}
         made = assign(changed.values(), self.judged_by.plan.routes, groups, now=self.now)
         return [known[key].to(group) if key in known else GROUP.new(group) for key, group in made.items()]
-
-
-def _composites_in_order(rules: Sequence[Rule]) -> list[Rule]:
-    """Composite rules, those that others join first."""
-    left = {r.name: r for r in rules if isinstance(r.condition, Composite)}
-    out: list[Rule] = []
-    while left:
-        ready = [r for r in left.values() if not any(n in left for n in r.condition.names)]
-        out += ready
-        for rule in ready:
-            del left[rule.name]
-        if not ready:
-            raise BadInput("Composite rules join each other in a circle.")
-    return out

@@ -6,7 +6,7 @@ both together keep to one budget.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -17,7 +17,7 @@ from watchkeeper.decisions.rules.preset import watched_columns
 from watchkeeper.decisions.rules.series import Series
 from watchkeeper.decisions.rules.series_alarm import begun, ranks_among_baseline
 from watchkeeper.decisions.rules.series_evidence import SeriesEvidence
-from watchkeeper.decisions.rules.shares import Shares, folds, remembers, season_of
+from watchkeeper.decisions.rules.shares import Shares, evidence_of, folds, remembering, remembers, season_of
 from watchkeeper.decisions.rules.window_counts import Binning
 from watchkeeper.domain.rule import Rule
 from watchkeeper.domain.watched import WatchedModel
@@ -116,11 +116,12 @@ class KeptEvidence:
         if not remembers(rule):
             return None
         season, condition = season_of(rule), rule.condition
+        read: Callable[[dict[str, Any]], Any]
         if folds(rule):
             name, read = season, SeriesEvidence.of_payload
         else:
             name = f"{rule.kind} {blake2b(repr(condition).encode(), digest_size=6).hexdigest()}"
-            read = condition.memory_of
+            read = remembering(rule).memory_of
         place = (series.version, series.segment, series.measure, series.subject)
         key = "|".join(("series", self._model.name, *place, name))
         fold = self._fold(key)
@@ -128,7 +129,9 @@ class KeptEvidence:
         if fold is not None and known is not None and fold.baseline == self._name:
             folded = known
         else:
-            evidence = self._begun(series, season) if folds(rule) else condition.begin(series.described)
+            evidence: Any = (
+                self._begun(series, season) if folds(rule) else remembering(rule).begin(series.described)
+            )
             folded = Folded(evidence=evidence)
             if known is not None:
                 many = known.evidence.folded
@@ -159,7 +162,7 @@ class KeptEvidence:
         if own is None:
             return []
         season = season_of(rule)
-        independent = rule.condition.independent_rows
+        independent = evidence_of(rule).independent_rows
         rules = shares.column_rules(rule)
         cached = self._readings.get((place, season, rules))
         if cached is not None:

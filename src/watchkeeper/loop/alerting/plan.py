@@ -10,8 +10,9 @@ from zoneinfo import ZoneInfo
 from watchkeeper.decisions.alerting.inhibition import BUILT_IN, Inhibition, check_inhibitions
 from watchkeeper.decisions.alerting.maintenance import Maintenance
 from watchkeeper.decisions.alerting.routing import Route, route_faults
+from watchkeeper.decisions.rules.budget import Budget
 from watchkeeper.decisions.rules.catalogue import rule_faults
-from watchkeeper.decisions.rules.preset import Budget, default_rules
+from watchkeeper.decisions.rules.preset import default_rules
 from watchkeeper.domain.rule import Rule
 from watchkeeper.domain.watched import WatchedModel
 from watchkeeper.errors import BadInput, MissingExtra

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from watchkeeper.decisions.rules.break_rule import Break
 from watchkeeper.decisions.rules.evaluate import evaluate
 from watchkeeper.decisions.rules.memory import Folded
 from watchkeeper.decisions.rules.preset import watched_columns
@@ -25,8 +24,10 @@ from watchkeeper.decisions.rules.series import Point, Series
 from watchkeeper.decisions.rules.series_alarm import alarms, begun, first_reference, ranks_among_baseline
 from watchkeeper.decisions.rules.shares import (
     Shares,
+    evidence_of,
     folds,
     reads_rows,
+    remembering,
     remembers,
     season_of,
     watches_columns,
@@ -92,7 +93,7 @@ class _ColumnRule:
 
     @property
     def breaks(self) -> bool:
-        return isinstance(self.rule.condition, Break)
+        return self.rule.kind == "break"
 
     @property
     def alike(self) -> tuple[Any, ...]:
@@ -596,7 +597,7 @@ class Replayer:
         self, rule: Rule, key: tuple[str, str], points: Sequence[Point], early: int
     ) -> Iterator[bool]:
         """The same of a rule that keeps a memory of its own: the *early* windows are folded first."""
-        folded = Folded(evidence=rule.condition.begin(self.measures.get(key[0])))
+        folded = Folded(evidence=remembering(rule).begin(self.measures.get(key[0])))
         for t in range(len(points)):
             series = self._series(rule, key, points[: t + 1])
             folded = folded.seen(series, stale_after_s=0.0)
@@ -639,7 +640,7 @@ class Replayer:
         evidence = begun(described, measure=measure, subject=subject, own=own if among else ())
         if not among:
             evidence = first_reference(evidence, own)
-        enough = [p.rows >= rule.condition.min_rows for p in points[len(early) :]]
+        enough = [p.rows >= evidence_of(rule).min_rows for p in points[len(early) :]]
         found = alarms(rule, evidence, scored[len(early) :], self.shares)
         return (fires and rests for fires, rests in zip(found, enough))
 

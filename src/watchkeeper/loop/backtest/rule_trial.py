@@ -11,8 +11,9 @@ from typing import Any
 
 from watchkeeper.decisions.alerting.replay import Replayed, Step, summed_up
 from watchkeeper.decisions.alerting.state_machine import alert_labels, identity, step
-from watchkeeper.decisions.rules.absence import Arrivals
+from watchkeeper.decisions.rules.absence import Absence
 from watchkeeper.decisions.rules.composite import joined
+from watchkeeper.decisions.rules.condition import Arrivals, Context
 from watchkeeper.decisions.rules.shares import watches_columns
 from watchkeeper.domain.alert import Alert
 from watchkeeper.domain.measurement import Interval, Measurement
@@ -41,6 +42,7 @@ def _replay_absence(
     BadInput
         it is about outcomes: when each arrived is not kept, so what was known then cannot be told.
     """
+    assert isinstance(rule.condition, Absence)
     if rule.condition.of != "predictions":
         raise BadInput(
             f"The rule {rule.name!r} is about {rule.condition.of}, and when they arrived is not kept.",
@@ -60,7 +62,9 @@ def _replay_absence(
         seen = Arrivals(
             model=model.name, now=at, predictions_until=last, outcomes_until=None, watched_since=since
         )
-        said = replace(rule.condition.evaluate(rule, seen), window=Window(at - model.cadence, at))
+        said = replace(
+            rule.condition.evaluate(Context(rule=rule, arrivals=seen)), window=Window(at - model.cadence, at)
+        )
         alert, _ = step(alert, said, rule, now=at, labels=alert_labels(said, rule, model.labels))
         steps.append(Step(evaluation=said, alert=alert))
         at += model.cadence
