@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from watchkeeper.cli.terminal import (
     json_option,
-    names,
-    pairs,
     print_json,
     progress_bar,
-    schema_of,
     segments_of,
     source_options,
 )
@@ -53,13 +51,7 @@ Next:  watchkeeper compare model.wkb february.parquet"""
 def baseline(
     source: str,
     output: Path | None,
-    schema_file: Path | None,
-    roles: tuple[str, ...],
-    kinds: tuple[str, ...],
-    task: str | None,
-    positive: str | None,
-    columns: str | None,
-    encoding: str | None,
+    reading: dict[str, Any],
     segments: str | None,
     name: str,
     sample: int | None,
@@ -73,13 +65,7 @@ def baseline(
     with progress_bar() as progress:
         made = take(
             source,
-            schema=schema_of(schema_file),
-            roles=pairs(roles, "role") or None,
-            kinds=pairs(kinds, "kind") or None,
-            task=task,
-            positive=positive,
-            columns=names(columns) or None,
-            encoding=encoding,
+            **reading,
             segments=segments_of(segments),
             name=name,
             sample_rows=sample,

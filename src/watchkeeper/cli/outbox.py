@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,20 +47,36 @@ def dead(limit: int, project: Path, as_json: bool) -> int:
     return 1 if _list(project, ("dead",), limit, as_json) else 0
 
 
-@outbox.command()
-@click.argument("keys", nargs=-1)
-@click.option("--all", "everything", is_flag=True, help="All dead letters.")
-@click.option("--as", "actor", default="", help="Your name (default: the login name).")
-@project_option
-@json_option
-def retry(keys: tuple[str, ...], everything: bool, actor: str, project: Path, as_json: bool) -> None:
-    """Send the dead letters KEYS again, or all of them. Targets that have one already are left out."""
+def _letters(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What a command about dead letters may be told: which ones, and whose doing it is."""
+    for option in (
+        json_option,
+        project_option,
+        click.option("--as", "actor", default="", help="Your name (default: the login name)."),
+        click.option("--all", "everything", is_flag=True, help="All dead letters."),
+        click.argument("keys", nargs=-1),
+    ):
+        command = option(command)
+    return command
+
+
+def _act(
+    verb: str, wanted: str, *, keys: tuple[str, ...], everything: bool, actor: str, project: Path
+) -> int:
+    """Do *verb* to dead letters; return how many there were."""
     from watchkeeper.wiring.telling import watching_outbox
 
     if bool(keys) == everything:
-        raise click.UsageError("Name the letters to send again, or say --all.")
+        raise click.UsageError(f"Name the letters to {wanted}, or say --all.")
     with opened(project) as watch:
-        count = watching_outbox(watch).retry(*keys, actor=actor or getpass.getuser())
+        return int(getattr(watching_outbox(watch), verb)(*keys, actor=actor or getpass.getuser()))
+
+
+@outbox.command()
+@_letters
+def retry(as_json: bool, **which: Any) -> None:
+    """Send the dead letters KEYS again, or all of them. Targets that have one already are left out."""
+    count = _act("retry", "send again", **which)
     if as_json:
         print_json({"waiting": count})
     else:
@@ -68,19 +84,10 @@ def retry(keys: tuple[str, ...], everything: bool, actor: str, project: Path, as
 
 
 @outbox.command()
-@click.argument("keys", nargs=-1)
-@click.option("--all", "everything", is_flag=True, help="All dead letters.")
-@click.option("--as", "actor", default="", help="Your name (default: the login name).")
-@project_option
-@json_option
-def drop(keys: tuple[str, ...], everything: bool, actor: str, project: Path, as_json: bool) -> None:
+@_letters
+def drop(as_json: bool, **which: Any) -> None:
     """Give the dead letters KEYS up, or all of them: they are kept, and no problem any more."""
-    from watchkeeper.wiring.telling import watching_outbox
-
-    if bool(keys) == everything:
-        raise click.UsageError("Name the letters to give up, or say --all.")
-    with opened(project) as watch:
-        count = watching_outbox(watch).drop(*keys, actor=actor or getpass.getuser())
+    count = _act("drop", "give up", **which)
     if as_json:
         print_json({"dropped": count})
     else:

@@ -9,12 +9,9 @@ import click
 
 from watchkeeper.cli.terminal import (
     json_option,
-    names,
-    pairs,
     print_json,
     print_table,
     progress_bar,
-    schema_of,
     source_options,
     strict,
 )
@@ -44,13 +41,7 @@ Examples:
 @json_option
 def profile(
     source: str,
-    schema_file: Path | None,
-    roles: tuple[str, ...],
-    kinds: tuple[str, ...],
-    task: str | None,
-    positive: str | None,
-    columns: str | None,
-    encoding: str | None,
+    reading: dict[str, Any],
     output: Path | None,
     save_schema: Path | None,
     as_json: bool,
@@ -63,13 +54,7 @@ def profile(
     with progress_bar() as progress:
         made = run(
             source,
-            schema=schema_of(schema_file),
-            roles=pairs(roles, "role") or None,
-            kinds=pairs(kinds, "kind") or None,
-            task=task,
-            positive=positive,
-            columns=names(columns) or None,
-            encoding=encoding,
+            **reading,
             progress=progress,
         )
     if output is not None:

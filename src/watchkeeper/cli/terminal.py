@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 import sys
@@ -81,10 +82,34 @@ _SOURCE_OPTIONS = (
 
 
 def source_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """What every command that reads rows may be told about them."""
+    """What every command that reads rows may be told about them; it gets all of it as ``reading``."""
+
+    @functools.wraps(command)
+    def with_reading(
+        *,
+        schema_file: Path | None,
+        roles: tuple[str, ...],
+        kinds: tuple[str, ...],
+        task: str | None,
+        positive: str | None,
+        columns: str | None,
+        encoding: str | None,
+        **rest: Any,
+    ) -> Any:
+        reading = {
+            "schema": schema_of(schema_file),
+            "roles": pairs(roles, "role") or None,
+            "kinds": pairs(kinds, "kind") or None,
+            "task": task,
+            "positive": positive,
+            "columns": names(columns) or None,
+            "encoding": encoding,
+        }
+        return command(reading=reading, **rest)
+
     for option in reversed(_SOURCE_OPTIONS):
-        command = option(command)
-    return command
+        with_reading = option(with_reading)
+    return with_reading
 
 
 def schema_of(path: Path | None) -> Any:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from watchkeeper.measures.performance import multiclass
+from watchkeeper.measures.catalogue import entry
 from watchkeeper.measures.performance.log_loss import multiclass_log_loss
 from watchkeeper.measures.performance.roc_auc import roc_auc_ovr, roc_auc_per_class
 from watchkeeper.stats.states.confusion import Confusion
@@ -41,31 +41,31 @@ class TestAverages:
     @pytest.mark.parametrize("how", ["macro", "micro", "weighted"])
     def test_they_agree_with_scikit_learn(self, name, how):
         actual, predicted = labelled()
-        found = getattr(multiclass, f"{name}_{how}")(Confusion.of_labels(actual, predicted))
+        found = entry(f"{name}_{how}").function(Confusion.of_labels(actual, predicted))
         assert found.value == pytest.approx(SKLEARN[name](actual, predicted, average=how))
         assert found.interval.low < found.value < found.interval.high
 
     def test_each_class_agrees_with_scikit_learn(self, name):
         actual, predicted = labelled()
-        found = getattr(multiclass, f"{name}_per_class")(Confusion.of_labels(actual, predicted))
+        found = entry(f"{name}_per_class").function(Confusion.of_labels(actual, predicted))
         assert [m.subject for m in found] == list("abcd")
         assert [m.value for m in found] == pytest.approx(SKLEARN[name](actual, predicted, average=None))
 
     def test_a_class_that_is_never_predicted_counts_as_zero_in_the_mean(self, name):
         actual, predicted = list("aabbc"), list("aabba")
-        found = getattr(multiclass, f"{name}_macro")(Confusion.of_labels(actual, predicted))
+        found = entry(f"{name}_macro").function(Confusion.of_labels(actual, predicted))
         expected = SKLEARN[name](actual, predicted, average="macro", zero_division=0)
         assert found.value == pytest.approx(expected)
         assert found.details["undefined_classes"] == (1 if name == "precision" else 0)
 
     def test_nothing_labelled_is_a_reason(self, name):
-        assert getattr(multiclass, f"{name}_macro")(Confusion.empty()).reason
-        assert getattr(multiclass, f"{name}_per_class")(Confusion.empty()) == []
+        assert entry(f"{name}_macro").function(Confusion.empty()).reason
+        assert entry(f"{name}_per_class").function(Confusion.empty()) == []
 
     @pytest.mark.slow
     @pytest.mark.parametrize("how", ["macro", "weighted"])
     def test_intervals_hold_the_truth(self, name, how):
-        measure = getattr(multiclass, f"{name}_{how}")
+        measure = entry(f"{name}_{how}").function
         target = measure(Confusion.of_labels(*labelled(400_000, seed=5))).value
         hits = 0
         for seed in range(600):
@@ -76,9 +76,9 @@ class TestAverages:
 
 def test_past_the_cap_the_average_admits_that_it_has_no_bound():
     actual, predicted = labelled(classes="abcdefgh")
-    found = multiclass.f1_macro(Confusion.of_labels(actual, predicted, cap=3))
+    found = entry("f1_macro").function(Confusion.of_labels(actual, predicted, cap=3))
     assert found.bound is None
-    assert len(multiclass.f1_per_class(Confusion.of_labels(actual, predicted, cap=3))) == 3
+    assert len(entry("f1_per_class").function(Confusion.of_labels(actual, predicted, cap=3))) == 3
 
 
 @pytest.fixture(scope="module")

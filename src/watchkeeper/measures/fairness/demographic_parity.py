@@ -31,14 +31,8 @@ def demographic_parity_difference(
 ) -> Measurement:
     """Return the largest difference of selection rates; 0 is parity.
 
-    >>> from watchkeeper.stats.states.confusion import Confusion
-    >>> from watchkeeper.stats.states.profile import Profile
-    >>> from watchkeeper.domain.schema import Schema
-    >>> def group(tp, fp, fn, tn):
-    ...     said, true = [1] * (tp + fp) + [0] * (fn + tn), [1] * tp + [0] * fp + [1] * fn + [0] * tn
-    ...     return Profile(schema=Schema(columns=()), performance={"confusion": Confusion.of_labels(true, said)})
-    >>> two = Groups(axis="sex", profiles={"f": group(30, 10, 20, 40), "m": group(40, 20, 10, 30)})
-    >>> round(demographic_parity_difference(two).value, 4)
+    >>> from watchkeeper.measures.fairness.group_rates import example
+    >>> round(demographic_parity_difference(example(f=(30, 10, 20, 40), m=(40, 20, 10, 30))).value, 4)
     0.2
     """
     return compared(
@@ -51,14 +45,8 @@ def demographic_parity_ratio(
 ) -> Measurement:
     """Return the smallest selection rate over the largest; 1 is parity.
 
-    >>> from watchkeeper.stats.states.confusion import Confusion
-    >>> from watchkeeper.stats.states.profile import Profile
-    >>> from watchkeeper.domain.schema import Schema
-    >>> def group(tp, fp, fn, tn):
-    ...     said, true = [1] * (tp + fp) + [0] * (fn + tn), [1] * tp + [0] * fp + [1] * fn + [0] * tn
-    ...     return Profile(schema=Schema(columns=()), performance={"confusion": Confusion.of_labels(true, said)})
-    >>> two = Groups(axis="sex", profiles={"f": group(30, 10, 20, 40), "m": group(40, 20, 10, 30)})
-    >>> round(demographic_parity_ratio(two).value, 4)
+    >>> from watchkeeper.measures.fairness.group_rates import example
+    >>> round(demographic_parity_ratio(example(f=(30, 10, 20, 40), m=(40, 20, 10, 30))).value, 4)
     0.6667
     """
     return compared(

@@ -28,14 +28,8 @@ def equalized_odds_difference(
 ) -> Measurement:
     """Return the larger difference of the two rates; 0 is equal.
 
-    >>> from watchkeeper.stats.states.confusion import Confusion
-    >>> from watchkeeper.stats.states.profile import Profile
-    >>> from watchkeeper.domain.schema import Schema
-    >>> def group(tp, fp, fn, tn):
-    ...     said, true = [1] * (tp + fp) + [0] * (fn + tn), [1] * tp + [0] * fp + [1] * fn + [0] * tn
-    ...     return Profile(schema=Schema(columns=()), performance={"confusion": Confusion.of_labels(true, said)})
-    >>> two = Groups(axis="sex", profiles={"f": group(30, 10, 20, 40), "m": group(40, 30, 10, 20)})
-    >>> round(equalized_odds_difference(two).value, 4)
+    >>> from watchkeeper.measures.fairness.group_rates import example
+    >>> round(equalized_odds_difference(example(f=(30, 10, 20, 40), m=(40, 30, 10, 20))).value, 4)
     0.4
     """
     both = [

@@ -28,11 +28,31 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from watchkeeper.domain.measurement import Interval, Measurement
+from watchkeeper.domain.schema import Schema
 from watchkeeper.errors import BadInput
 from watchkeeper.measures.groups import Groups
 from watchkeeper.measures.performance.decided import decided
 from watchkeeper.stats.intervals import clopper_pearson
+from watchkeeper.stats.states.confusion import Confusion
+from watchkeeper.stats.states.profile import Profile
 from watchkeeper.stats.states.score_table import ConfusionCounts
+from watchkeeper.stats.states.state import State
+
+
+def example(**counts: tuple[int, int, int, int]) -> Groups:
+    """Groups of sex with these counts of (true positive, false positive, false negative, true negative) rows.
+
+    >>> [p.performance["confusion"].n for p in example(f=(30, 10, 20, 40), m=(40, 20, 10, 30)).profiles.values()]
+    [100, 100]
+    """
+    profiles = {}
+    for name, (tp, fp, fn, tn) in counts.items():
+        decisions = [1] * (tp + fp) + [0] * (fn + tn)
+        outcomes = [1] * tp + [0] * fp + [1] * fn + [0] * tn
+        states: dict[str, State] = {"confusion": Confusion.of_labels(outcomes, decisions)}
+        profiles[name] = Profile(schema=Schema(columns=()), performance=states)
+    return Groups(axis="sex", profiles=profiles)
+
 
 FEWEST_ROWS = 10
 """Groups with fewer rows behind their rate are listed and not compared."""

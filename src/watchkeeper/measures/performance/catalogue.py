@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from watchkeeper.domain.measurement import Direction, Family, Measure
 from watchkeeper.measures.entry import Entry
-from watchkeeper.measures.performance import multiclass
 from watchkeeper.measures.performance.accuracy import accuracy, balanced_accuracy
 from watchkeeper.measures.performance.average_precision import average_precision
 from watchkeeper.measures.performance.brier import brier
@@ -17,6 +17,7 @@ from watchkeeper.measures.performance.lift import lift
 from watchkeeper.measures.performance.log_loss import log_loss, multiclass_log_loss
 from watchkeeper.measures.performance.mcc import mcc
 from watchkeeper.measures.performance.mean_errors import bias, mae, mse, rmse
+from watchkeeper.measures.performance.multiclass import average, per_class
 from watchkeeper.measures.performance.percentage_errors import mape, smape
 from watchkeeper.measures.performance.precision_recall import f1, precision, recall, specificity
 from watchkeeper.measures.performance.r2 import r2
@@ -92,8 +93,9 @@ CATALOGUE: tuple[Entry, ...] = (
            "How surprised the model was by what happened.", "Good 1952", direction=_HIGHER, unit="nats",
            high=None),
     *(
-        _entry(getattr(multiclass, f"{name}_{how}"), "confusion", f"{title}, {said}",
-               f"{title} {meaning}.", _SOKOLOVA, default=how in ("per_class", "macro"))
+        _entry(partial(per_class, name=name) if how == "per_class" else partial(average, name=name, how=how),
+               "confusion", f"{title}, {said}", f"{title} {meaning}.", _SOKOLOVA, name=f"{name}_{how}",
+               default=how in ("per_class", "macro"))
         for name, title in (("precision", "Precision"), ("recall", "Recall"), ("f1", "F1"))
         for how, said, meaning in (
             ("per_class", "each class", "of each class"),

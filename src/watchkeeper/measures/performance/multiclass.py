@@ -35,118 +35,6 @@ from watchkeeper.measures.performance.decided import UNLABELLED
 from watchkeeper.stats.intervals import delta_interval, sum_of_independent, wilson
 from watchkeeper.stats.states.confusion import Confusion
 
-_EXAMPLE = Confusion.of_labels(list("aaaabbbccc"), list("aaabbbaccb"))
-"""Three classes: a has 4 rows (3 right), b 3 (2 right), c 3 (2 right); the examples below read it."""
-
-
-def precision_per_class(confusion: Confusion, *, level: float = 0.95) -> list[Measurement]:
-    """Return for each class the share of its predictions that were right; ``subject`` is the class.
-
-    >>> [round(m.value, 4) for m in precision_per_class(_EXAMPLE)]
-    [0.75, 0.5, 1.0]
-    """
-    return _per_class("precision", confusion, level)
-
-
-def precision_macro(confusion: Confusion, *, level: float = 0.95) -> Measurement:
-    """Return the plain mean of the classes' precision.
-
-    >>> round(precision_macro(_EXAMPLE).value, 4)
-    0.75
-    """
-    return _average("precision", "macro", confusion, level)
-
-
-def precision_micro(confusion: Confusion, *, level: float = 0.95) -> Measurement:
-    """Return the precision of all rows pooled, which is the accuracy.
-
-    >>> precision_micro(_EXAMPLE).value
-    0.7
-    """
-    return _average("precision", "micro", confusion, level)
-
-
-def precision_weighted(confusion: Confusion, *, level: float = 0.95) -> Measurement:
-    """Return the mean of the classes' precision, weighted by their rows.
-
-    >>> round(precision_weighted(_EXAMPLE).value, 4)
-    0.75
-    """
-    return _average("precision", "weighted", confusion, level)
-
-
-def recall_per_class(confusion: Confusion, *, level: float = 0.95) -> list[Measurement]:
-    """Return for each class the share of its rows that were found; ``subject`` is the class.
-
-    >>> [round(m.value, 4) for m in recall_per_class(_EXAMPLE)]
-    [0.75, 0.6667, 0.6667]
-    """
-    return _per_class("recall", confusion, level)
-
-
-def recall_macro(confusion: Confusion, *, level: float = 0.95) -> Measurement:
-    """Return the plain mean of the classes' recall.
-
-    >>> round(recall_macro(_EXAMPLE).value, 4)
-    0.6944
-    """
-    return _average("recall", "macro", confusion, level)
-
-
-def recall_micro(confusion: Confusion, *, level: float = 0.95) -> Measurement:
-    """Return the recall of all rows pooled, which is the accuracy.
-
-    >>> recall_micro(_EXAMPLE).value
-    0.7
-    """
-    return _average("recall", "micro", confusion, level)
-
-
-def recall_weighted(confusion: Confusion, *, level: float = 0.95) -> Measurement:
-    """Return the mean of the classes' recall, weighted by their rows.
-
-    >>> round(recall_weighted(_EXAMPLE).value, 4)
-    0.7
-    """
-    return _average("recall", "weighted", confusion, level)
-
-
-def f1_per_class(confusion: Confusion, *, level: float = 0.95) -> list[Measurement]:
-    """Return for each class the harmonic mean of its precision and recall; ``subject`` is the class.
-
-    >>> [round(m.value, 4) for m in f1_per_class(_EXAMPLE)]
-    [0.75, 0.5714, 0.8]
-    """
-    return _per_class("f1", confusion, level)
-
-
-def f1_macro(confusion: Confusion, *, level: float = 0.95) -> Measurement:
-    """Return the plain mean of the classes' F1.
-
-    >>> round(f1_macro(_EXAMPLE).value, 4)
-    0.7071
-    """
-    return _average("f1", "macro", confusion, level)
-
-
-def f1_micro(confusion: Confusion, *, level: float = 0.95) -> Measurement:
-    """Return the F1 of all rows pooled, which is the accuracy.
-
-    >>> f1_micro(_EXAMPLE).value
-    0.7
-    """
-    return _average("f1", "micro", confusion, level)
-
-
-def f1_weighted(confusion: Confusion, *, level: float = 0.95) -> Measurement:
-    """Return the mean of the classes' F1, weighted by their rows.
-
-    >>> round(f1_weighted(_EXAMPLE).value, 4)
-    0.7114
-    """
-    return _average("f1", "weighted", confusion, level)
-
-
 _UNDEFINED = {
     "precision": "No row was predicted as this class.",
     "recall": "No outcome was of this class.",
@@ -154,7 +42,13 @@ _UNDEFINED = {
 }
 
 
-def _per_class(name: str, confusion: Confusion, level: float) -> list[Measurement]:
+def per_class(confusion: Confusion, *, name: str, level: float = 0.95) -> list[Measurement]:
+    """Return the score *name* ("precision", "recall" or "f1") of each class; ``subject`` is the class.
+
+    >>> three = Confusion.of_labels(list("aaaabbbccc"), list("aaabbbaccb"))
+    >>> [round(m.value, 4) for m in per_class(three, name="f1")]
+    [0.75, 0.5714, 0.8]
+    """
     out = []
     for k, label in enumerate(confusion.labels):
         d, r, c = (float(x) for x in (confusion.counts[k, k], confusion.actual[k], confusion.predicted[k]))
@@ -193,7 +87,13 @@ def _per_class(name: str, confusion: Confusion, level: float) -> list[Measuremen
     return out
 
 
-def _average(name: str, how: str, confusion: Confusion, level: float) -> Measurement:
+def average(confusion: Confusion, *, name: str, how: str, level: float = 0.95) -> Measurement:
+    """Return the score *name* averaged over classes: "macro", "micro" or "weighted".
+
+    >>> three = Confusion.of_labels(list("aaaabbbccc"), list("aaabbbaccb"))
+    >>> [round(average(three, name="recall", how=how).value, 4) for how in ("macro", "micro", "weighted")]
+    [0.6944, 0.7, 0.7]
+    """
     measure, n = f"{name}_{how}", float(confusion.n)
     if n <= 0:
         return Measurement.missing(measure, UNLABELLED)
