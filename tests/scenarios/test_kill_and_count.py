@@ -32,7 +32,7 @@ from watchkeeper.wiring import open_project
 TARGETS = Path(__file__).with_name("kill_targets.py")
 DAY = timedelta(days=1)
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(280)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 
 @pytest.fixture
