@@ -318,7 +318,8 @@ class Chronicle:
         assessed = self.incidents.get(number).assessment
         cost = (assessed.get("cost") or {}) if assessed else {}
         excess = cost.get("excess")
-        details = [f"its errors cost about {excess:,.0f} USD more than usual"] if excess else []
+        way = "more" if excess is not None and excess > 0 else "less"
+        details = [f"its errors cost about {abs(excess):,.0f} USD {way} than usual"] if excess else []
         self.tell.happened(day, "runbook", f"'{book}' for incident {number}: {run.state}.", *details)
 
     def _finish(self, incident: Any, why: str, day: datetime) -> None:
