@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
+from watchkeeper.domain.classes import class_key
 from watchkeeper.domain.fact import Document, Lease
 from watchkeeper.domain.schema import Task
 from watchkeeper.domain.watched import WatchedModel
@@ -25,7 +26,6 @@ from watchkeeper.domain.window import Window
 from watchkeeper.errors import BadInput, NotFound, UnreadableSource, nearest
 from watchkeeper.loop.records.facts import FactKind
 from watchkeeper.loop.records.records import Kind, Records, write
-from watchkeeper.stats.classes import class_key
 from watchkeeper.stats.estimation.label_choice import choose_rows
 from watchkeeper.stats.estimation.ppi import PoweredMean, ppi_mean_of_chosen
 from watchkeeper.stats.hashing import hash_texts
