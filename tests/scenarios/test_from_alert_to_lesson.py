@@ -18,7 +18,8 @@ from watchkeeper.domain.incident import Phase
 from watchkeeper.domain.rule import Severity
 from watchkeeper.loop.alerting.judging import AlertJudge
 from watchkeeper.loop.alerting.plan import AlertingPlan
-from watchkeeper.loop.effects.notifications import Outbox
+from watchkeeper.loop.effects.engine import Effects
+from watchkeeper.loop.effects.notifications import Notifications
 from watchkeeper.loop.incidents.follow import IncidentFollower, enrichment, incidents_of
 from watchkeeper.loop.records.kinds import ALERT, GROUP
 from watchkeeper.loop.records.records import Records, write
@@ -50,7 +51,12 @@ def world(tmp_path, new_receiver):
         team=team,
         robot=robot,
         judge=AlertJudge(AlertingPlan(routes=(ROUTE,))),
-        outbox=Outbox(ledger.facts, channels, clock=clock, enrich=enrichment(watch), draw=lambda: 0.5),
+        outbox=Effects(
+            ledger.facts,
+            {"notify": Notifications(channels, enrich=enrichment(watch))},
+            clock=clock,
+            draw=lambda: 0.5,
+        ),
         incidents=incidents_of(watch),
     )
     ledger.close()

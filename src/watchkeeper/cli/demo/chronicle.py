@@ -51,7 +51,7 @@ class Chronicle:
     ) -> None:
         from watchkeeper.loop.incidents.incidents import Incidents
         from watchkeeper.loop.incidents.runbooks import Runbooks
-        from watchkeeper.wiring import outbox_of
+        from watchkeeper.wiring.telling import outbox_of
 
         self.watch, self.clock, self.tell, self.truth = watch, clock, tell, truth
         self.receivers, self.episode = receivers, episode

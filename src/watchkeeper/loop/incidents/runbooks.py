@@ -26,7 +26,8 @@ from watchkeeper.domain.alert import Alert, fingerprint
 from watchkeeper.domain.duration import duration_of, moment_of
 from watchkeeper.errors import BadInput, BadTransition, Conflict, NotFound, WatchkeeperError, nearest
 from watchkeeper.loop.alerting.alert_actions import acknowledge_alert, add_silence, alert_record
-from watchkeeper.loop.effects.notifications import outbox_entry
+from watchkeeper.loop.effects.engine import EFFECT
+from watchkeeper.loop.effects.notifications import notification
 from watchkeeper.loop.incidents.incidents import Incidents
 from watchkeeper.loop.records.facts import kinds_of
 from watchkeeper.loop.records.records import Kept, Kind, Records, plain, write
@@ -499,13 +500,10 @@ class Runbooks:
         key = f"runbook:{record.key}:{place}"
         text = " ".join(rest[1:])
         body = {"title": text[:150], "text": text, "status": "notice", "severity": "notice", "group": key}
-        try:
-            self._facts.append(
-                [], [outbox_entry(rest[0], key, body, now=self._clock(), model=record.value.model)]
-            )
-        except Conflict:
-            return f"{rest[0]} has been told already"
-        return f"{rest[0]} will be told"
+        now = self._clock()
+        asked = notification(rest[0], key, body, now=now, model=record.value.model)
+        new = Records(self._facts, EFFECT).put_new(asked.value, now=now)
+        return f"{rest[0]} will be told" if new else f"{rest[0]} has been told already"
 
 
 def _read(verb: str, words: Sequence[str]) -> tuple[dict[str, str], list[str]]:
