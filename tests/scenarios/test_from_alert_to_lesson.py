@@ -11,7 +11,6 @@ from receivers import Reply
 from watchkeeper.adapters.notifiers.webhook import WebhookNotifier
 from watchkeeper.decisions.alerting.grouping import assign
 from watchkeeper.decisions.alerting.routing import Route
-from watchkeeper.decisions.incidents.incidents import with_lesson
 from watchkeeper.domain.alert import Alert, AlertState, fingerprint
 from watchkeeper.domain.fact import Fact
 from watchkeeper.domain.incident import Phase
@@ -130,9 +129,7 @@ def test_a_storm_is_one_message_a_channel_and_one_incident_and_teaches(world):
     for phase in (Phase.ASSESSMENT, Phase.MITIGATION):
         world.incidents.enter(1, phase, actor="ann")
     lesson = "look at the upstream join first"
-    world.incidents.change(
-        1, lambda i: with_lesson(i, lesson, now=world.clock(), actor="ann"), actor="ann", verb="learnt"
-    )
+    world.incidents.learn(1, lesson, actor="ann")
     fire(world, AlertState.RESOLVED, "resolved")
     tick(world, timedelta(minutes=10))
     assert world.team.received[-1].json["status"] == "resolved"

@@ -123,8 +123,8 @@ def test_the_whole_circle_with_alertmanager_a_webhook_and_a_dead_mans_switch(
     """Our alert goes out to both channels; a machine's alert comes back by Alertmanager and joins our incident."""
     import real_servers
     from watchkeeper.adapters.notifiers.alertmanager import AlertmanagerNotifier
+    from watchkeeper.loop.incidents.follow import incidents_of
     from watchkeeper.wiring import open_project
-    from watchkeeper.wiring.telling import incidents_of
 
     port = real_servers.free_port()
     there = alertmanager(ROUTE.format(port=port))
@@ -217,9 +217,10 @@ group_wait = "10m"
 def test_every_command_of_a_runbook_does_what_it_says_in_a_real_project(tmp_path, receiver):
     """Silence, rebaseline, backfill, label, notify: on real rows, each looked for where it must have left its mark."""
     from watchkeeper.capture.recorder import Recorder
+    from watchkeeper.loop.incidents.follow import incidents_of
     from watchkeeper.testing.clock import FakeClock
     from watchkeeper.wiring import open_project
-    from watchkeeper.wiring.telling import incidents_of, outbox_of, runbooks_of
+    from watchkeeper.wiring.telling import outbox_of, runbooks_of
 
     start, day = datetime(2026, 3, 1, tzinfo=UTC), timedelta(days=1)
     (tmp_path / "watchkeeper.toml").write_text(

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from watchkeeper.adapters.notifiers.dead_man import DeadMansSwitch
     from watchkeeper.loop.alerting.alertmanager_sync import AlertmanagerSync
     from watchkeeper.loop.effects.engine import Effects
-    from watchkeeper.loop.incidents.incidents import Incidents
     from watchkeeper.loop.incidents.runbooks import Runbooks
     from watchkeeper.loop.watch.watch import Watch
     from watchkeeper.ports.performer import Performer
@@ -25,15 +24,9 @@ if TYPE_CHECKING:
 _log = logging.getLogger("watchkeeper.wiring")
 
 
-def incidents_of(watch: Watch) -> Incidents:
-    """The project's incidents."""
-    from watchkeeper.loop.incidents.follow import incidents_of as made
-
-    return made(watch)
-
-
 def runbooks_of(watch: Watch) -> Runbooks:
     """The project's runbooks: those in its folder ``runbooks``, and ours."""
+    from watchkeeper.loop.incidents.follow import incidents_of
     from watchkeeper.loop.incidents.runbooks import Runbooks
 
     return Runbooks(

@@ -323,18 +323,12 @@ class Chronicle:
         self.tell.happened(day, "runbook", f"'{book}' for incident {number}: {run.state}.", *details)
 
     def _finish(self, incident: Any, why: str, day: datetime) -> None:
-        from watchkeeper.decisions.incidents.incidents import with_lesson
         from watchkeeper.domain.incident import Phase
 
         self.incidents.enter(incident.number, Phase.RESOLUTION, actor="operator", text=why)
         self.incidents.enter(incident.number, Phase.POST_MORTEM, actor="operator")
         lesson = self._lesson(incident)
-        self.incidents.change(
-            incident.number,
-            lambda i: with_lesson(i, lesson, now=self.clock(), actor="operator"),
-            actor="operator",
-            verb="reviewed",
-        )
+        self.incidents.learn(incident.number, lesson, actor="operator")
         self.tell.happened(
             day,
             "incident",

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypedDict
 
-from watchkeeper.decisions.incidents.incidents import noted, phase_of, task_added
+from watchkeeper.decisions.incidents.incidents import phase_of
 from watchkeeper.documents.incident.runbook import (
     Runbook,
     RunbookCommand,
@@ -331,20 +331,7 @@ class Runbooks:
             what += f"; stopped at step {failed['step']} ({failed['title']}), {failed['command']}: {said.splitlines()[0]}"
         self._write(record.to(run), "stopped" if failed else "finished", actor, {"text": what})
         if run.incident:
-            self._incidents.change(
-                run.incident,
-                lambda i: noted(
-                    i,
-                    what,
-                    now=self._clock(),
-                    actor=actor,
-                    kind="runbook",
-                    pin=failed is not None,
-                    details={"run": run.key},
-                ),
-                actor=actor,
-                verb="runbook_run",
-            )
+            self._incidents.note(run.incident, what, actor=actor, pin=failed is not None, run=run.key)
         return run
 
     def _mark(
@@ -426,32 +413,15 @@ class Runbooks:
         if not number:
             raise BadInput(f"{verb} needs an incident.", "Run the runbook for one:  --incident NUMBER")
         if verb == "note":
-            self._incidents.change(
-                number,
-                lambda i: noted(i, " ".join(rest), now=self._clock(), actor=actor),
-                actor=actor,
-                verb="noted",
-            )
+            self._incidents.note(number, " ".join(rest), actor=actor)
             return "noted"
         if verb == "task":
-            text = " ".join(rest)
-            self._incidents.change(
-                number,
-                lambda i: (
-                    i
-                    if any(t.text == text.strip() and not t.is_done for t in i.tasks)
-                    else task_added(
-                        i,
-                        text,
-                        now=self._clock(),
-                        actor=actor,
-                        owner=options.get("owner", ""),
-                        follow_up="follow-up" in options,
-                    )
-                ),
-                actor=actor,
-                verb="task_added",
-            )
+            text, known = " ".join(rest), self._incidents.get(number).tasks
+            if not any(t.text == text.strip() and not t.is_done for t in known):
+                later = "follow-up" in options
+                self._incidents.add_task(
+                    number, text, actor=actor, owner=options.get("owner", ""), follow_up=later
+                )
             return "task added"
         if verb == "label":
             return self._label(number, rest, actor)
@@ -465,16 +435,8 @@ class Runbooks:
         pairs = dict(word.partition("=")[::2] for word in rest)
         if not all(k and v for k, v in pairs.items()):
             raise BadInput("label needs words of the form NAME=VALUE.")
-        said = ", ".join(f"{k}={v}" for k, v in pairs.items())
-        self._incidents.change(
-            number,
-            lambda i: noted(
-                replace(i, labels={**i.labels, **pairs}), f"Labels: {said}.", now=self._clock(), actor=actor
-            ),
-            actor=actor,
-            verb="labelled",
-        )
-        return f"labelled {said}"
+        self._incidents.label(number, pairs, actor=actor)
+        return f"labelled {', '.join(f'{k}={v}' for k, v in pairs.items())}"
 
     def _measure_again(self, verb: str, options: Mapping[str, str], rest: Sequence[str], actor: str) -> str:
         if self._watch is None:
