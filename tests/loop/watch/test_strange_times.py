@@ -8,8 +8,10 @@ import pyarrow as pa
 import pytest
 
 from watchkeeper.adapters.lakes.delta import open_lake
+from watchkeeper.capture.events import Prediction
 from watchkeeper.capture.recorder import Recorder
 from watchkeeper.domain.window import Window, day_of, floor_to
+from watchkeeper.loop.watch.event_tables import harvest
 from watchkeeper.testing.clock import FakeClock
 from watchkeeper.wiring import open_project
 
@@ -37,16 +39,24 @@ def judged(watch):
     }
 
 
-def test_a_time_that_no_calendar_has_is_that_of_its_flush_and_is_kept_aside(tmp_path):
+def test_milliseconds_are_read_and_a_time_that_no_calendar_has_is_dropped_and_counted(tmp_path):
     with project(tmp_path, "[models.m]\n", T0 + DAY) as watch:
         clock = lambda: (T0 + 5 * HOUR).timestamp()  # noqa: E731
         put(watch, [T0, T0.timestamp() * 1000, -1e12], clock=clock)
         done = watch.tick()
         assert done.to_dict()["problems"] == []
         rows = pa.Table.from_batches(watch.lake.joined("m", Window(T0, T0 + DAY))).to_pylist()
-        assert sorted(r["wk_at"] for r in rows) == [T0, T0 + 5 * HOUR, T0 + 5 * HOUR]
-        strange = [json.loads(r["wk_rescued"])["wk_at"] for r in rows if r["wk_rescued"]]
-        assert len(strange) == 2
+        assert [r["wk_at"] for r in rows] == [T0, T0]
+        assert watch.lake.counters("m", T0, T0 + DAY)["dropped"] == 1
+
+
+def test_such_a_time_in_an_older_journal_is_that_of_its_flush_and_is_kept_aside():
+    """What a recorder wrote that did not refuse it."""
+    flushed = int((T0 + 5 * HOUR).timestamp() * 1e6)
+    events = [Prediction(id=f"r{at}", at_us=at, features={"x": 1.0}) for at in (-(10**18), 10**18)]
+    rows = harvest([(flushed, "1", events)]).predictions.to_pylist()
+    assert [r["wk_at"] for r in rows] == [T0 + 5 * HOUR] * 2
+    assert [json.loads(r["wk_rescued"])["wk_at"] for r in rows] == [-(10**18), 10**18]
 
 
 def test_a_clock_that_is_ahead_makes_a_window_that_waits_until_it_has_ended(tmp_path):
