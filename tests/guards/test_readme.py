@@ -46,7 +46,7 @@ def test_the_commands_of_the_guide_work_in_their_order(tmp_path):
         else:
             said[line] = run(tmp_path, line)
     assert "12,000 predictions and 12,000 outcomes came in" in said["watchkeeper tick"]
-    (promised,) = re.findall(r"\*(spend broke: [^*]*)\*", README)
+    (promised,) = re.findall(r"\*(spend is [^*]*)\*", README)
     assert " ".join(promised.split()) in said["watchkeeper status"]
     assert "spend" in said["watchkeeper explain churn latest"]
     assert list(said)[-1] == "watchkeeper serve"

@@ -102,6 +102,8 @@ class Alert:
     sentence: str = ""
     retrospective: bool = False
     """It is about a window of long ago: nobody is paged for it."""
+    passes: int = 0
+    """Good windows in a row while it fires."""
     flips: str = ""
     """One letter a judged window, newest last: 1 firing, 0 not; 21 at most."""
     flapping: bool = False

@@ -131,6 +131,8 @@ class Rule:
     """How long it must fail before the alert fires (``for`` in the file), in the time of the windows."""
     keep_firing_for: timedelta = timedelta(0)
     """How long after the last failing window the alert goes on."""
+    resolve_after: int = 1
+    """How many good mature windows in a row end the alert."""
     labels: Mapping[str, str] = field(default_factory=dict)
     about: str = ""
     """One sentence for whoever is woken by it."""

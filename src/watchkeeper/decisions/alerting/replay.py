@@ -89,7 +89,7 @@ def walk(
     if (
         rule.condition is None
         or not hasattr(rule.condition, "needs_measure")
-        or rule.kind in ("absence", "composite")
+        or rule.kind in ("absence", "composite", "broken")
     ):
         raise BadInput(
             f"The rule {rule.name!r} is of the kind {rule.kind!r}, which cannot be replayed by itself."

@@ -118,9 +118,8 @@ def step(
     if alert.window_end is not None and at < alert.window_end:
         return alert, ()
     if verdict is Verdict.INCONCLUSIVE or verdict is Verdict.ERROR:
-        if alert.verdict == verdict.value and alert.window_end == at:
-            return alert, ()
-        return replace(alert, verdict=verdict.value, sentence=evaluation.sentence, window_end=at), ()
+        # What is not known yet neither heals nor holds: windows that mature later are still to be judged in their order.
+        return alert, ()
     if verdict is Verdict.PASS and alert.state in _QUIET and "1" not in alert.flips and not alert.flapping:
         return alert, ()  # long over: a pass is no news, and is not written down with every window
     again = alert.window_end == at and alert.flips != ""
@@ -189,6 +188,7 @@ def _failed(
         "about": rule.about,
         "runbook": rule.runbook,
         "last_failed": at,
+        "passes": 0,
         "since": min(first, evaluation.since) if evaluation.since is not None else first,
     }
     if whom is not None:
@@ -232,6 +232,9 @@ def _passed(
     if alert.state is not AlertState.FIRING:
         return alert, []
     corrected = again and alert.last_failed == at
+    passes = alert.passes + (0 if again else 1)
+    if not corrected and passes < rule.resolve_after:
+        return replace(alert, passes=passes), []
     kept = rule.keep_firing_for and alert.last_failed is not None
     if not corrected and kept and at - alert.last_failed <= rule.keep_firing_for:  # type: ignore[operator]
         return alert, []
@@ -246,6 +249,7 @@ def _passed(
         state=AlertState.RESOLVED,
         resolved_at=at,
         pending_since=None,
+        passes=0,
         acknowledged_by="",
         acknowledged_at=None,
         acknowledged_note="",

@@ -140,7 +140,7 @@ def explain_numbers(
     if beyond and min(low, high) < 0.2 * max(low, high) and fit.rest_as_before(low, high):
         return beyond
     exact = fit.best(spreads, strict=True)
-    if exact is not None:
+    if exact is not None and not (beyond and abs(log(exact.factor)) > 4):
         return [_changed(column, exact, before, after)]
     mixed = _mixed(column, fit)
     if mixed is not None:

@@ -24,6 +24,7 @@ from pydantic import (
 from watchkeeper.decisions.rules.absence import Absence
 from watchkeeper.decisions.rules.anomaly import Anomaly
 from watchkeeper.decisions.rules.break_rule import Break
+from watchkeeper.decisions.rules.broken_now import BrokenNow
 from watchkeeper.decisions.rules.composite import Composite
 from watchkeeper.decisions.rules.detector import ChangeDetector
 from watchkeeper.decisions.rules.effect_and_evidence import EffectAndEvidence
@@ -39,6 +40,7 @@ KINDS: dict[str, Any] = {
     for condition in (
         Threshold,
         EffectAndEvidence,
+        BrokenNow,
         Break,
         Anomaly,
         Predictive,
@@ -69,6 +71,8 @@ class RuleTable(Table):
     """How long it must fail before the alert fires."""
     keep_firing_for: Duration = timedelta(0)
     """How long after the last failing window the alert goes on."""
+    resolve_after: int = Field(default=1, ge=1)
+    """How many good windows in a row end the alert; windows whose outcomes still arrive do not count."""
     labels: dict[str, str] = Field(default_factory=dict)
     """For routing: team, ..."""
     about: str = ""
@@ -121,6 +125,7 @@ class RuleTable(Table):
             severity=self.severity or (Severity.WARNING if condition.may_page else Severity.NOTICE),
             hold=self.hold,
             keep_firing_for=self.keep_firing_for,
+            resolve_after=self.resolve_after,
             labels=self.labels,
             about=self.about,
             runbook=self.runbook,

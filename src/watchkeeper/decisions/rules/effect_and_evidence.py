@@ -140,7 +140,7 @@ def _of_series(
     rule: Rule, series: Series, reading: SeriesReading, starts: Sequence[datetime], *, breaks: bool
 ) -> Evaluation:
     """Of a measured series; *starts* are those of the windows that were folded."""
-    fires = reading.broken if breaks else reading.persistent
+    fires = reading.broken or (reading.persistent and not breaks)
     back = max(reading.since, 1)
     since = starts[-back] if fires and len(starts) >= back else None
     if not fires:

@@ -27,7 +27,7 @@ from datetime import timedelta
 
 from watchkeeper.decisions.rules.absence import Absence
 from watchkeeper.decisions.rules.anomaly import Anomaly
-from watchkeeper.decisions.rules.break_rule import Break
+from watchkeeper.decisions.rules.broken_now import BrokenNow
 from watchkeeper.decisions.rules.effect_and_evidence import EffectAndEvidence
 from watchkeeper.decisions.rules.threshold import Threshold
 from watchkeeper.domain.measurement import Direction, Family, Measure
@@ -106,10 +106,11 @@ def _of_columns(judge_every: timedelta) -> list[Rule]:
         ),
         Rule(
             name="column broke",
-            kind="break",
-            condition=Break(),
+            kind="broken",
+            condition=BrokenNow(),
             severity=Severity.CRITICAL,
-            about="A column is suddenly far from its baseline: often a broken pipeline.",
+            resolve_after=2,
+            about="A column is suddenly unlike anything in its baseline: often a broken pipeline.",
         ),
     ]
 
@@ -130,6 +131,15 @@ def _of_performance(task: Task | None, known: Mapping[str, Measure] | None) -> I
             selector=Selector(measure=measure, subjects=("",)),
             severity=Severity.CRITICAL,
             about="The model does worse than it did, by outcomes that have arrived.",
+        )
+        yield Rule(
+            name=f"{measure} broke",
+            kind="broken",
+            condition=BrokenNow(matters=matters),
+            selector=Selector(measure=measure, subjects=("",)),
+            severity=Severity.CRITICAL,
+            resolve_after=2,
+            about="In one window the model did far worse than it ever did, by outcomes that have arrived.",
         )
 
 

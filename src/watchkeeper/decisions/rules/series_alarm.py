@@ -51,8 +51,8 @@ def first_reference(evidence: SeriesEvidence, windows: Iterable[ScoredWindow]) -
 
 
 def fires(rule: Rule, reading: SeriesReading) -> bool:
-    """Whether *rule* fires at that reading."""
-    return reading.broken if rule.kind == "break" else reading.persistent
+    """Whether *rule* fires at that reading: by evidence, or by three windows in a row that no chance explains."""
+    return reading.broken or (reading.persistent and rule.kind != "break")
 
 
 def alarms(

@@ -90,6 +90,10 @@ class Shares:
     columns: int = 1
     series: int = 1
     breaks: int = 1
+    broken_measures: int = 1
+    """Measures of all rows in which one window may be called broken."""
+    broken_segments: int = 1
+    """The same of segments."""
 
     @classmethod
     def of(
@@ -114,11 +118,14 @@ class Shares:
         of_columns = [r for r in rules if watches_columns(r)]
         of_series = [r for r in rules if folds(r)]
         breaks = [r for r in (*of_columns, *of_series) if r.kind == "break"]
+        broken = [r for r in rules if r.kind == "broken" and r.selector.measure]
         return cls(
             budget=budget or Budget(),
             columns=max(1, sum(many(r) for r in of_columns if r.kind != "break")),
             series=max(1, sum(many(r) for r in of_series)),
             breaks=max(1, sum(many(r) for r in breaks)),
+            broken_measures=max(1, len(broken)),
+            broken_segments=max(1, max_segments * sum(r.selector.segments != ("",) for r in broken)),
         )
 
     def column_rules(self, rule: Rule) -> EvidenceRules:

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from watchkeeper.decisions.rules.broken_now import OwnColumns, own_columns
 from watchkeeper.decisions.rules.preset import watched_columns
 from watchkeeper.decisions.rules.series import Point
 from watchkeeper.decisions.rules.series_alarm import ScoredWindow
 from watchkeeper.decisions.rules.window_counts import Binning
 from watchkeeper.domain.measurement import Measurement
+from watchkeeper.domain.schema import Role
 from watchkeeper.domain.watched import WatchedModel
 from watchkeeper.domain.window import Window
 from watchkeeper.stats.evidence.seasons import season_codes
@@ -70,19 +73,43 @@ class BaselineWindows:
         start = window.start.astimezone(ZoneInfo(self.model.timezone)).replace(tzinfo=None)
         return int(season_codes(np.array([start], "datetime64[s]"), season)[0])
 
-    def performance(self, names: Sequence[str]) -> list[list[Measurement]]:
-        """The measures of performance *names* of each window, as later windows are measured."""
+    def performance(self, names: Sequence[str], segment: str = "") -> list[list[Measurement]]:
+        """The measures of performance *names* of each window, or of a *segment* in it, as later windows are measured."""
         from watchkeeper.measures.performance.evaluation import measure_performance
 
         return [
             measure_performance(
-                profile.performance,
+                profile.segments.get(segment, {}) if segment else profile.performance,
                 task=self.model.task or self.baseline.schema.task,
                 positive=self.model.positive or self.baseline.plan.positive_class,
                 threshold=self.model.threshold,
                 names=names,
             )
             for profile in self.profiles
+        ]
+
+    @cached_property
+    def columns(self) -> OwnColumns:
+        """The columns, counted for rules on one broken window."""
+        whole = self.baseline.profile.columns
+        outcomes = [c.name for c in self.baseline.schema.of_role(Role.OUTCOME)]
+        binnings = dict(self.binnings)
+        for name in outcomes:
+            binning = Binning.of(whole[name].without_missing()) if name in whole else None
+            if binning is not None and all(name in p.columns for p in self.profiles):
+                binnings[name] = binning
+        windows = [p.with_arrived_outcomes().columns for p in self.profiles]
+        return own_columns(binnings, self.baseline.profile.with_arrived_outcomes().columns, windows)
+
+    def measured(self, measure: str, segment: str) -> list[tuple[float, float, float]]:
+        """One measure of performance, of all rows or of a *segment*: value, standard error and rows of each window."""
+        if measure == "row_count" and not segment:
+            return [(float(p.rows), 0.0, float(p.rows)) for p in self.profiles]
+        return [
+            (m.value, Point.of(window, m).standard_error or 0.0, float(m.rows))
+            for window, found in zip(self.windows, self.performance([measure], segment))
+            for m in found
+            if m.value is not None and not m.subject
         ]
 
     def scored(self, measure: str, season: str) -> list[ScoredWindow]:

@@ -28,6 +28,7 @@ from watchkeeper.decisions.alerting.state_machine import (
     step,
 )
 from watchkeeper.decisions.alerting.whom import whom_of
+from watchkeeper.decisions.rules.broken_now import BrokenNow, columns_broken, series_broken
 from watchkeeper.decisions.rules.composite import in_order
 from watchkeeper.decisions.rules.condition import Arrivals, ColumnFinding, Context, Trouble
 from watchkeeper.decisions.rules.evaluate import evaluate
@@ -55,6 +56,7 @@ from watchkeeper.loop.alerting.row_errors import ROW_ERROR, row_errors
 from watchkeeper.loop.records.kinds import ALERT, ALERT_FACTS, GROUP
 from watchkeeper.loop.records.records import Kept, Kind, Records, retried, write
 from watchkeeper.profiles.stored_window import StoredWindow
+from watchkeeper.stats.evidence.broken_window import FEWEST_WINDOWS as FEWEST_TO_JUDGE_ONE
 from watchkeeper.stats.evidence.column_evidence import (
     FEWEST_WINDOWS,
 )
@@ -385,6 +387,8 @@ class _Run:
     def _evaluate(self, rule: Rule) -> list[Evaluation]:
         if watches_columns(rule):
             return self._evaluate_columns(rule)
+        if isinstance(rule.condition, BrokenNow) and not rule.selector.measure:
+            return self._columns_broken(rule)
         assert self.evidence is not None
         out = []
         found = {name: points for name, points in self.points.items() if rule.selector.takes(*name)}
@@ -406,6 +410,9 @@ class _Run:
                 firing=self._fires(rule, measure, subject, segment, version),
             )
             try:
+                if isinstance(rule.condition, BrokenNow):
+                    out.append(self._series_broken(rule, series))
+                    continue
                 folded = self.evidence.series(rule, series, rows=self._errors if reads_rows(rule) else None)
                 out.append(evaluate(rule, series, folded=folded, shares=self.shares))
             except Exception as fault:
@@ -513,6 +520,65 @@ class _Run:
                     )
         return out
 
+    # ---- one window that is plainly broken
+
+    @property
+    def _windows_a_year(self) -> float:
+        assert self.window is not None
+        return timedelta(days=365) / max(self.window.length, timedelta(minutes=1))
+
+    def _columns_broken(self, rule: Rule) -> list[Evaluation]:
+        assert self.window is not None
+        windows = self._baseline_windows()
+        if windows is None:
+            return []
+        out: list[Evaluation] = []
+        for (version, segment), profile in self.profiles.items():
+            if segment:
+                continue  # columns of a segment have no windows of their own in the baseline
+            place = Series(
+                model=self.model.name,
+                measure="",
+                points=[Point(self.window, None, reason="-")],
+                version=version,
+                now=self.now,
+            )
+            if not windows.columns.columns:
+                sentence = (
+                    f"The baseline has {len(windows.profiles)} windows of this length, and judging one window needs "
+                    f"{FEWEST_TO_JUDGE_ONE}."
+                )
+                if any(rule.selector.takes("", c, segment, version) for c in self.columns):
+                    out.append(place.evaluation(rule, Verdict.INCONCLUSIVE, sentence))
+                continue
+            columns = profile.with_arrived_outcomes().columns
+            series = [
+                replace(place, subject=c, firing=self._fires(rule, "", c, segment, version))
+                for c in windows.columns.columns
+                if c in columns
+                and rule.selector.takes("", c, segment, version)
+                and (self.mature or c not in self.outcomes)
+            ]
+            for one in series:
+                try:
+                    out += columns_broken(
+                        rule, [one], windows.columns, columns, windows_a_year=self._windows_a_year
+                    )
+                except WatchkeeperError:
+                    continue  # quality measures tell that the column changed its kind
+        return out
+
+    def _series_broken(self, rule: Rule, series: Series) -> Evaluation:
+        windows = self._baseline_windows()
+        own = [] if windows is None else windows.measured(series.measure, series.segment)
+        return series_broken(
+            rule,
+            series,
+            own,
+            tests=self.shares.broken_segments if series.segment else self.shares.broken_measures,
+            windows_a_year=self._windows_a_year,
+        )
+
     # ---- what did not come
 
     def judge_arrivals(self) -> Judged:
@@ -589,6 +655,8 @@ class _Run:
                 and newest is not None
                 and evaluation.window.end < newest
                 and not remembers(rule)
+                # outcomes come late to every window: their own order counts
+                and not (rule.kind == "broken" and self._waits(described, evaluation.subject))
             )
             if old:
                 labels = retrospective_labels(labels, evaluation)

@@ -257,6 +257,10 @@ class Replayer:
                 left[rule.name] = "exact: it counts, and there is no chance in it"
             elif reads_rows(rule):
                 left[rule.name] = "it reads rows, and the baseline's windows hold none"
+            elif rule.kind == "broken":
+                left[rule.name] = (
+                    "it judges each window by itself, and promises how many a year are called broken that are not"
+                )
             elif rule.kind in ("absence", "composite"):
                 left[rule.name] = (
                     "it is about rows that do not come"
