@@ -20,8 +20,6 @@ from watchkeeper.documents.drawing.column_view import picture_of
 from watchkeeper.domain.measurement import Family, Measure
 from watchkeeper.domain.series import ALIKE
 from watchkeeper.errors import BadInput, NotFound, nearest
-from watchkeeper.loop.incidents.evidence_chart import evidence_of
-from watchkeeper.loop.records.kinds import ALERT
 from watchkeeper.measures.catalogue import described_measures
 from watchkeeper.web.charts_data import BUCKETS, downsample, table_as
 from watchkeeper.web.dashboard.kit.filters import Period, whole
@@ -30,7 +28,7 @@ from watchkeeper.web.dashboard.kit.readout import readout
 from watchkeeper.web.dashboard.kit.words import figure
 from watchkeeper.web.dashboard.model.column import QUANTILES, sides_of, spread_by_time
 from watchkeeper.web.dashboard.model.page import baseline_values, estimate_of, span_of
-from watchkeeper.web.dashboard.operate.alert_view import alert_row
+from watchkeeper.web.dashboard.operate.alert_view import alert_evidence, alert_row
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -438,7 +436,7 @@ def _evidence(room: Room, name: str, query: Mapping[str, str], place: charts.Pla
     document = room.watch.ledger.facts.document("alert", query.get("alert", ""))
     if document is None:
         raise NotFound(f"There is no alert {query.get('alert', '')!r}.")
-    found = evidence_of(room.watch, ALERT.read(document).value)
+    found = alert_evidence(room, document)
     if found is None:
         raise NotFound("Nothing is stored of what this alert judged.")
     points = [{**p, "at": _iso(p["at"]), "end": _iso(p["end"])} for p in found.points]

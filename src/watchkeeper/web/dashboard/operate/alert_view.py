@@ -6,7 +6,15 @@ from typing import Any
 
 from watchkeeper.decisions.alerting.story import failed_sentence
 from watchkeeper.domain.fact import Document
+from watchkeeper.loop.incidents.evidence_chart import Evidence, evidence_of
 from watchkeeper.loop.records.kinds import ALERT
+from watchkeeper.web.dashboard.kit.frame import Room
+
+
+def alert_evidence(room: Room, document: Document) -> Evidence | None:
+    """What the alert judged; the page and its chart ask for the same, and profiles are read for it."""
+    key = ("evidence", document.key, document.revision)
+    return room.kept(key, lambda: evidence_of(room.watch, ALERT.read(document).value), seconds=60)
 
 
 def alert_row(document: Document) -> dict[str, Any]:

@@ -20,12 +20,11 @@ from watchkeeper.loop.alerting.alert_actions import (
     expire_silence,
     silences_of,
 )
-from watchkeeper.loop.incidents.evidence_chart import evidence_of
 from watchkeeper.loop.records.kinds import ALERT, SILENCE
 from watchkeeper.loop.records.records import Records
 from watchkeeper.web.dashboard.kit.filters import pager
 from watchkeeper.web.dashboard.kit.frame import Page, Room
-from watchkeeper.web.dashboard.operate.alert_view import alert_row
+from watchkeeper.web.dashboard.operate.alert_view import alert_evidence, alert_row
 from watchkeeper.web.security import Identity
 
 SIZE = 50
@@ -90,7 +89,7 @@ def alert_page(room: Room, request: Request) -> Page:
     silences = _silences(room)
     what = dict(alert.what)
     row = alert_row(document)
-    evidence = evidence_of(room.watch, alert)
+    evidence = alert_evidence(room, document)
     labels = {k: v for k, v in alert.labels.items() if v}
     open_alerts = [ALERT.read(d).value for d in room.open_alerts(limit=2000)]
     data = {
