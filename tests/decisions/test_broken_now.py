@@ -19,6 +19,7 @@ from watchkeeper.domain.verdict import Verdict
 from watchkeeper.domain.window import Window
 from watchkeeper.errors import BadInput
 from watchkeeper.loop.batch.profiling import baseline, profile
+from watchkeeper.measures.quality.cardinality import became_constant
 
 START, DAYS, ROWS = datetime(2026, 1, 1, tzinfo=UTC), 30, 400
 RULE = Rule(
@@ -121,6 +122,16 @@ class TestColumns:
         for column in ("weekday", "promo"):
             window = profile(pa.table(day(DAYS, rng)), plan=world[0].plan).columns[column]
             assert not own.columns[column].became_constant(window, 1e-6)
+            found = became_constant(window, world[0].profile.columns[column])
+            assert found.value == 0
+
+    def test_a_column_that_varies_within_days_does(self, world):
+        made, own = world
+        rows = day(DAYS, np.random.default_rng(10))
+        rows["region"] = np.full(ROWS, "north", dtype=object)
+        window = profile(pa.table(rows), plan=made.plan).columns["region"]
+        assert own.columns["region"].became_constant(window, 1e-6)
+        assert became_constant(window, made.profile.columns["region"]).value == 1
 
     def test_few_baseline_windows_judge_nothing(self, world):
         made, own = world

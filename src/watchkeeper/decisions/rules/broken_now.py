@@ -202,7 +202,7 @@ class OwnColumn:
 
     def became_constant(self, window: ColumnProfile, chance: float) -> bool:
         """Whether every row has one value, and no window of the baseline was so."""
-        if not _is_constant(window) or any(_is_constant(w) for w in self.windows):
+        if not window.is_constant or any(w.is_constant for w in self.windows):
             return False
         f, h = self.whole.frequencies, self.whole.histogram
         most = 1.0
@@ -211,14 +211,6 @@ class OwnColumn:
         elif h is not None and h.n:
             most = float(h.shares.max())
         return bool(most ** max(window.rows - window.missing - 1, 0) < chance)
-
-
-def _is_constant(column: ColumnProfile) -> bool:
-    if column.rows - column.missing < 2:
-        return False
-    if column.moments is not None and column.moments.n:
-        return column.moments.min == column.moments.max
-    return column.distinct == 1
 
 
 @dataclass(frozen=True, eq=False)

@@ -70,11 +70,13 @@ def constant(window: ColumnProfile, baseline: ColumnProfile | None = None) -> Me
     >>> constant(ColumnProfile(column=Column(name="x", kind=Kind.CATEGORICAL), states={"frequencies": f}, rows=5)).value
     1.0
     """
-    return _constant("constant", window, _is_constant(window))
+    return _constant("constant", window, window.is_constant)
 
 
 def became_constant(window: ColumnProfile, baseline: ColumnProfile) -> Measurement:
     """Return 1 when the column holds one single value now and held several before, else 0.
+
+    Where windows of the baseline held one single value themselves, it is 0.
 
     >>> from watchkeeper.domain.schema import Column, Kind
     >>> def x(**counts):
@@ -83,8 +85,9 @@ def became_constant(window: ColumnProfile, baseline: ColumnProfile) -> Measureme
     >>> became_constant(x(a=50), x(a=25, b=25)).value
     1.0
     """
-    now, then = _is_constant(window), _is_constant(baseline)
-    became = None if now is None or then is None else now and not then
+    now, then = window.is_constant, baseline.is_constant
+    # A date or a price list is constant within each of the baseline's windows too: that is no news.
+    became = None if now is None or then is None else now and not then and not baseline.constant_windows
     found = _constant("became_constant", window, became)
     if found.value is None:
         return found
@@ -125,16 +128,6 @@ def rare_values(
 
 def _rare(f: Frequencies, below: float) -> float:
     return sum(count for count in f.counts.values() if count < below * f.n) + f.other
-
-
-def _is_constant(column: ColumnProfile) -> bool | None:
-    if column.rows - column.missing < 2:
-        return False
-    moments = column.moments
-    if moments is not None and moments.n:
-        infinite = column.histogram.infinite if column.histogram is not None else 0
-        return moments.min == moments.max and not infinite
-    return None if column.distinct is None else column.distinct == 1
 
 
 def _constant(name: str, window: ColumnProfile, is_constant: bool | None) -> Measurement:

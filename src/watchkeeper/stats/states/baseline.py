@@ -55,6 +55,22 @@ class Baseline:
     created_at: str = ""
     name: str = ""
 
+    def __post_init__(self) -> None:
+        counted = {
+            name: replace(column, constant_windows=constant)
+            for name, column in self.profile.columns.items()
+            if (
+                constant := sum(
+                    bool(w.profile.columns[name].is_constant)
+                    for w in self.windows
+                    if name in w.profile.columns
+                )
+            )
+        }
+        if counted:
+            columns = {**self.profile.columns, **counted}
+            object.__setattr__(self, "profile", replace(self.profile, columns=columns))
+
     @classmethod
     def of_profile(
         cls,

@@ -40,6 +40,8 @@ class ColumnProfile:
     nulls: float = 0
     misfits: float = 0
     misfit_example: str | None = None
+    constant_windows: int = 0
+    """Of a baseline's column: how many of the baseline's own windows hold one value only (`Baseline` counts them)."""
 
     @property
     def name(self) -> str:
@@ -79,6 +81,16 @@ class ColumnProfile:
         if h is not None and h.fullest_share == 0:
             return int(np.count_nonzero(h.counts))
         return None
+
+    @property
+    def is_constant(self) -> bool | None:
+        """Whether all values are one; a single row is no constant; None where that is not known."""
+        if self.rows - self.missing < 2:
+            return False
+        if self.moments is not None and self.moments.n:
+            infinite = self.histogram.infinite if self.histogram is not None else 0
+            return self.moments.min == self.moments.max and not infinite
+        return None if self.distinct is None else self.distinct == 1
 
     @property
     def missing(self) -> float:
