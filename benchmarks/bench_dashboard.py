@@ -70,8 +70,8 @@ def fill_profiles(watch: Any, size: Any) -> dict[str, float]:
     from watchkeeper.domain.series import WindowKey
     from watchkeeper.domain.window import Window
     from watchkeeper.loop.batch.profiling import baseline, profile, save_baseline
+    from watchkeeper.loop.watch.lease import LEASE, LEASE_FOR
     from watchkeeper.loop.watch.profile_rollups import roll_up
-    from watchkeeper.loop.watch.project import LEASE, LEASE_FOR
     from watchkeeper.ports.lake import Origin
     from watchkeeper.profiles.stored_window import OLD_BINS, StoredWindow, known_edges, parts_of
     from watchkeeper.stats.states.by_rate import ByRate

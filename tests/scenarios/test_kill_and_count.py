@@ -26,7 +26,7 @@ import pytest
 from sizes import sizes
 from watchkeeper.capture.recorder import Recorder
 from watchkeeper.domain.window import Window
-from watchkeeper.loop.watch.project import LEASE, LEASE_FOR
+from watchkeeper.loop.watch.lease import LEASE, LEASE_FOR
 from watchkeeper.wiring import open_project
 
 TARGETS = Path(__file__).with_name("kill_targets.py")

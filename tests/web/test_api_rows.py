@@ -13,7 +13,7 @@ import pytest
 
 from watchkeeper.domain.window import Window
 from watchkeeper.errors import NotFound
-from watchkeeper.loop.watch.project import LEASE, LEASE_FOR
+from watchkeeper.loop.watch.lease import LEASE, LEASE_FOR
 from watchkeeper.testing.clock import FakeClock
 from watchkeeper.web.api.app import create_api, guarded_api
 from watchkeeper.web.api.bodies import ARROW

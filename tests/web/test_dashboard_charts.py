@@ -11,7 +11,7 @@ import pytest
 from watchkeeper.domain.measurement import Interval, Measurement
 from watchkeeper.domain.series import PlacedMeasurement, WindowKey, WindowState
 from watchkeeper.domain.window import Window
-from watchkeeper.loop.watch.project import LEASE, LEASE_FOR
+from watchkeeper.loop.watch.lease import LEASE, LEASE_FOR
 from watchkeeper.testing.contracts.lake import origin
 from watchkeeper.web.app import create_app
 from watchkeeper.web.charts_data import fold_spreads

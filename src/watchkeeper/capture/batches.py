@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from watchkeeper.capture.batch_rows import packed
 from watchkeeper.capture.events import Encoder, plain_features
 from watchkeeper.capture.identity import IdSource
+from watchkeeper.capture.limits import is_too_deep
 from watchkeeper.capture.redaction import Redaction
 from watchkeeper.domain.instant import HOW_TO_WRITE
 from watchkeeper.errors import BadInput, MissingExtra, NotFound, nearest
@@ -143,6 +144,9 @@ def _array(values: Any, replace: Callable[[Any], str]) -> Any:
 
     if isinstance(values, (pa.Array, pa.ChunkedArray)):
         return values
+    if isinstance(values, list) and any(is_too_deep(v) for v in values):
+        # Arrow takes minutes to find the type of what is nested some thousand levels deep.
+        values = [replace(v) if is_too_deep(v) else v for v in values]
     try:
         return pa.array(values, from_pandas=True)
     except (pa.ArrowException, OverflowError, ValueError, TypeError):

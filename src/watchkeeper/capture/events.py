@@ -339,18 +339,18 @@ def decode_events(joined: bytes) -> list[Event]:
     """Read what `join_events` joined. An event that cannot be read becomes `Unreadable`; the rest is unharmed."""
     try:
         return _decode_all(joined)  # type: ignore[return-value]
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError, UnicodeError):
         pass
     try:
         return [_decode_leniently(bytes(raw)) for raw in _decode_raw(joined)]
-    except msgspec.MsgspecError as trouble:
+    except (msgspec.MsgspecError, RecursionError, UnicodeError) as trouble:
         return [Unreadable(joined, str(trouble))]
 
 
 def _decode_leniently(raw: bytes) -> Event:
     try:
         return _decode_one(raw)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError, UnicodeError):
         pass
     try:
         tag, *parts = _decode_any(raw)

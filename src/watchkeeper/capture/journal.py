@@ -25,17 +25,26 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from secrets import token_hex
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
 import msgspec
 
-from watchkeeper.capture.events import Batch, Event, Outcome, Prediction, decode_events, join_events
+from watchkeeper.capture.events import (
+    Batch,
+    Event,
+    Outcome,
+    Prediction,
+    Unreadable,
+    decode_events,
+    join_events,
+)
 from watchkeeper.errors import Incompatible, StoreUnavailable
 
 FORMAT = 1
 _ROW_BYTES = 4 << 20
 _ROW_EVENTS = 20_000
+_OTHER_DATABASE = "it is some other database"
 _WORTH_PACKING = 2_048
 _LARGE = 64 << 10
 """An event of this size (an Arrow batch, compressed in itself) gets a row of its own, as it is."""
@@ -47,6 +56,10 @@ CREATE TABLE IF NOT EXISTS flushes (
     codec INTEGER NOT NULL, events BLOB NOT NULL
 );
 """
+
+
+class CorruptJournal(StoreUnavailable):
+    """The file is no journal, or not whole any more."""
 
 
 class Flush(NamedTuple):
@@ -179,6 +192,31 @@ def _packed(events: Sequence[bytes], pack: bool) -> tuple[int, bytes]:
     return (1, packed) if len(packed) < len(joined) else (0, joined)
 
 
+def is_corrupt(trouble: BaseException) -> bool:
+    """Whether SQLite found the file damaged, rather than locked, full or unreadable just now."""
+    damaged = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    return isinstance(trouble, sqlite3.DatabaseError) and (
+        getattr(trouble, "sqlite_errorcode", 0) & 0xFF in damaged or str(trouble) == _OTHER_DATABASE
+    )
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a damaged journal, with its log, so that a new one can be begun; return its new path."""
+    number = 1
+    while (aside := path.with_name(f"{path.name}.corrupt-{number}")).exists():
+        number += 1
+    for suffix in ("-wal", "-shm", ""):
+        if (part := path.with_name(path.name + suffix)).exists():
+            part.rename(aside.with_name(aside.name + suffix))
+    return aside
+
+
+def journals_set_aside(path: str | Path, model: str) -> list[Path]:
+    """The damaged journals of *model* that were set aside."""
+    found = journal_folder(path, model).glob("journal-*.db.corrupt-*")
+    return sorted(p for p in found if not p.name.endswith(("-wal", "-shm")))
+
+
 def journal_folder(path: str | Path, model: str) -> Path:
     """Where the journals of *model* lie under the data folder or project at *path*.
 
@@ -236,8 +274,19 @@ def read_flushes(path: Path, sequence: int = 0, limit: int | None = None) -> Ite
             " WHERE sequence > ? ORDER BY sequence LIMIT ?",
             (sequence, -1 if limit is None else limit),
         )
-        for number, at_us, version, count, codec, blob in rows:
-            yield Flush(number, at_us, version, count, decode_events(_unpacked(codec, blob)))
+        for row in rows:
+            yield _flush(*row)
+
+
+def _flush(number: int, at_us: Any, version: Any, count: Any, codec: Any, blob: Any) -> Flush:
+    """One row; a block that cannot be read is one unreadable event, and those behind it come all the same."""
+    try:
+        events = decode_events(_unpacked(codec, blob))
+    except Exception as trouble:
+        raw = blob if isinstance(blob, bytes) else str(blob).encode("utf-8", "backslashreplace")
+        events = [Unreadable(raw, f"a block that cannot be read: {type(trouble).__name__}: {trouble}")]
+    numbers = [n if isinstance(n, int) else 0 for n in (at_us, count)]
+    return Flush(number, numbers[0], str(version), numbers[1], events)
 
 
 def read_after(path: Path, sequence: int = 0, limit: int | None = None) -> Iterator[tuple[int, list[Event]]]:
@@ -313,12 +362,17 @@ def _opened(path: Path) -> Iterator[sqlite3.Connection]:
         raise StoreUnavailable(f"There is no journal at {path}.")
     try:
         with closing(sqlite3.connect(path, timeout=30.0)) as connection:
+            connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
             connection.execute("PRAGMA secure_delete = ON")  # what was drained must not stay in free pages
             if not _is_blank(connection):
                 _refuse_later_format(connection, path)
             yield connection
             connection.commit()
     except sqlite3.Error as trouble:
+        if is_corrupt(trouble):
+            raise CorruptJournal(
+                f"The journal {path} is damaged: {trouble}.", "What can be read of it is kept."
+            ) from trouble
         raise StoreUnavailable(
             f"The journal {path} cannot be used just now: {trouble}.", "Try again when it is free."
         ) from trouble
@@ -331,7 +385,7 @@ def _is_blank(connection: sqlite3.Connection) -> bool:
 
 def _refuse_later_format(connection: sqlite3.Connection, path: Path) -> None:
     if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
-        raise sqlite3.DatabaseError("it is some other database")
+        raise sqlite3.DatabaseError(_OTHER_DATABASE)
     row = connection.execute("SELECT value FROM meta WHERE key = 'format'").fetchone()
     if row is None or int(row[0]) > FORMAT:
         raise Incompatible(

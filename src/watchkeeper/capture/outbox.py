@@ -20,7 +20,7 @@ from typing import Any
 
 import msgspec
 
-from watchkeeper.capture.journal import Journal, journal_folder
+from watchkeeper.capture.journal import Journal, is_corrupt, journal_folder, set_aside
 from watchkeeper.capture.slots import Slot
 
 _log = logging.getLogger("watchkeeper.capture")
@@ -388,6 +388,21 @@ class Outbox:
             self._leave_journal()
         except Exception:
             self._journal = None
+        if is_corrupt(trouble) and self._slot is not None:
+            self._begin_anew(self._slot)
+
+    def _begin_anew(self, slot: Slot) -> None:
+        """Put a damaged journal out of the way: what is recorded from now on must not be lost with it."""
+        try:
+            aside = set_aside(slot.journal)
+        except OSError as trouble:
+            self._last_error = f"{self._last_error}; it cannot be set aside: {trouble}"
+            return
+        self._sequence, self._doubtful = 0, ()
+        _log.error(
+            "%s: the journal %s is damaged; it was set aside as %s, and a new one is begun",
+            self._model, slot.journal, aside.name,
+        )  # fmt: skip
 
 
 def _micros(clock: Callable[[], float]) -> int:

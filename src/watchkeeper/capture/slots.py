@@ -12,6 +12,7 @@ import os
 import sys
 from pathlib import Path
 
+from watchkeeper.capture.journal import set_aside
 from watchkeeper.errors import StoreUnavailable
 
 _MOST_SLOTS = 1000
@@ -55,6 +56,15 @@ class Slot:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+def set_aside_if_free(journal: Path) -> Path | None:
+    """Set a damaged journal aside, unless a living process writes to it; its new path, or None."""
+    descriptor = os.open(journal.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        return set_aside(journal) if _try_lock(descriptor) else None
+    finally:
+        os.close(descriptor)
 
 
 def _try_lock(descriptor: int) -> bool:

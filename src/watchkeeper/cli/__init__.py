@@ -40,6 +40,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "watchkeeper.cli.runbooks:runbooks",
         "What to do about an alert, and doing it step by step.",
     ),
+    "quarantine": (
+        "watchkeeper.cli.quarantine:quarantine",
+        "Events that could not be stored: list, replay, drop.",
+    ),
     "outbox": ("watchkeeper.cli.outbox:outbox", "What waits to be told, and what could not be."),
     "init": (
         "watchkeeper.cli.init:init",

@@ -7,11 +7,12 @@ beside the rows, in the same commit, so a holder that slept over the end of its 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from watchkeeper.domain.window import Window
+from watchkeeper.ports.origin import Origin, Position
+from watchkeeper.ports.quarantine import Quarantine
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,26 +27,6 @@ __all__ = [
     "ProfileStore",
     "Rows",
 ]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
-    """Where rows come from: all that *source* holds for their table from sequence *first* to *last*."""
-
-    source: str
-    first: int
-    last: int
-    token: int
-    """Of the lease under which they are written (`watchkeeper.domain.fact.Lease`)."""
-    seen: int | None = None
-    """The version of the table (`Position.version`) before its known ids were read; None: they do not matter."""
-
-
-class Position(NamedTuple):
-    """How far a source has come in a table, and the table's version at that moment (-1: there is no table)."""
-
-    sequence: int
-    version: int
 
 
 @runtime_checkable
@@ -228,7 +209,7 @@ class ProfileRollupStore(Protocol):
         ...
 
 
-class Lake(EventLog, Placement, Rows, Protocol):
+class Lake(EventLog, Placement, Rows, Quarantine, Protocol):
     """All sockets of one lake."""
 
     def profiles(self, model: str) -> ProfileStore:

@@ -20,7 +20,7 @@ from watchkeeper.capture.recorder import Recorder
 from watchkeeper.domain.window import Window
 from watchkeeper.errors import LeaseLost
 from watchkeeper.loop.watch import drain as drain_module
-from watchkeeper.loop.watch.project import LEASE, LEASE_FOR
+from watchkeeper.loop.watch.lease import LEASE, LEASE_FOR
 from watchkeeper.testing.clock import FakeClock
 from watchkeeper.wiring import open_project
 

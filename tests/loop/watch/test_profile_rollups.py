@@ -16,8 +16,8 @@ from watchkeeper.loop.batch.profiling import baseline, save_baseline
 from watchkeeper.loop.labels.forget import forget
 from watchkeeper.loop.records.records import Records
 from watchkeeper.loop.watch import profile_rollups
+from watchkeeper.loop.watch.lease import LEASE, LEASE_FOR
 from watchkeeper.loop.watch.profile_rollups import column_between, columns_by_time
-from watchkeeper.loop.watch.project import LEASE, LEASE_FOR
 from watchkeeper.loop.watch.retention import UPKEEP, maintain
 from watchkeeper.profiles.stored_window import StoredWindow
 from watchkeeper.testing.clock import FakeClock

@@ -14,7 +14,7 @@ from watchkeeper.domain.window import Window
 from watchkeeper.loop.batch.profiling import baseline, load_baseline, save_baseline
 from watchkeeper.loop.labels.forget import forget
 from watchkeeper.loop.labels.labelling import label_next, requests
-from watchkeeper.loop.watch.project import LEASE, LEASE_FOR
+from watchkeeper.loop.watch.lease import LEASE, LEASE_FOR
 from watchkeeper.loop.watch.retention import maintain
 from watchkeeper.testing.clock import FakeClock
 from watchkeeper.wiring import open_project

@@ -7,7 +7,7 @@ by day and month), and ``places`` (hash of id to hour, only for ids that do not 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from watchkeeper.adapters.lakes import quarantine
 from watchkeeper.adapters.lakes.files import DeltaFiles
 from watchkeeper.adapters.lakes.fitting import RESCUED, fit
 from watchkeeper.adapters.lakes.profiles import DeltaProfiles
@@ -31,6 +32,7 @@ from watchkeeper.adapters.lakes.tables import (
 from watchkeeper.domain.window import Window
 from watchkeeper.errors import BadInput, MissingExtra
 from watchkeeper.ports.lake import Origin, Position
+from watchkeeper.ports.quarantine import DeadLetter
 
 if TYPE_CHECKING:
     from deltalake import CommitProperties, DeltaTable
@@ -247,6 +249,28 @@ class DeltaLake:
                 {"start": start, "end": end},
             ).fetchall()[0]
         return dict(zip(names, row))
+
+    # ---- the quarantine ------------------------------------------------------------------------------
+
+    def set_aside(self, model: str, letters: Sequence[DeadLetter], *, origin: Origin) -> int:
+        """See `watchkeeper.ports.quarantine.Quarantine`."""
+        return quarantine.set_aside(self.files, model, letters, origin)
+
+    def dead_letters(self, model: str) -> list[DeadLetter]:
+        """See `watchkeeper.ports.quarantine.Quarantine`."""
+        return quarantine.dead_letters(self.files, model)
+
+    def drop_letters(self, model: str, keys: Iterable[tuple[str, int, int]], *, token: int) -> None:
+        """See `watchkeeper.ports.quarantine.Quarantine`."""
+        with self.files.lock, told(f"the dead letters of {model}"):
+            quarantine.drop_letters(self.files, model, keys, token)
+
+    def refusal(self, model: str, table: str, rows: pa.Table) -> str | None:
+        """See `watchkeeper.ports.quarantine.Quarantine`."""
+        with self.files.lock, told(f"the {table} of {model}"):
+            handle = self.files.handle(model, table)
+            schema = TABLES[table] if handle is None else pa.schema(handle.schema().to_arrow())
+        return quarantine.refusal(schema, table, _hashed(rows))
 
     # ---- profiles ------------------------------------------------------------------------------------
 

@@ -2,6 +2,10 @@
 
 The Delta writer was seen to store 1.5 as 1 in an integer column without a word. So every value is checked here:
 what cannot be stored in its column as it is goes, as JSON, to the column ``wk_rescued``, and is counted.
+
+Names that no table can hold are rescued too: equal to another one but for case (Delta refuses such a table for ever,
+whichever came first), empty (no query can speak of it), with a NUL (which would be cut off in silence), very long, or
+one too many.
 """
 
 from __future__ import annotations
@@ -16,6 +20,11 @@ import pyarrow.compute as pc
 RESCUED = "wk_rescued"
 EXACT = 2**53
 """Integers up to this size are the same number as float64."""
+MOST_COLUMNS = 4_000
+"""Columns of one table: an append of so many takes most of a second."""
+NAME_CHARACTERS = 1_000
+EARLIEST_US, LATEST_US = -62_135_596_800_000_000, 253_402_300_799_999_999
+"""The years 1 to 9999, which is what Delta and Python can hold."""
 
 
 def stored_type(seen: pa.DataType) -> pa.DataType:
@@ -44,23 +53,25 @@ def fit(rows: pa.Table, columns: Mapping[str, pa.DataType]) -> tuple[pa.Table, i
     """
     arrays: dict[str, pa.Array] = {}
     rescued: dict[int, dict[str, Any]] = {}
-    for name in rows.column_names:
+    spelt = {name.lower(): name for name in columns}
+    for name, column in zip(rows.column_names, rows.columns):
         if name == RESCUED:
             continue
-        array = _flat(rows[name].combine_chunks() if rows.num_rows else rows[name])
-        if not name:  # no query can speak of it
+        array = _flat(column.combine_chunks() if rows.num_rows else column)
+        if name in arrays or not _is_possible(name, spelt):
             for i in _places(pc.is_valid(array)):
-                rescued.setdefault(i, {})[name] = array[i].as_py()
+                rescued.setdefault(i, {})[name] = _plain(array[i])
             continue
         target = columns.get(name)
         if target is None:
             if pa.types.is_null(array.type):
                 continue  # nothing is known of its type yet; the column begins with its first value
             target = stored_type(array.type)
+        spelt.setdefault(name.lower(), name)
         fitted, lost = _cast(array, target)
         arrays[name] = fitted
         for i in lost:
-            rescued.setdefault(i, {})[name] = array[i].as_py()
+            rescued.setdefault(i, {})[name] = _plain(array[i])
     if RESCUED in rows.column_names:
         for i, text in enumerate(rows[RESCUED].to_pylist()):
             if text:
@@ -71,6 +82,22 @@ def fit(rows: pa.Table, columns: Mapping[str, pa.DataType]) -> tuple[pa.Table, i
         said[i] = json.dumps(lost_values, default=str, ensure_ascii=False)  # type: ignore[call-overload]
     arrays[RESCUED] = pa.array(said, pa.string())
     return pa.table(arrays), count
+
+
+def _is_possible(name: str, spelt: Mapping[str, str]) -> bool:
+    """Whether a table with the columns *spelt* (by their lower case) can have a column of this name."""
+    if not name or "\0" in name or len(name) > NAME_CHARACTERS:
+        return False
+    there = spelt.get(name.lower())
+    return there == name if there is not None else len(spelt) < MOST_COLUMNS
+
+
+def _plain(scalar: pa.Scalar) -> Any:
+    """The value as Python has it; a date that Python has not, as its number."""
+    try:
+        return scalar.as_py()
+    except (ValueError, OverflowError):
+        return str(getattr(scalar, "value", scalar))
 
 
 def _flat(array: Any) -> pa.Array:
@@ -88,6 +115,8 @@ def _flat(array: Any) -> pa.Array:
 def _cast(array: pa.Array, target: pa.DataType) -> tuple[pa.Array, list[int]]:
     """Cast what keeps its value; return the places of what did not (they become null)."""
     source = array.type
+    if pa.types.is_timestamp(target) or pa.types.is_date(target):
+        return _instants(array, target)
     if source.equals(target):
         return array, []
     if pa.types.is_null(source):
@@ -109,7 +138,7 @@ def _cast(array: pa.Array, target: pa.DataType) -> tuple[pa.Array, list[int]]:
         return pa.nulls(len(array), target), _places(pc.is_valid(array))
     if pa.types.is_string(target):
         said = [
-            None if v is None else json.dumps(v, default=str, ensure_ascii=False) for v in array.to_pylist()
+            None if v is None else json.dumps(v, default=str, ensure_ascii=False) for v in map(_plain, array)
         ]
         return pa.array(said, target), []
     if pa.types.is_floating(target) and pa.types.is_boolean(source):
@@ -118,6 +147,19 @@ def _cast(array: pa.Array, target: pa.DataType) -> tuple[pa.Array, list[int]]:
         return array.cast(target), []
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError):
         return _one_by_one(array, target)
+
+
+def _instants(array: pa.Array, target: pa.DataType) -> tuple[pa.Array, list[int]]:
+    try:
+        cast = array.cast(target)
+        lost: list[int] = []
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError):
+        cast, lost = _one_by_one(array, target)
+    us = cast.cast(pa.int64(), safe=False) if pa.types.is_timestamp(target) else None
+    if us is None or not len(us):
+        return cast, lost
+    outside = pc.or_(pc.less(us, EARLIEST_US), pc.greater(us, LATEST_US))
+    return _without(cast, outside), sorted({*lost, *_places(outside)})
 
 
 def _one_by_one(array: pa.Array, target: pa.DataType) -> tuple[pa.Array, list[int]]:
@@ -129,7 +171,7 @@ def _one_by_one(array: pa.Array, target: pa.DataType) -> tuple[pa.Array, list[in
             continue
         try:
             values.append(scalar.cast(target).as_py())
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError):
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError, ValueError, OverflowError):
             values.append(None)
             lost.append(i)
     return pa.array(values, target), lost

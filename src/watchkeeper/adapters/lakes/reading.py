@@ -185,8 +185,13 @@ class told:  # noqa: N801 - reads as a word where it stands
     def __exit__(self, kind: Any, failure: BaseException | None, _trace: Any) -> None:
         from deltalake.exceptions import DeltaError
 
-        if isinstance(failure, (DeltaError, OSError, pa.ArrowException)):
+        if isinstance(failure, (DeltaError, OSError, pa.ArrowException)) or is_panic(failure):
             raise StoreUnavailable(
                 f"The lake cannot read or write {self.what} just now: {str(failure).strip().splitlines()[0]}",
                 "Nothing acknowledged is lost: it stays in the journal until the lake is back.",
             ) from failure
+
+
+def is_panic(failure: BaseException | None) -> bool:
+    """Whether Rust gave up: no `Exception`, and still nothing that should end a process of ours."""
+    return type(failure).__name__ == "PanicException"

@@ -42,6 +42,19 @@ TABLES: dict[str, pa.Schema] = {
     "places": pa.schema(
         [(HASH, pa.int64()), ("wk_at", INSTANT), ("wk_bucket", pa.string())],
     ),
+    "dead_letters": pa.schema(
+        [
+            ("source", pa.string()),
+            ("sequence", pa.int64()),
+            ("place", pa.int64()),
+            ("wk_at", INSTANT),
+            ("version", pa.string()),
+            ("rows", pa.int64()),
+            ("reason", pa.string()),
+            ("event", pa.binary()),
+            ("wk_day", pa.string()),
+        ]
+    ),
     "profiles": pa.schema(
         [
             ("start", INSTANT),
@@ -66,7 +79,7 @@ TABLES: dict[str, pa.Schema] = {
 }
 PARTITIONS = {"places": ("wk_bucket",), "profile_rollups": ("span", "stamp")}
 """By what a table is cut into files, where that is not the day."""
-OURS = frozenset({"places", "profiles", "profile_rollups"})
+OURS = frozenset({"places", "dead_letters", "profiles", "profile_rollups"})
 """Tables without columns of a user's own: each of their files has the same ones."""
 UNPLACED = "unplaced"
 """The partition of outcomes whose prediction has not been seen yet."""

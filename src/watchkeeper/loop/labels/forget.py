@@ -26,7 +26,8 @@ from watchkeeper.loop.batch.profiling import save_baseline
 from watchkeeper.loop.labels.labelling import forget_in_requests
 from watchkeeper.loop.records.facts import FactKind
 from watchkeeper.loop.records.records import write
-from watchkeeper.loop.watch.project import LEASE, LEASE_FOR
+from watchkeeper.loop.watch.dead_letters import forget_letters
+from watchkeeper.loop.watch.lease import LEASE, LEASE_FOR
 from watchkeeper.loop.watch.retention import coarsen_day
 from watchkeeper.loop.watch.tick import tick
 from watchkeeper.profiles.segment_names import SegmentNames
@@ -109,6 +110,9 @@ def forget(
         for root in {watch.data, watch.path}:
             for path in journals(root, name):
                 done.journal_rows += forget_in_journal(path, wanted)
+        in_quarantine, unsearched = forget_letters(watch, name, wanted, lease)
+        done.journal_rows += in_quarantine
+        done.problems += unsearched
         done.baseline_rows = _forget_in_baseline(watch, name, wanted)
         done.label_rows = forget_in_requests(watch, name, wanted, lease=lease)
         hours = [hour for hour, _ in watch.lake.windows_of(name, pa.array(wanted, pa.string()))]

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from watchkeeper.capture.journal import journals
+from watchkeeper.capture.journal import journals, journals_set_aside
 from watchkeeper.decisions.alerting.story import alert_story
 from watchkeeper.domain.watched import WatchedModel
 from watchkeeper.domain.window import Window, day_of
@@ -15,6 +15,7 @@ from watchkeeper.loop.effects.notifications import outbox_problems
 from watchkeeper.loop.records.kinds import ALERT
 from watchkeeper.loop.records.records import Records
 from watchkeeper.loop.watch.drain import WAITING
+from watchkeeper.loop.watch.quarantine import QUARANTINE
 from watchkeeper.loop.watch.tick import LAST_TICK
 
 if TYPE_CHECKING:
@@ -102,6 +103,15 @@ def model_status(watch: Watch, name: str, now: datetime) -> dict[str, Any]:
             f"{100 * rescued:.3g}% of the last window's rows hold values that do not fit their column."
         )
     notes = list[str]()
+    held = Records(watch.ledger.facts, QUARANTINE).get(name)
+    quarantined = 0 if held is None else held.value.rows
+    if held is not None and quarantined:
+        problems.append(
+            f"{quarantined:,} recorded rows could not be stored and are in quarantine ({held.value.reason}). "
+            f"See them:  watchkeeper quarantine list {name}"
+        )
+    for aside in journals_set_aside(watch.data, name):
+        problems.append(f"A damaged journal was set aside: {aside}. What could be read of it was kept.")
     lonely = Records(watch.ledger.facts, WAITING).get(name)
     unmatched = 0 if lonely is None else lonely.value.outcomes
     if unmatched:
@@ -128,6 +138,7 @@ def model_status(watch: Watch, name: str, now: datetime) -> dict[str, Any]:
         "newest_rows": None if newest_rows is None else newest_rows.isoformat(),
         "measured_windows": len(measured),
         "waiting_windows": len(waiting),
+        "quarantined_rows": quarantined,
         "immature_windows": sum(1 for s in judged if not s.mature),
         "not_rebuildable_windows": len(stuck),
         "journal_bytes": sum(p.stat().st_size for p in journals(watch.data, name) if p.exists()),

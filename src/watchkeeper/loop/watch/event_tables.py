@@ -7,20 +7,28 @@ the others are rescued as JSON, row by row, and nothing is turned into something
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from watchkeeper.capture.batch_rows import table_in
 from watchkeeper.capture.events import Batch, Counters, Event, Outcome, Prediction, Unreadable
+from watchkeeper.capture.journal import Flush
 
 INSTANT = pa.timestamp("us", tz="UTC")
 RESERVED = "wk_"
 """Names that begin so are ours; a feature of such a name is kept under ``feature_`` and the name."""
 _EARLIEST_US, _LATEST_US = 0, 7_258_118_400_000_000
 """1970 to 2200."""
+CELLS = 4_000_000
+"""Cells that one batch's features may have, however few are filled ..."""
+DENSITY = 8
+"""... and for each filled one."""
+EXACT = 2**53
+"""Integers up to this size are the same number as float64."""
 _ROLE_COLUMNS = {
     "id": "wk_id",
     "at": "wk_at",
@@ -32,15 +40,25 @@ _ROLE_COLUMNS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """An event of which no row could be made, and why; *place* is where it stands in its flush."""
+
+    flush: Flush
+    place: int
+    event: Event
+    reason: str
+
+
 @dataclass(slots=True)
 class Harvest:
-    """What some flushes held: rows for the lake, and what was lost on the way."""
+    """What some flushes held: rows for the lake, and what cannot become rows."""
 
     predictions: pa.Table | None = None
     outcomes: pa.Table | None = None
     counters: dict[int, dict[str, int]] = field(default_factory=dict)
     """Losses and errors by hour (microseconds since 1970, its start)."""
-    unreadable: list[str] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
 
     @property
     def rows(self) -> int:
@@ -48,41 +66,63 @@ class Harvest:
         return sum(t.num_rows for t in (self.predictions, self.outcomes) if t is not None)
 
 
-def harvest(flushes: Iterable[tuple[int, str, list[Event]]]) -> Harvest:
-    """Turn flushes, as ``(at_us, version, events)``, into tables."""
+class _Placed(NamedTuple):
+    flush: Flush
+    place: int
+    event: Any
+
+
+def harvest(flushes: Iterable[Flush]) -> Harvest:
+    """Turn flushes into tables. An event that cannot become rows is left out of them, and no other with it."""
     out = Harvest()
-    predictions: list[tuple[int, str, Prediction]] = []
-    outcomes: list[tuple[int, Outcome]] = []
-    tables: dict[str, list[pa.Table]] = {"predictions": [], "outcomes": []}
-    for flushed_us, version, events in flushes:
-        for event in events:
-            if isinstance(event, Prediction):
-                predictions.append((flushed_us, version, event))
-            elif isinstance(event, Outcome):
-                outcomes.append((flushed_us, event))
-            elif isinstance(event, Counters):
+    events: dict[type, list[_Placed]] = {Prediction: [], Outcome: [], Batch: []}
+    for flush in flushes:
+        for place, event in enumerate(flush.events):
+            if isinstance(event, Counters):
                 _count(out.counters, event)
-            elif isinstance(event, Batch):
-                try:
-                    tables[event.what].append(_batch_rows(event, version, flushed_us))
-                except (pa.ArrowException, KeyError, ValueError) as failure:
-                    out.unreadable.append(f"a batch of {event.rows} rows: {failure}")
             elif isinstance(event, Unreadable):
-                out.unreadable.append(event.reason)
-    if predictions:
-        tables["predictions"].append(_prediction_rows(predictions))
-    if outcomes:
-        tables["outcomes"].append(_outcome_rows(outcomes))
-    if tables["predictions"]:
-        out.predictions = _stacked(tables["predictions"])
-    if tables["outcomes"]:
-        out.outcomes = _stacked(tables["outcomes"])
+                out.refused.append(Refused(flush, place, event, event.reason))
+            else:
+                events[type(event)].append(_Placed(flush, place, event))
+    predictions = _rows_of(events[Prediction], _prediction_rows, out.refused)
+    outcomes = _rows_of(events[Outcome], _outcome_rows, out.refused)
+    for placed in events[Batch]:
+        tables = outcomes if placed.event.what == "outcomes" else predictions
+        tables += _rows_of([placed], _batch_rows, out.refused)
+    for refused in out.refused:
+        rows = refused.event.rows if isinstance(refused.event, Batch) else 1
+        sums = out.counters.setdefault(_hour_us(refused.flush.at_us), {})
+        sums["quarantined"] = sums.get("quarantined", 0) + rows
+    out.predictions = _stacked(predictions) if predictions else None
+    out.outcomes = _stacked(outcomes) if outcomes else None
     return out
 
 
+def _rows_of(
+    placed: list[_Placed], make: Callable[[list[_Placed]], pa.Table], refused: list[Refused]
+) -> list[pa.Table]:
+    """Tables of these events; where that fails, of halves of them, down to the event that is the cause."""
+    if not placed:
+        return []
+    try:
+        return [make(placed)]
+    except Exception as fault:
+        if len(placed) == 1:
+            (one,) = placed
+            reason = (str(fault).splitlines() or [""])[0]
+            refused.append(Refused(one.flush, one.place, one.event, f"{type(fault).__name__}: {reason}"))
+            return []
+    half = len(placed) // 2
+    return _rows_of(placed[:half], make, refused) + _rows_of(placed[half:], make, refused)
+
+
+def cells_of(flush: Flush) -> int:
+    """How many values its single predictions hold; those of a batch are bounded by its size."""
+    return sum(len(e.features) for e in flush.events if isinstance(e, Prediction))
+
+
 def _count(counters: dict[int, dict[str, int]], event: Counters) -> None:
-    hour = event.at_us // 3_600_000_000 * 3_600_000_000
-    sums = counters.setdefault(hour, {})
+    sums = counters.setdefault(_hour_us(event.at_us), {})
     for name in (
         "recorded",
         "dropped",
@@ -95,20 +135,17 @@ def _count(counters: dict[int, dict[str, int]], event: Counters) -> None:
         sums[name] = sums.get(name, 0) + getattr(event, name)
 
 
-def _prediction_rows(placed: list[tuple[int, str, Prediction]]) -> pa.Table:
-    events = [(version, event) for _, version, event in placed]
+def _hour_us(at_us: int) -> int:
+    return at_us // 3_600_000_000 * 3_600_000_000
+
+
+def _prediction_rows(placed: list[_Placed]) -> pa.Table:
+    events: list[tuple[str, Prediction]] = [(flush.version, event) for flush, _, event in placed]
     rescued: dict[int, dict[str, Any]] = {}
-    features: dict[str, list[Any]] = {}
     count = len(events)
-    for i, (_, event) in enumerate(events):
-        for name, value in event.features.items():
-            column = features.get(name)
-            if column is None:
-                column = features[name] = [None] * count
-            column[i] = value
     columns: dict[str, Any] = {
         "wk_id": pa.array([e.id for _, e in events], pa.string()),
-        "wk_at": _sane([e.at_us for _, e in events], [us for us, _, _ in placed], rescued),
+        "wk_at": _sane([e.at_us for _, e in events], [flush.at_us for flush, _, _ in placed], rescued),
         "wk_version": pa.array([v for v, _ in events], pa.string()),
         "wk_latency_s": pa.array([e.latency_s for _, e in events], pa.float64()),
         "wk_error": pa.array([e.error for _, e in events], pa.string()),
@@ -120,10 +157,46 @@ def _prediction_rows(placed: list[tuple[int, str, Prediction]]) -> pa.Table:
         "wk_prediction": _column("wk_prediction", [e.prediction for _, e in events], rescued),
     }
     columns |= _score_columns([e.score for _, e in events], rescued)
-    for name, values in features.items():
-        columns[_feature_name(name)] = _column(name, values, rescued)
+    features = ((i, n, v) for i, (_, e) in enumerate(events) for n, v in e.features.items())
+    columns |= _dense(features, count, rescued, taken=columns)
     columns["wk_rescued"] = _rescued_column(rescued, count)
     return pa.table(columns)
+
+
+def _dense(
+    values: Iterable[tuple[int, str, Any]],
+    count: int,
+    rescued: dict[int, dict[str, Any]],
+    *,
+    taken: Collection[str] = (),
+    prefix: str = "",
+) -> dict[str, pa.Array]:
+    """Columns of *values*, as (row, name, value). Those of few rows are rescued where all would be mostly empty.
+
+    One row of 20,000 columns among 20,000 rows is 400 million cells, of which 40,000 are filled.
+    """
+    sparse: dict[str, tuple[list[int], list[Any]]] = {}
+    filled = 0
+    for row, name, value in values:
+        rows, found = sparse.setdefault(name, ([], []))
+        rows.append(row)
+        found.append(value)
+        filled += 1
+    room = max(CELLS, DENSITY * filled) // max(count, 1)
+    columns: dict[str, pa.Array] = {}
+    by_rows = sorted(sparse, key=lambda name: -len(sparse[name][0])) if len(sparse) > room else list(sparse)
+    for number, name in enumerate(by_rows):
+        rows, found = sparse[name]
+        target = f"{prefix}{name}" if prefix else _feature_name(name)
+        if number >= room or target in taken or target in columns:
+            for row, value in zip(rows, found):
+                rescued.setdefault(row, {})[f"{prefix}{name}"] = value
+            continue
+        column: list[Any] = [None] * count
+        for row, value in zip(rows, found):
+            column[row] = value
+        columns[target] = _column(f"{prefix}{name}", column, rescued)
+    return columns
 
 
 def _sane(times_us: list[int], flushed_us: list[int], rescued: dict[int, dict[str, Any]]) -> pa.Array:
@@ -144,24 +217,19 @@ def _score_columns(scores: list[Any], rescued: dict[int, dict[str, Any]]) -> dic
     """One column, or one for each class where a score is a mapping or a list."""
     if not any(isinstance(s, (dict, list)) for s in scores):
         return {"wk_score": _column("wk_score", scores, rescued)}
-    by_class: dict[str, list[Any]] = {}
-    for i, score in enumerate(scores):
-        parts = (
-            score
-            if isinstance(score, dict)
-            else dict(enumerate(score))
-            if isinstance(score, list)
-            else {"": score}
-        )
-        for name, value in parts.items():
-            by_class.setdefault(str(name), [None] * len(scores))[i] = value
-    return {
-        f"wk_score:{name}" if name else "wk_score": _column(f"wk_score:{name}", values, rescued)
-        for name, values in by_class.items()
-    }
+    plain = [None if isinstance(s, (dict, list)) else s for s in scores]
+    columns = {"wk_score": _column("wk_score", plain, rescued)} if any(s is not None for s in plain) else {}
+    parts = (
+        (i, str(name), value)
+        for i, score in enumerate(scores)
+        if isinstance(score, (dict, list))
+        for name, value in (score.items() if isinstance(score, dict) else enumerate(score))
+    )
+    return columns | _dense(parts, len(scores), rescued, prefix="wk_score:")
 
 
-def _outcome_rows(events: list[tuple[int, Outcome]]) -> pa.Table:
+def _outcome_rows(placed: list[_Placed]) -> pa.Table:
+    events: list[tuple[int, Outcome]] = [(flush.at_us, event) for flush, _, event in placed]
     rescued: dict[int, dict[str, Any]] = {}
     return pa.table(
         {
@@ -180,18 +248,23 @@ def _order(flushed_us: int, place: int) -> int:
     return (flushed_us // 1000 << 20) + (place & 0xFFFFF)
 
 
-def _batch_rows(event: Batch, version: str, flushed_us: int) -> pa.Table:
-    table = pa.ipc.open_stream(event.payload).read_all()
+def _batch_rows(placed: list[_Placed]) -> pa.Table:
+    ((flush, _, event),) = placed
+    version, flushed_us = flush.version, flush.at_us
+    table = table_in(event)
     count = table.num_rows
     roles = {column: _ROLE_COLUMNS[role] for role, column in event.roles.items() if role in _ROLE_COLUMNS}
     # One score column for each class comes as roles named "score:<class>".
     roles |= {c: f"wk_{role}" for role, c in event.roles.items() if role.startswith("score:")}
     columns: dict[str, Any] = {}
-    for name in table.column_names:
-        if name == event.label:
-            columns["wk_to_label"] = table[name]
+    rescued: dict[int, dict[str, Any]] = {}
+    for name, column in zip(table.column_names, table.columns):
+        target = "wk_to_label" if name == event.label else roles.get(name) or _feature_name(name)
+        if target in columns:  # two columns of one name
+            for row in pc.indices_nonzero(pc.is_valid(column)).to_pylist():
+                rescued.setdefault(row, {})[name] = _values(column.slice(row, 1))[0]
         else:
-            columns[roles.get(name) or _feature_name(name)] = table[name]
+            columns[target] = column
     if "wk_at" in columns:
         columns["wk_at"] = _instants(columns["wk_at"], event.at_us)
     else:
@@ -210,6 +283,8 @@ def _batch_rows(event: Batch, version: str, flushed_us: int) -> pa.Table:
     )
     columns["wk_rate"] = _constant(event.rate, count, pa.float64())
     columns.setdefault("wk_to_label", _constant(False, count, pa.bool_()))
+    if rescued:
+        columns["wk_rescued"] = _rescued_column(rescued, count)
     return pa.table(columns)
 
 
@@ -232,6 +307,7 @@ def _constant(value: Any, count: int, kind: pa.DataType) -> pa.Array:
 
 
 def _column(name: str, values: list[Any], rescued: dict[int, dict[str, Any]]) -> pa.Array:
+    values = [_as_text(v) if isinstance(v, (dict, list)) and not _is_flat(v) else v for v in values]
     try:
         return pa.array(values)
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
@@ -253,6 +329,15 @@ def _column(name: str, values: list[Any], rescued: dict[int, dict[str, Any]]) ->
         return pa.array(kept)
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
         return pa.array([None if v is None else json.dumps(v, default=str) for v in kept], pa.string())
+
+
+def _is_flat(value: dict[Any, Any] | list[Any]) -> bool:
+    """Whether it is a list of plain values; what is nested is text, since deep types take seconds a column."""
+    return isinstance(value, list) and not any(isinstance(v, (dict, list)) for v in value)
+
+
+def _as_text(value: Any) -> str:
+    return json.dumps(value, default=str, ensure_ascii=False)
 
 
 def _family(value: Any) -> str:
@@ -279,6 +364,7 @@ def _stacked(tables: list[pa.Table]) -> pa.Table:
     """One table of all columns; where types differ, number with number widens, else the lesser one is rescued."""
     if len(tables) == 1:
         return tables[0]
+    tables = _without_rare(tables)
     try:
         return pa.concat_tables(tables, promote_options="permissive").combine_chunks()
     except (pa.ArrowInvalid, pa.ArrowTypeError):
@@ -288,10 +374,50 @@ def _stacked(tables: list[pa.Table]) -> pa.Table:
         for column in table.schema:
             if not pa.types.is_null(column.type):
                 kinds.setdefault(column.name, []).append((table.num_rows, column.type))
-    target = {name: max(seen, key=lambda s: s[0])[1] for name, seen in kinds.items()}
+    target = {
+        name: pa.float64()
+        if all(_is_number(kind) for _, kind in seen) and len({kind for _, kind in seen}) > 1
+        else max(seen, key=lambda s: s[0])[1]
+        for name, seen in kinds.items()
+    }
     return pa.concat_tables(
         [_agreeing(t, target) for t in tables], promote_options="permissive"
     ).combine_chunks()
+
+
+def _without_rare(tables: list[pa.Table]) -> list[pa.Table]:
+    """These tables; columns that few rows have are rescued where all together would be mostly empty."""
+    rows: dict[str, int] = {}
+    for table in tables:
+        for name in table.column_names:
+            rows[name] = rows.get(name, 0) + table.num_rows
+    count = sum(t.num_rows for t in tables)
+    room = max(CELLS, DENSITY * sum(rows.values())) // max(count, 1)
+    if len(rows) <= room:
+        return tables
+    features = sorted((n for n in rows if not n.startswith(RESERVED)), key=lambda n: -rows[n])
+    kept = {n for n in rows if n.startswith(RESERVED)}.union(features[:room])
+    out = []
+    for table in tables:
+        rescued: dict[int, dict[str, Any]] = {}
+        for name in table.column_names:
+            if name not in kept:
+                for row, value in enumerate(_values(table[name])):
+                    if value is not None:
+                        rescued.setdefault(row, {})[name] = value
+        out.append(_with_rescued(table.select([n for n in table.column_names if n in kept]), rescued))
+    return out
+
+
+def _with_rescued(table: pa.Table, rescued: dict[int, dict[str, Any]]) -> pa.Table:
+    if not rescued:
+        return table
+    if "wk_rescued" in table.column_names:
+        for row, text in enumerate(table["wk_rescued"].to_pylist()):
+            if text:
+                rescued[row] = {**json.loads(text), **rescued.get(row, {})}
+        table = table.drop_columns(["wk_rescued"])
+    return table.append_column("wk_rescued", _rescued_column(rescued, table.num_rows))
 
 
 def _agreeing(table: pa.Table, target: Mapping[str, pa.DataType]) -> pa.Table:
@@ -304,18 +430,29 @@ def _agreeing(table: pa.Table, target: Mapping[str, pa.DataType]) -> pa.Table:
             columns[name] = column
             continue
         if _is_number(kind) and _is_number(column.type):
+            if pa.types.is_integer(column.type):
+                signed = pa.types.is_signed_integer(column.type)
+                wide = column.cast(pa.int64() if signed else pa.uint64())
+                large = pc.greater(wide, pa.scalar(EXACT, wide.type))
+                if signed:
+                    large = pc.or_(large, pc.less(wide, pa.scalar(-EXACT, wide.type)))
+                for i in pc.indices_nonzero(pc.fill_null(large, False)).to_pylist():
+                    rescued.setdefault(i, {})[name] = column[i].as_py()
+                column = pc.if_else(pc.fill_null(large, False), pa.scalar(None, column.type), column)
             columns[name] = column.cast(pa.float64(), safe=False)
             continue
         columns[name] = pa.nulls(table.num_rows, kind)
-        for i, value in enumerate(column.to_pylist()):
+        for i, value in enumerate(_values(column)):
             if value is not None:
                 rescued.setdefault(i, {})[name] = value
-    if "wk_rescued" in columns:
-        for i, text in enumerate(columns["wk_rescued"].to_pylist()):
-            if text:
-                rescued[i] = {**json.loads(text), **rescued.get(i, {})}
-    columns["wk_rescued"] = _rescued_column(rescued, table.num_rows)
-    return pa.table(columns)
+    return _with_rescued(pa.table(columns), rescued)
+
+
+def _values(column: Any) -> list[Any]:
+    try:
+        return list(column.to_pylist())
+    except (ValueError, OverflowError):  # a date that Python cannot have
+        return list(column.cast(pa.string()).to_pylist())
 
 
 def _is_number(kind: pa.DataType) -> bool:

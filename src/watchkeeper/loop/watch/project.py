@@ -21,6 +21,7 @@ from watchkeeper.loop.batch.profiling import load_baseline, save_baseline
 from watchkeeper.loop.records.facts import FactKind
 from watchkeeper.loop.records.records import Kind, Records, write
 from watchkeeper.loop.watch.drain import Drained, drain
+from watchkeeper.loop.watch.lease import LEASE_FOR
 from watchkeeper.profiles.lake_schema import model_columns, watch_schema
 from watchkeeper.profiles.stored_window import StoredWindow, known_edges, profiles_of
 from watchkeeper.stats.states.baseline import Baseline
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     from watchkeeper.ports.ledger import Ledger
 
 
-LEASE = "tick"
-LEASE_FOR = timedelta(minutes=5)
 ADOPT_AFTER = 20
 """Mature judged windows from which a model without a baseline takes one."""
 
@@ -289,10 +288,11 @@ class Project:
             yield from self.lake.joined(model.name, window, columns=chosen)
 
     def dropped(self, model: WatchedModel, window: Window) -> int:
-        """Rows that recorders had to drop in a window."""
+        """Rows that recorders had to drop in a window, or that could not be stored and are in quarantine."""
         if model.table is not None:
             return 0
-        return int(self.lake.counters(model.name, window.start, window.end).get("dropped", 0))
+        counted = self.lake.counters(model.name, window.start, window.end)
+        return int(counted.get("dropped", 0) + counted.get("quarantined", 0))
 
     def look_at_table(self, model: WatchedModel, lease: Lease) -> int:
         """Mark the windows of a user's own table whose rows or outcomes have changed since the last look."""

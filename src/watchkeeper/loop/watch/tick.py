@@ -27,9 +27,10 @@ from watchkeeper.loop.records.facts import FactKind
 from watchkeeper.loop.records.records import Kind, Records, write
 from watchkeeper.loop.watch.drain import Drained
 from watchkeeper.loop.watch.estimating import RowSampler, arrived_before, record_of_estimates, samples_of
+from watchkeeper.loop.watch.lease import LEASE, LEASE_FOR
 from watchkeeper.loop.watch.measuring import measure_groups, measure_stored
 from watchkeeper.loop.watch.profile_rollups import MOST_PARTS
-from watchkeeper.loop.watch.project import LEASE, LEASE_FOR, Project
+from watchkeeper.loop.watch.project import Project
 from watchkeeper.loop.watch.retention import OLD_BINS, maintain
 from watchkeeper.measures.estimate.told import PREFIX
 from watchkeeper.ports.lake import Origin

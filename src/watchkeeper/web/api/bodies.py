@@ -13,8 +13,10 @@ from typing import Any
 
 import msgspec
 
+from watchkeeper.capture.batch_rows import checked_table
 from watchkeeper.capture.events import Encoder
 from watchkeeper.capture.identity import IdSource, millisecond_of
+from watchkeeper.capture.limits import MOST_DEPTH, is_too_deep, too_much, too_wide
 from watchkeeper.domain.instant import EARLIEST_US, LEAST_NUMBER
 from watchkeeper.domain.row_id import id_text
 from watchkeeper.errors import BadInput
@@ -150,7 +152,7 @@ def json_events(
 def _of_lines(what: str, body: bytes, out: Parcels) -> tuple[list[Any], list[int] | None]:
     try:
         return _LINES[what].decode_lines(body), None if b"\n\n" not in body else _numbers(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         pass
     rows, numbers = [], []
     for number, line in enumerate(body.split(b"\n"), 1):
@@ -197,7 +199,7 @@ def _of_document(
         try:
             rows.append(_LINES[what].decode(raw))
             numbers.append(number)
-        except msgspec.DecodeError as problem:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
             out.refuse(number, str(problem))
     return rows, numbers, model, version
 
@@ -213,6 +215,10 @@ def _take_prediction(
 ) -> bytes:
     if row.features is None and row.prediction is None and row.score is None and row.error is None:
         raise ValueError("it has neither features nor a prediction, a score or an error")
+    if row.features and (said := too_much(row.features)) is not None:
+        raise ValueError(said)
+    if any(is_too_deep(value) for value in (row.prediction, row.score, row.tags)):
+        raise ValueError(f"it is nested deeper than {MOST_DEPTH} levels")
     at = row.at
     id = row.id
     if at is None:
@@ -244,6 +250,8 @@ def _take_outcome(
     encode: Callable[..., bytes],
     out: Parcels,
 ) -> bytes:
+    if is_too_deep(row.actual):
+        raise ValueError(f"its actual value is nested deeper than {MOST_DEPTH} levels")
     at_us = now if row.at is None else _micros(row.at, now)
     return encode(("o", _id(row.id), at_us, row.actual))
 
@@ -298,10 +306,11 @@ def arrow_events(
     import pyarrow as pa
 
     try:
-        with pa.ipc.open_stream(body) as stream:
-            table = stream.read_all()
-    except (pa.ArrowException, OSError) as problem:
-        raise BadInput(f"The body is no Arrow IPC stream: {str(problem).splitlines()[0]}.") from problem
+        table = checked_table(body)
+    except ValueError as problem:
+        raise BadInput(f"The body is no Arrow IPC stream: {problem}.") from problem
+    if (said := too_wide(table.column_names)) is not None:
+        raise BadInput(f"The body cannot be taken: {said}.")
     out, now = Parcels(), now_us or time.time_ns() // 1000
     if len(set(table.column_names)) != table.num_columns:
         raise BadInput("Two columns have the same name.")
