@@ -317,6 +317,29 @@ def test_the_baselines_short_windows_are_merged_to_the_judged_length(ledger):
     assert len(own.windows) in (24, 25)
 
 
+def test_columns_of_a_segment_are_not_judged_by_the_whole_baseline(ledger):
+    """A segment that differs from the others would alarm at once, for ever."""
+    rng = np.random.default_rng(2)
+
+    def rows(n, shift=0.0):
+        at = START + n * DAY
+        times = pa.array([at + timedelta(seconds=float(s)) for s in rng.uniform(0, 86400, 300)])
+        return pa.table({"at": times, "x": rng.normal(size=300) + shift})
+
+    made = take_baseline(
+        pa.concat_tables([rows(n - 25) for n in range(25)]), roles={"at": "time"}, window=DAY, now=START
+    )
+    rule = {"name": "in segments", "kind": "evidence", "segments": "*"}
+    judge, model = judge_of(rule)
+    for n in range(8):
+        profile = take_profile(rows(n, 2.0), plan=made.plan)
+        done = judge.judge(
+            ledger, model, day(n), [], now=day(n).end, profiles={("", "region=north"): profile}, baseline=made
+        )
+        assert done.changes == ()
+        assert {e.verdict.value for e in done.evaluations if e.rule == "in segments"} == {"inconclusive"}
+
+
 def test_one_broken_source_is_one_alert(ledger):
     judge, model = judge_of({"name": "nulls", "measure": "missing", "above": 0.5}, PSI)
     rows = [

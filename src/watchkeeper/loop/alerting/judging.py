@@ -494,6 +494,11 @@ class _Run:
                 version=version,
                 now=self.now,
             )
+            if segment:
+                # Beside the whole baseline every segment that differs from the others would alarm at once.
+                sentence = f"The baseline keeps no windows of {segment} by itself, so its columns are not judged; its performance is."
+                out.append(blank.evaluation(rule, Verdict.INCONCLUSIVE, sentence))
+                continue
             if len(windows.profiles) < FEWEST_WINDOWS:
                 sentence = (
                     f"The baseline has {len(windows.profiles)} windows of this length, and evidence over time "
