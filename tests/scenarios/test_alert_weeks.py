@@ -20,7 +20,8 @@ from watchkeeper.loop.alerting.alert_actions import (
     silences_of,
 )
 from watchkeeper.loop.alerting.judging import AlertJudge
-from watchkeeper.loop.effects.notifications import Outbox
+from watchkeeper.loop.effects.engine import EFFECT, Effects
+from watchkeeper.loop.effects.notifications import Notifications
 from watchkeeper.loop.incidents.incidents import Incidents
 from watchkeeper.loop.records.kinds import ALERT
 from watchkeeper.loop.records.records import Records
@@ -97,14 +98,16 @@ class World:
 
     def heard(self, channel=None):
         """Messages so far, oldest first."""
-        found = self.ledger.facts.documents("outbox", limit=100_000, order="due")
-        return [d.body for d in found if channel is None or d.body["channel"] == channel]
+        found = Records(self.ledger.facts, EFFECT).some(limit=100_000, order="due")
+        return [k.value.body for k in found if channel is None or k.value.lane == channel]
 
     def delivered(self):
         """What has arrived so far at a target that wakes people and at one that does not, both of the channel chat."""
         if self.outbox is None:
             self.boxes = [Box("rests"), Box("wakes", wakes=True)]
-            self.outbox = Outbox(self.ledger.facts, {"chat": self.boxes}, clock=self.clock)
+            self.outbox = Effects(
+                self.ledger.facts, {"notify": Notifications({"chat": self.boxes})}, clock=self.clock
+            )
         self.outbox.deliver()
         return {box.name: box.titles for box in self.boxes}
 

@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from watchkeeper.loop.effects.engine import EFFECT
+from watchkeeper.loop.records.records import Records
 from watchkeeper.testing.clock import FakeClock
 from watchkeeper.wiring import open_project
 
@@ -61,8 +63,8 @@ def ticks(watch, count, every=MINUTE):
 
 
 def heard(watch):
-    found = watch.ledger.facts.documents("outbox", limit=1000, order="due")
-    return [(d.body["channel"], d.body["status"], d.body["alerts"][0]["headline"]) for d in found]
+    found = [kept.value for kept in Records(watch.ledger.facts, EFFECT).some(limit=1000, order="due")]
+    return [(e.lane, e.body["status"], e.body["alerts"][0]["headline"]) for e in found]
 
 
 def test_four_models_of_one_database_are_one_alert_that_ends_when_it_is_back(project):

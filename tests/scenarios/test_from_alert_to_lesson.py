@@ -11,14 +11,14 @@ from receivers import Reply
 from watchkeeper.adapters.notifiers.webhook import WebhookNotifier
 from watchkeeper.decisions.alerting.grouping import assign
 from watchkeeper.decisions.alerting.routing import Route
-from watchkeeper.decisions.incidents.incidents import with_lesson
 from watchkeeper.domain.alert import Alert, AlertState, fingerprint
 from watchkeeper.domain.fact import Fact
 from watchkeeper.domain.incident import Phase
 from watchkeeper.domain.rule import Severity
 from watchkeeper.loop.alerting.judging import AlertJudge
 from watchkeeper.loop.alerting.plan import AlertingPlan
-from watchkeeper.loop.effects.notifications import Outbox
+from watchkeeper.loop.effects.engine import Effects
+from watchkeeper.loop.effects.notifications import Notifications
 from watchkeeper.loop.incidents.follow import IncidentFollower, enrichment, incidents_of
 from watchkeeper.loop.records.kinds import ALERT, GROUP
 from watchkeeper.loop.records.records import Records, write
@@ -50,7 +50,12 @@ def world(tmp_path, new_receiver):
         team=team,
         robot=robot,
         judge=AlertJudge(AlertingPlan(routes=(ROUTE,))),
-        outbox=Outbox(ledger.facts, channels, clock=clock, enrich=enrichment(watch), draw=lambda: 0.5),
+        outbox=Effects(
+            ledger.facts,
+            {"notify": Notifications(channels, enrich=enrichment(watch))},
+            clock=clock,
+            draw=lambda: 0.5,
+        ),
         incidents=incidents_of(watch),
     )
     ledger.close()
@@ -124,9 +129,7 @@ def test_a_storm_is_one_message_a_channel_and_one_incident_and_teaches(world):
     for phase in (Phase.ASSESSMENT, Phase.MITIGATION):
         world.incidents.enter(1, phase, actor="ann")
     lesson = "look at the upstream join first"
-    world.incidents.change(
-        1, lambda i: with_lesson(i, lesson, now=world.clock(), actor="ann"), actor="ann", verb="learnt"
-    )
+    world.incidents.learn(1, lesson, actor="ann")
     fire(world, AlertState.RESOLVED, "resolved")
     tick(world, timedelta(minutes=10))
     assert world.team.received[-1].json["status"] == "resolved"

@@ -67,7 +67,7 @@ def serving(watch, port):
     import uvicorn
 
     from watchkeeper.web.server import Server
-    from watchkeeper.wiring import outbox_of
+    from watchkeeper.wiring.telling import outbox_of
 
     ours = Server(watch, outbox=outbox_of(watch))
     server = uvicorn.Server(uvicorn.Config(ours, host="127.0.0.1", port=port, log_level="warning"))
@@ -123,8 +123,8 @@ def test_the_whole_circle_with_alertmanager_a_webhook_and_a_dead_mans_switch(
     """Our alert goes out to both channels; a machine's alert comes back by Alertmanager and joins our incident."""
     import real_servers
     from watchkeeper.adapters.notifiers.alertmanager import AlertmanagerNotifier
+    from watchkeeper.loop.incidents.follow import incidents_of
     from watchkeeper.wiring import open_project
-    from watchkeeper.wiring.telling import incidents_of
 
     port = real_servers.free_port()
     there = alertmanager(ROUTE.format(port=port))
@@ -217,9 +217,10 @@ group_wait = "10m"
 def test_every_command_of_a_runbook_does_what_it_says_in_a_real_project(tmp_path, receiver):
     """Silence, rebaseline, backfill, label, notify: on real rows, each looked for where it must have left its mark."""
     from watchkeeper.capture.recorder import Recorder
+    from watchkeeper.loop.incidents.follow import incidents_of
     from watchkeeper.testing.clock import FakeClock
-    from watchkeeper.wiring import open_project, outbox_of
-    from watchkeeper.wiring.telling import incidents_of, runbooks_of
+    from watchkeeper.wiring import open_project
+    from watchkeeper.wiring.telling import outbox_of, runbooks_of
 
     start, day = datetime(2026, 3, 1, tzinfo=UTC), timedelta(days=1)
     (tmp_path / "watchkeeper.toml").write_text(
@@ -276,8 +277,8 @@ group_wait = "0s"
 
     def test_is_told_with_its_reason_by_the_others_and_one_that_is_off_is_left_out(self, tmp_path, receiver):
         from watchkeeper.loop.reports.status import status
-        from watchkeeper.wiring import open_project, outbox_of
-        from watchkeeper.wiring.telling import check_channels, tell
+        from watchkeeper.wiring import open_project
+        from watchkeeper.wiring.telling import check_channels, outbox_of, tell
 
         (tmp_path / "watchkeeper.toml").write_text(self.CONFIG.format(hook=receiver.url))
         with open_project(tmp_path) as watch:
@@ -288,9 +289,9 @@ group_wait = "0s"
             titles = [r.json["title"] for r in receiver.received]
             assert len(titles) == 2
             assert any("The channel pager could not be told" in title for title in titles)
-            found = {d.body["channel"]: d for d in watch.ledger.facts.documents("outbox") if ":" in d.key}
+            found = {e.lane: e for e in outbox_of(watch).entries() if ":" in e.key}
             assert (found["pager"].state, found["resting"].state) == ("dead", "sent")
-            assert "NO_SUCH_SECRET" in found["pager"].body["last_error"]
+            assert "NO_SUCH_SECRET" in found["pager"].last_error
             said = [p for p in status(watch)["problems"] if "pager" in p]
             assert len(said) == 1
             assert "watchkeeper outbox" in said[0]

@@ -8,8 +8,9 @@ import pytest
 from sklearn.metrics import f1_score, log_loss, precision_score, recall_score, roc_auc_score
 
 import watchkeeper as wk
+from watchkeeper.domain.classes import class_key, spelled_as
 from watchkeeper.errors import BadInput
-from watchkeeper.stats.classes import class_key, positive_class, spelled_as
+from watchkeeper.stats.classes import positive_class
 from watchkeeper.stats.states.confusion import Confusion
 from watchkeeper.stats.states.moments import Moments
 

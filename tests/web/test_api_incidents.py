@@ -10,13 +10,13 @@ import pytest
 from watchkeeper.domain.alert import Alert, AlertState
 from watchkeeper.domain.fact import Document
 from watchkeeper.domain.rule import Severity
+from watchkeeper.loop.incidents.follow import incidents_of
 from watchkeeper.loop.records.records import plain
 from watchkeeper.testing.clock import FakeClock
 from watchkeeper.web.api.app import MOST_ACTION_BYTES, guarded_api
 from watchkeeper.web.api.intake import Intake
 from watchkeeper.web.security import Identity, Role, create_token
 from watchkeeper.wiring import open_project
-from watchkeeper.wiring.telling import incidents_of
 
 testclient = pytest.importorskip("starlette.testclient")
 T0 = datetime(2026, 3, 1, 3, tzinfo=UTC)
@@ -297,15 +297,8 @@ def test_page_api_and_shell_change_one_incident_at_once_and_nothing_is_lost(watc
             text = f"{door} {n}"
             try:
                 if door == "shell":
-                    from watchkeeper.decisions.incidents.incidents import noted
-
                     with open_project(tmp_path, clock=FakeClock(T0)) as other:
-                        incidents_of(other).change(
-                            1,
-                            lambda i, text=text: noted(i, text, now=T0, actor="shell"),
-                            actor="shell",
-                            verb="noted",
-                        )
+                        incidents_of(other).note(1, text, actor="shell")
                 elif door == "page":
                     answer = people[door].post("/incidents/1/note", json={"text": text})
                     assert answer.status_code == 200, answer.text

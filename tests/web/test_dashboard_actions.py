@@ -422,3 +422,15 @@ class TestRolesOfACompare:
         answer = browser.press("/compare", files=files, roles="Churn?")
         assert answer.status_code == 400
         assert "column = role" in answer.text
+
+
+def test_an_alert_is_taken_from_the_first_screen(browser, watch):
+    """Each thing that needs a person has its button there; what somebody has has none."""
+    todo = browser.get("/?format=json").json()["todo"]
+    free = [a for a in todo if not a["acknowledged_by"]]
+    assert free
+    page = browser.get("/").text
+    assert page.count("/acknowledge") == len(free)
+    browser.press(f"/alerts/{free[0]['key']}/acknowledge")
+    after = browser.get("/?format=json").json()["todo"]
+    assert next(a for a in after if a["key"] == free[0]["key"])["acknowledged_by"]

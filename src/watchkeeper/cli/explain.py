@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from watchkeeper.cli.project import opened, project_option
-from watchkeeper.cli.terminal import json_option, print_json, print_table, screen_width, strict
+from watchkeeper.cli.terminal import json_option, print_json, print_table, say, screen_width, strict
 
 
 @click.command(
@@ -39,36 +39,36 @@ def explain(
         print_json(strict(found))
         return
     coverage = "" if found["coverage"] is None else f" ({100 * found['coverage']:.1f}%)"
-    click.echo(f"{found['model']}, {found['window']}: a {found['kind']} window, {found['local']}")
-    click.echo(f"{found['rows']:,} rows, {found['outcomes']:,} outcomes{coverage}. {found['maturity']}")
+    say(f"{found['model']}, {found['window']}: a {found['kind']} window, {found['local']}")
+    say(f"{found['rows']:,} rows, {found['outcomes']:,} outcomes{coverage}. {found['maturity']}")
     parts = found["stored_windows"]
     if parts["expected"] > 1:
-        click.echo(
+        say(
             f"It is the merge of {parts['expected']} windows of {parts['cadence']}; {parts['with_rows']} have rows."
         )
     if found["waits"]:
-        click.echo(f"It waits to be measured again: {found['why_it_waits']}.")
+        say(f"It waits to be measured again: {found['why_it_waits']}.")
     if not found["rebuildable"]:
-        click.echo("Its raw rows have expired: it cannot be measured again.")
+        say("Its raw rows have expired: it cannot be measured again.")
     base = found["baseline"]
     if base:
         where = base["source"].get("path") or base["source"].get("kind") or "an unknown source"
-        click.echo(f"Compared with the baseline {base['name']!r}: {base['rows']:,.0f} rows from {where}.")
+        say(f"Compared with the baseline {base['name']!r}: {base['rows']:,.0f} rows from {where}.")
     else:
-        click.echo("There is no baseline yet, so nothing is compared.")
+        say("There is no baseline yet, so nothing is compared.")
     for name in ("versions", "segments"):
         if found[name]:
             more = f" and {len(found[name]) - 8} more" if len(found[name]) > 8 else ""
-            click.echo(f"{name.capitalize()}: {', '.join(found[name][:8])}{more}")
+            say(f"{name.capitalize()}: {', '.join(found[name][:8])}{more}")
     for note in found["notes"]:
-        click.echo(f"note: {note}")
+        say(f"note: {note}")
     _print_measurements(found["measurements"], everything)
     if "column" in found:
         _print_column(found["column"])
     for entry in found["history"][:3]:
-        click.echo(f"{entry['at'][:16].replace('T', ' ')} UTC  {_event(entry)}")
+        say(f"{entry['at'][:16].replace('T', ' ')} UTC  {_event(entry)}")
     if "column" not in found and found["measurements"] and found["baseline"]:
-        click.echo(f"What moved in a column:  watchkeeper explain {model} {window} --column NAME")
+        say(f"What moved in a column:  watchkeeper explain {model} {window} --column NAME")
 
 
 def _event(entry: dict[str, Any]) -> str:
@@ -107,12 +107,12 @@ def _print_measurements(measured: list[dict[str, Any]], everything: bool) -> Non
             silent.setdefault(m["reason"], []).append(f"{m['measure']} {m['subject']}".strip())
     for reason, names in list(silent.items())[:5]:
         more = f" and {len(names) - 4} more" if len(names) > 4 else ""
-        click.echo(f"not measured: {', '.join(names[:4])}{more}: {reason}")
+        say(f"not measured: {', '.join(names[:4])}{more}: {reason}")
 
 
 def _print_column(column: dict[str, Any]) -> None:
     missing = column["missing"]
-    click.echo(
+    say(
         f"\n{column['name']}: missing {100 * missing['baseline']:.3g}% in the baseline, {100 * missing['window']:.3g}% here"
     )
     rows = [

@@ -55,8 +55,8 @@ def list_incidents(
 ) -> int:
     """List incidents, what is open and grave first. Exit status 1: at least one is open."""
     from watchkeeper.documents.incident.incident_page import duration_said, incident_view
+    from watchkeeper.loop.incidents.follow import incidents_of
     from watchkeeper.loop.incidents.incidents import OPEN
-    from watchkeeper.wiring.telling import incidents_of
 
     with opened(project) as watch:
         held = incidents_of(watch)
@@ -137,7 +137,7 @@ def list_incidents(
 def show(number: str, pinned: bool, project: Path, as_json: bool) -> None:
     """Show one incident: where it stands, its timeline, tasks, and similar ones of the past."""
     from watchkeeper.documents.incident.incident_page import incident_view
-    from watchkeeper.wiring.telling import incidents_of
+    from watchkeeper.loop.incidents.follow import incidents_of
 
     with opened(project) as watch:
         held = incidents_of(watch)
@@ -205,7 +205,7 @@ def open_incident(
 ) -> None:
     """Open an incident by hand."""
     from watchkeeper.domain.rule import Severity
-    from watchkeeper.wiring.telling import incidents_of
+    from watchkeeper.loop.incidents.follow import incidents_of
 
     with opened(project) as watch:
         if model:
@@ -230,7 +230,7 @@ def _phase_command(name: str, phase: str, sentence: str) -> click.Command:
     @json_option
     def command(number: str, text: str, at: str | None, actor: str, project: Path, as_json: bool) -> None:
         from watchkeeper.decisions.incidents.incidents import phase_of
-        from watchkeeper.wiring.telling import incidents_of
+        from watchkeeper.loop.incidents.follow import incidents_of
 
         to: Phase = phase_of(phase)
         with opened(project) as watch:
@@ -275,23 +275,18 @@ def note(
     as_json: bool,
 ) -> None:
     """Add a line to the timeline of incident NUMBER, a lesson, or its cause."""
-    from watchkeeper.decisions.incidents.incidents import assigned, noted, with_lesson
-    from watchkeeper.wiring.telling import incidents_of
+    from watchkeeper.loop.incidents.follow import incidents_of
 
     who = _actor(actor)
     when = None if at is None else moment(at)
     with opened(project) as watch:
-
-        def step(i: Incident) -> Incident:
-            now = watch.clock()
-            if cause:
-                return assigned(i, now=now, actor=who, cause=text)
-            if lesson:
-                return with_lesson(i, text, now=now, actor=who)
-            return noted(i, text, now=now, actor=who, at=when, pin=pin)
-
-        verb = "cause_found" if cause else "learnt" if lesson else "noted"
-        made = incidents_of(watch).change(number, step, actor=who, verb=verb)
+        held = incidents_of(watch)
+        if cause:
+            made = held.find_cause(number, text, actor=who)
+        elif lesson:
+            made = held.learn(number, text, actor=who)
+        else:
+            made = held.note(number, text, actor=who, at=when, pin=pin)
     _said(made, as_json, "Noted.")
 
 
@@ -319,30 +314,25 @@ def assign(
     as_json: bool,
 ) -> None:
     """Say who does what in incident NUMBER, how grave it is, what it is called."""
-    from watchkeeper.decisions.incidents.incidents import assigned, pinned
     from watchkeeper.domain.rule import Severity
-    from watchkeeper.wiring.telling import incidents_of
+    from watchkeeper.loop.incidents.follow import incidents_of
 
     who = _actor(actor)
     with opened(project) as watch:
-
-        def step(i: Incident) -> Incident:
-            new = assigned(
-                i,
-                now=watch.clock(),
+        held = incidents_of(watch)
+        made = held.get(number)
+        if any(v is not None for v in (owner, role, severity, title)):
+            made = held.assign(
+                number,
                 actor=who,
                 owner=owner,
-                role=role[0] if role else None,
-                person=role[1] if role else "",
+                roles=dict([role]) if role else None,
                 severity=None if severity is None else Severity(severity),
                 title=title,
             )
-            for line, on in ((pin, True), (unpin, False)):
-                if line is not None:
-                    new = pinned(new, line, pin=on)
-            return new
-
-        made = incidents_of(watch).change(number, step, actor=who, verb="assigned")
+        for line, on in ((pin, True), (unpin, False)):
+            if line is not None:
+                made = held.pin(number, line, actor=who, on=on)
     _said(made, as_json, "Done.")
 
 
@@ -368,8 +358,7 @@ def task(
     as_json: bool,
 ) -> None:
     """Add a task TEXT to incident NUMBER, or say that one is done."""
-    from watchkeeper.decisions.incidents.incidents import task_added
-    from watchkeeper.wiring.telling import incidents_of
+    from watchkeeper.loop.incidents.follow import incidents_of
 
     who = _actor(actor)
     with opened(project) as watch:
@@ -378,14 +367,7 @@ def task(
             made = held.finish_task(number, done, actor=who)
         else:
             until = None if due is None else moment(due, ahead=True)
-            made = held.change(
-                number,
-                lambda i: task_added(
-                    i, text, now=watch.clock(), actor=who, owner=owner, due=until, follow_up=follow_up
-                ),
-                actor=who,
-                verb="task_added",
-            )
+            made = held.add_task(number, text, actor=who, owner=owner, due=until, follow_up=follow_up)
     _said(
         made, as_json, "Done." if done is not None else f"Task {len(made.tasks)} of incident {made.number}."
     )
@@ -399,7 +381,7 @@ def task(
 @json_option
 def merge(into: str, other: str, actor: str, project: Path, as_json: bool) -> None:
     """Make incident OTHER part of incident INTO."""
-    from watchkeeper.wiring.telling import incidents_of
+    from watchkeeper.loop.incidents.follow import incidents_of
 
     with opened(project) as watch:
         made = incidents_of(watch).merge(into, other, actor=_actor(actor))
@@ -422,7 +404,7 @@ def postmortem(
     """Write the post-mortem of incident NUMBER from its timeline: Markdown on stdout, or files."""
     from watchkeeper.documents.incident.postmortem import postmortem_html, postmortem_markdown
     from watchkeeper.domain.incident import Phase
-    from watchkeeper.wiring.telling import incidents_of
+    from watchkeeper.loop.incidents.follow import incidents_of
 
     with opened(project) as watch:
         held = incidents_of(watch)

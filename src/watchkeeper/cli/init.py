@@ -14,7 +14,10 @@ import click
 from watchkeeper.cli.terminal import json_option, pairs, print_json, progress_bar, segments_of
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from watchkeeper.documents.batch.report import Report
+    from watchkeeper.domain.schema import Column
     from watchkeeper.stats.states.baseline import Baseline
 
 
@@ -84,7 +87,7 @@ def init(
             "Or begin anew:  watchkeeper init --replace",
         )
     asking = sys.stdin.isatty() and not as_json
-    rows = _Rows(source or "", pairs(roles, "role"), pairs(kinds, "kind"), encoding, task)
+    rows = _Rows(source or "", pairs(roles, "role"), pairs(kinds, "kind"), encoding, task, positive=positive)
     if asking and not source:
         rows = _asked_for(rows)
     elif source:
@@ -99,6 +102,11 @@ def init(
         segments = segments or click.prompt(
             "Columns to measure apart by, such as a region (empty: none)", default="", show_default=False
         )
+        if rows.toss_up:
+            click.echo(rows.toss_up)
+            rows.positive = (
+                click.prompt("The positive class (empty: later)", default="", show_default=False) or None
+            )
     by = segments_of(segments)
     first = _Baseline.of(folder, model, rows, by) if model and rows.source else None
     text = config_text(
@@ -185,6 +193,9 @@ class _Rows:
     task: str | None
     columns: list[str] = field(default_factory=list)
     two_valued: list[str] = field(default_factory=list)
+    unique: list[str] = field(default_factory=list)
+    toss_up: str = ""
+    positive: str | None = None
 
     def look(self) -> None:
         """Guess the roles that were not given, from names and a sample.
@@ -197,7 +208,12 @@ class _Rows:
         from watchkeeper.domain.schema import Role
         from watchkeeper.loop.batch.profiling import is_baseline_file
         from watchkeeper.rows.infer import infer
-        from watchkeeper.rows.likely_roles import likely_roles, two_valued
+        from watchkeeper.rows.likely_roles import (
+            likely_class_scores,
+            likely_roles,
+            two_valued,
+            unique_numbers,
+        )
         from watchkeeper.rows.sources import open_source
 
         if is_baseline_file(self.source):
@@ -210,12 +226,33 @@ class _Rows:
         guessed = likely_roles(schema, sample)
         self.columns = [c.name for c in schema.columns]
         self.two_valued = two_valued(schema.with_roles(guessed), sample)
-        found = {c.name: c.role for c in schema.columns if c.role is not Role.FEATURE} | guessed
-        self.roles = {**{n: r.value for n, r in found.items()}, **self.roles}
+        schema = schema.with_roles(guessed)
+        scores = {n: f"score:{c}" for n, c in likely_class_scores(schema, sample).items()}
+        schema = schema.with_roles(scores)
+        found = {c.name: _role_of(c) for c in schema.columns if c.role is not Role.FEATURE}
+        self.roles = {**found, **{n: r for n, r in self.roles.items() if r != "score" or n not in scores}}
+        self.unique = unique_numbers(schema, sample)
+        self.toss_up = self._unknown_positive(sample)
+
+    def _unknown_positive(self, sample: pa.Table) -> str:
+        """What a person has to say about the positive class; empty where nothing has to be asked."""
+        from watchkeeper.domain.schema import Role, Task
+        from watchkeeper.rows.infer import infer
+        from watchkeeper.rows.values import values_of
+        from watchkeeper.stats.states.edge_search import EdgeSearch
+
+        schema = infer(sample.schema, sample=sample, roles=self.roles, task=self.task).schema
+        if schema.task is not Task.BINARY or self.positive is not None:
+            return ""
+        read = schema.of_role(Role.OUTCOME, Role.PREDICTION, Role.SCORE)
+        with EdgeSearch(schema) as search:
+            search.add({c.name: values_of(sample[c.name], c) for c in read})
+            found = search.positive()
+        return "" if found.sure else found.note
 
     def of_role(self, role: str) -> str:
         """The column with *role*, or nothing."""
-        return next((n for n, r in self.roles.items() if r == role), "")
+        return next((n for n, r in self.roles.items() if r.partition(":")[0] == role), "")
 
     def ask(self) -> None:
         """Let a person correct what was guessed."""
@@ -277,10 +314,19 @@ def _chosen(question: str, columns: list[str], guess: str) -> str:
         click.echo(f"  There is no column {said!r}.{nearest(said, columns)}")
 
 
+def _role_of(column: Column) -> str:
+    """A role as ``--role`` takes it."""
+    return column.role.value if column.score_of is None else f"{column.role.value}:{column.score_of}"
+
+
 def _parts(roles: Mapping[str, str]) -> str:
     """Roles in words: ``outcome left, score p``."""
     told = [f"{role} {name!r}" for role in ASKED for name, r in roles.items() if r == role]
-    told += [f"{role} {name!r}" for name, role in roles.items() if role not in (*ASKED, "feature")]
+    told += [
+        f"{role.replace(':', ' of ', 1)} {name!r}"
+        for name, role in roles.items()
+        if role not in (*ASKED, "feature")
+    ]
     return f"Taken as {', '.join(told)}." if told else "No column was taken for more than a feature."
 
 
@@ -310,6 +356,7 @@ class _Baseline:
             made = baseline(
                 rows.source,
                 task=rows.task,
+                positive=rows.positive,
                 roles=rows.roles or None,
                 kinds=rows.kinds or None,
                 segments=segments,
@@ -333,7 +380,8 @@ class _Baseline:
 
     @property
     def positive(self) -> str | None:
-        return self.made.schema.positive
+        unknown = self.task != "binary" or (self.rows.toss_up and self.rows.positive is None)
+        return None if unknown else self.made.plan.positive_class
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -351,14 +399,21 @@ class _Baseline:
         """What it holds, and what the columns were taken for."""
         features = [c.name for c in self.made.schema.columns if c.role.value == "feature"]
         rows = self.made.profile.rows
-        listed = f"{', '.join(features[:8])}{', ...' if len(features) > 8 else ''}"
+        listed = ", ".join(features[:_LISTED])
+        if len(features) > _LISTED:
+            listed += f" and {len(features) - _LISTED:,} more"
         return [
             f"{self.path}: {rows:,.0f} {'row' if rows == 1 else 'rows'}"
             + (f" in {len(self.made.windows)} windows of their own" if self.made.windows else ""),
-            f"{_parts({c.name: c.role.value for c in self.made.schema.columns})} Features: {listed or 'none'}."
-            + (f" The task is {self.task}." if self.task else ""),
+            f"{_parts({c.name: _role_of(c) for c in self.made.schema.columns})} Features: {listed or 'none'}."
+            + (f" The task is {self.task}." if self.task else "")
+            + (f" The positive class is {self.positive!r}." if self.positive is not None else ""),
             "Something wrong? Say it again with --replace --role COLUMN=ROLE (or --kind COLUMN=KIND).",
-            *(n for n in self.made.profile.notes if not n.endswith((", by its name.", "says otherwise."))),
+            *(
+                n
+                for n in self.made.profile.notes
+                if not n.endswith((", by its name.", "task=... says otherwise."))
+            ),
         ]
 
     def lacking(self) -> list[str]:
@@ -367,6 +422,14 @@ class _Baseline:
 
         roles = {c.role.value for c in self.made.schema.columns}
         out = []
+        if self.rows.toss_up and self.rows.positive is None:
+            out.append(f"{self.rows.toss_up}  --positive CLASS")
+        for name in self.rows.unique:
+            if name in self.made.schema and self.made.schema[name].role.value == "feature":
+                out.append(
+                    f"{name!r} never repeats itself, as an id does, and is taken as a feature. If it names a row:  "
+                    f"--role {name}=id"
+                )
         if "outcome" not in roles:
             found = self.rows.two_valued
             guess = found[0] if len(found) == 1 else "COLUMN"
@@ -409,6 +472,7 @@ class _Baseline:
         return lines
 
 
+_LISTED = 60
 SHOWN = ("roc_auc", "brier", "accuracy", "f1_macro", "mae", "rmse", "r2")
 """Performance that the first check shows, where the task has it."""
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from watchkeeper.cli.project import opened, project_option
 from watchkeeper.cli.terminal import json_option, print_json, print_table
+
+if TYPE_CHECKING:
+    from watchkeeper.domain.effect import Effect
 
 
 @click.group()
@@ -64,12 +67,12 @@ def _act(
     verb: str, wanted: str, *, keys: tuple[str, ...], everything: bool, actor: str, project: Path
 ) -> int:
     """Do *verb* to dead letters; return how many there were."""
-    from watchkeeper.wiring.telling import watching_outbox
+    from watchkeeper.wiring.telling import effects_of
 
     if bool(keys) == everything:
         raise click.UsageError(f"Name the letters to {wanted}, or say --all.")
     with opened(project) as watch:
-        return int(getattr(watching_outbox(watch), verb)(*keys, actor=actor or getpass.getuser()))
+        return int(getattr(effects_of(watch), verb)(*keys, actor=actor or getpass.getuser()))
 
 
 @outbox.command()
@@ -100,7 +103,7 @@ def drop(as_json: bool, **which: Any) -> None:
 @json_option
 def send(timeout: float, project: Path, as_json: bool) -> int:
     """Send what is due now, for those who run no server. Exit status 1: something is dead."""
-    from watchkeeper.wiring import outbox_of
+    from watchkeeper.wiring.telling import outbox_of
 
     with opened(project) as watch:
         sender = outbox_of(watch)
@@ -151,36 +154,37 @@ def check(project: Path, as_json: bool) -> int:
     return 1 if faults else 0
 
 
-def _about(body: Mapping[str, Any]) -> str:
-    title, error = str(body.get("title") or ""), str(body.get("last_error") or "")
+def _about(effect: Effect) -> str:
+    title, error = str(effect.body.get("title") or ""), effect.last_error
     return title + (f" [{error.splitlines()[0]}]" if error else "")
 
 
 def _list(project: Path, states: tuple[str, ...], limit: int, as_json: bool) -> int:
+    from watchkeeper.loop.effects.engine import EFFECT
+    from watchkeeper.loop.records.records import Records
+
     with opened(project) as watch:
-        found = watch.ledger.facts.documents("outbox", states=states, limit=limit)
+        found = [k.value for k in Records(watch.ledger.facts, EFFECT).some(states=states, limit=limit)]
     if as_json:
-        keep = ("channel", "status", "severity", "title", "tries", "targets", "last_error", "created_at")
-        print_json(
-            [
-                {"key": d.key, "state": d.state, "due": d.due, **{k: d.body[k] for k in keep if k in d.body}}
-                for d in found
-            ]
-        )
+        print_json([_shown(effect) for effect in found])
     elif not found:
         click.echo("There are none.")
     else:
-        rows = [
-            (
-                d.key,
-                d.body.get("channel", ""),
-                d.state,
-                d.body.get("tries", 0),
-                _about(d.body),
-            )
-            for d in found
-        ]
+        rows = [(e.key, e.lane, e.state.value, e.tries, _about(e)) for e in found]
         print_table(
             ("key", "channel", "state", "tries", "about, and why it failed"), rows, right=(3,), below=4
         )
     return len(found)
+
+
+def _shown(effect: Effect) -> dict[str, Any]:
+    out: dict[str, Any] = {
+        "key": effect.key,
+        "kind": effect.kind,
+        "state": effect.state.value,
+        "due": effect.due,
+    }
+    out |= {"channel": effect.lane}
+    out |= {k: effect.body[k] for k in ("status", "severity", "title") if k in effect.body}
+    out |= {"tries": effect.tries, "targets": dict(effect.progress), "created_at": effect.created_at}
+    return {**out, "last_error": effect.last_error} if effect.last_error else out

@@ -39,7 +39,7 @@ def serve(host: str | None, port: int | None, ticking: bool, project: Path) -> N
         raise MissingExtra(adapter="server", library="uvicorn", extra="server") from cause
     from watchkeeper.web.security import Keys
     from watchkeeper.web.server import Server
-    from watchkeeper.wiring import outbox_of
+    from watchkeeper.wiring.telling import outbox_of
 
     with opened(project) as watch:
         place = host or watch.config.server.host

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from watchkeeper.cli.project import opened, project_option
-from watchkeeper.cli.terminal import json_option, print_json, print_table, screen_width, strict
+from watchkeeper.cli.terminal import json_option, print_json, print_table, say, screen_width, strict
 
 WIDE = 110
 """Characters from which the freshest window's numbers have room."""
@@ -36,7 +36,7 @@ def status(project: Path, as_json: bool) -> int:
     last = (found["last_tick"] or "never")[:16].replace("T", " ")
     count = len(found["models"])
     ticked = "never ticked" if last == "never" else f"last tick {last} UTC"
-    click.echo(f"{found['project']}: {count} model{'s' if count != 1 else ''}, {ticked}")
+    say(f"{found['project']}: {count} model{'s' if count != 1 else ''}, {ticked}")
     heads = ["model", "freshest window", "ended", "rows", "outcomes", "state", "alarms"]
     rows = [_row(m) for m in found["models"]]
     if screen_width() >= WIDE:  # what is least needed at a glance is left out first
@@ -46,10 +46,10 @@ def status(project: Path, as_json: bool) -> int:
         print_table(heads, rows, right=(3, 4, 6))
     problems = [*found["problems"], *(f"{m['model']}: {p}" for m in found["models"] for p in m["problems"])]
     for said in problems:
-        click.echo(f"  ! {said}")
+        say(f"  ! {said}", indent=4)
     for m in found["models"]:
         for said in m["notes"]:
-            click.echo(f"  - {m['model']}: {said}")
+            say(f"  - {m['model']}: {said}", indent=4)
     if not problems:
         click.echo("No alarm fires, and nothing is in the way.")
     if found["models"]:

@@ -151,6 +151,18 @@ def screen_width() -> int:
     return get_terminal_size().columns if sys.stdout.isatty() else 160
 
 
+def _in_a_terminal() -> bool:
+    return sys.stdout.isatty()
+
+
+def say(text: str, *, indent: int = 0) -> None:
+    """Print a sentence, broken between words where the terminal ends; further lines are indented."""
+    width = screen_width()
+    if _in_a_terminal() and len(text) > width:
+        text = click.wrap_text(text, width, subsequent_indent=" " * indent)
+    click.echo(text)
+
+
 def print_table(
     headers: Sequence[str],
     rows: Sequence[Sequence[Any]],
@@ -174,7 +186,10 @@ def print_table(
     console = Console(width=screen_width(), highlight=False, soft_wrap=False)
     table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for i, header in enumerate(headers):
-        table.add_column(header, justify="right" if i in right else "left", overflow="fold")
+        # A name stays whole while the others have room: a broken one cannot be copied.
+        longest = max((len(str(row[i])) for row in rows), default=0)
+        whole = i == 0 and longest <= console.width // 2
+        table.add_column(header, justify="right" if i in right else "left", overflow="fold", no_wrap=whole)
     for row in rows:
         table.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
     console.print(table)

@@ -147,7 +147,7 @@ class Schema:
         return replace(self, columns=tuple(new.get(c.name, c) for c in self.columns))
 
     def with_roles(self, roles: Mapping[str, Role | str]) -> Schema:
-        """Return a copy with the named columns in other roles.
+        """Return a copy with the named columns in other roles; ``score:cat`` is the score of class ``cat``.
 
         Raises
         ------
@@ -156,9 +156,11 @@ class Schema:
         BadInput
             a role is not known.
         """
-        return self.with_columns(
-            replace(self[name], role=_member(Role, role, "role")) for name, role in roles.items()
-        )
+        changes = []
+        for name, text in roles.items():
+            role, score_of = role_and_class(text)
+            changes.append(replace(self[name], role=role, score_of=score_of or self[name].score_of))
+        return self.with_columns(changes)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -178,6 +180,24 @@ class Schema:
             task=None if task is None else _member(Task, task, "task"),
             positive=raw.get("positive"),
         )
+
+
+def role_and_class(text: Role | str) -> tuple[Role, str | None]:
+    """The role that *text* names, and the class that a score is of.
+
+    >>> role_and_class("score:cat"), role_and_class("outcome")
+    ((<Role.SCORE: 'score'>, 'cat'), (<Role.OUTCOME: 'outcome'>, None))
+
+    Raises
+    ------
+    BadInput
+        there is no such role, or a class is named for another role than a score.
+    """
+    word, colon, of = str(text).partition(":")
+    role: Role = _member(Role, word, "role")
+    if colon and (role is not Role.SCORE or not of):
+        raise BadInput(f"{str(text)!r} is not a role.", "A class is named after a score only: score:CLASS.")
+    return role, of or None
 
 
 def _member(enum: type[Any], value: Any, what: str) -> Any:

@@ -418,7 +418,7 @@ def open_delimited(
         )
     if whole and ragged.rows:
         _tell_ragged(label, path, layout, ragged.rows, notes)
-    _tell_readings(label, table, layout, types, writings, texts, notes)
+    _tell_readings(label, path, table, layout, types, writings, texts, notes)
     row_bytes = (size if whole else len(sample)) / max(table.num_rows, 1)
     schema = table.schema if whole else pa.schema([_streamed(f) for f in table.schema])
     cut_as = {f.name: pa.string() if f.name in writings else f.type for f in schema}
@@ -517,6 +517,7 @@ def _all_are(way: Writing, column: pa.ChunkedArray) -> bool:
 
 def _tell_readings(
     label: str,
+    path: Path,
     table: pa.Table,
     layout: _Layout,
     types: dict[str, pa.DataType],
@@ -541,10 +542,11 @@ def _tell_readings(
         words = {c["values"]: c["counts"] for c in counts if c["values"] in NULL_WORDS and c["values"]}
         if words:
             shown = ", ".join(f"{count:,} times {word!r}" for word, count in words.items())
+            with_words = f"sql:SELECT * FROM read_csv('{path}', nullstr={['', *sorted(words)]})"  # noqa: S608 - shown, never run
             notes.add(
                 f"{label}: words {name}",
                 f"{label}: {name!r} holds {shown}: read as categories, since nothing else in the file shows that they mean "
-                f"missing (missing={sorted(words)} says so).",
+                f'missing. If they do:  "{with_words}"',
             )
 
 

@@ -13,14 +13,15 @@ Everything guessed is told in a sentence, and everything can be overridden (``ki
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
-from watchkeeper.domain.schema import Column, Kind, Role, Schema, Task
+from watchkeeper.domain.classes import spelled_as
+from watchkeeper.domain.schema import Column, Kind, Role, Schema, Task, role_and_class
 from watchkeeper.domain.values import Values
 from watchkeeper.errors import BadInput, nearest
 from watchkeeper.rows.values import TIME_OF_DAY, is_number_like, plain_type, values_of
@@ -52,7 +53,23 @@ _NAMES: dict[Role, frozenset[str]] = {
     Role.VERSION: frozenset({"version", "model_version"}),
 }  # fmt: skip
 _ONE_OF_A_KIND = (Role.OUTCOME, Role.PREDICTION, Role.TIME, Role.VERSION, Role.SCORE)
-_SCORE_PREFIXES = ("proba_", "prob_", "score_", "probability_")
+_SCORE_PREFIXES = (
+    "y_pred_proba_",
+    "predicted_probability_",
+    "prediction_probability_",
+    "predict_proba_",
+    "prediction_proba_",
+    "pred_proba_",
+    "y_proba_",
+    "y_prob_",
+    "y_score_",
+    "probability_",
+    "proba_",
+    "prob_",
+    "score_",
+    "p_",
+)
+"""Before the name of a class; also with another sign for the underscores, as in ``score:cat`` and ``P(cat)``."""
 _PANDAS_INDEX = re.compile(r"__index_level_\d+__")
 _ISO_DATE = re.compile(r"\d{4}-\d\d-\d\d([ T]|$)")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
@@ -132,7 +149,7 @@ def infer(
     for name in told:
         schema[name]
     wanted = _wanted_roles(roles or {}, schema)
-    schema = _with_guessed_roles(schema, seen, wanted, reasons).with_roles(wanted)
+    schema = _with_guessed_roles(schema, seen, wanted, reasons).with_roles(roles or {})
     schema = _with_class_scores(schema, seen, wanted, reasons)
     known = _guess_task(schema, seen, reasons) if task is None else _member(Task, task, "task")
     schema = _with_probabilities_as_scores(replace(schema, task=known), seen, wanted, reasons)
@@ -260,7 +277,9 @@ def _kind_of_epochs(name: str, values: pa.ChunkedArray, reasons: list[str]) -> K
 def _must_be_seen(field: pa.Field) -> bool:
     """Whether a column's type and name leave a question that only its values answer."""
     name = _plain_name(field.name)
-    if name.startswith(_SCORE_PREFIXES) or any(name in names for names in _NAMES.values()):
+    if re.sub(r"[:(\[]", "_", name).startswith(_SCORE_PREFIXES) or any(
+        name in names for names in _NAMES.values()
+    ):
         return True
     return kind_of_type(field.type) is Kind.CATEGORICAL and not pa.types.is_dictionary(field.type)
 
@@ -280,7 +299,7 @@ def _wanted_roles(roles: Mapping[str, Role | str], schema: Schema) -> dict[str, 
                 f"roles maps a column to its role: {{{str(value)!r}: {key!r}}}.",
             )
         schema[key]
-    return {name: _member(Role, role, "role") for name, role in roles.items()}
+    return {name: role_and_class(role)[0] for name, role in roles.items()}
 
 
 def _with_guessed_roles(
@@ -365,13 +384,33 @@ def _with_class_scores(
             or wanted.get(column.name, Role.SCORE) is not Role.SCORE
         ):
             continue
-        for prefix in _SCORE_PREFIXES:
-            label = column.name[len(prefix) :] if column.name.lower().startswith(prefix) else None
-            values = seen.get(column.name)
-            if label in classes and (values is None or _within_unit(values)):
-                changes.append(replace(column, role=Role.SCORE, score_of=label))
-                reasons.append(f"{column.name!r} is taken as the score of class {label!r}, by its name.")
+        values = seen.get(column.name)
+        if column.score_of is not None or not (values is None or _within_unit(values)):
+            continue
+        label = scored_class(column.name, classes)
+        if label is not None:
+            changes.append(replace(column, role=Role.SCORE, score_of=label))
+            reasons.append(f"{column.name!r} is taken as the score of class {label!r}, by its name.")
     return schema.with_columns(changes)
+
+
+def scored_class(name: str, classes: Iterable[str]) -> str | None:
+    """The class of *classes* that a column called *name* is the score of; None where its name does not say it.
+
+    >>> [scored_class(n, ["cat", "1"]) for n in ("proba_cat", "score:cat", "P(cat)", "y_pred_proba_1.0", "cat")]
+    ['cat', 'cat', 'cat', '1', None]
+    """
+    plain = (
+        re.sub(r"[:\s(.\-\[]", "_", name.strip(), count=1).rstrip(")]") if "_" not in name else name.strip()
+    )
+    for text in (plain, re.sub(r"[:(\[]", "_", name.strip()).rstrip(")]")):
+        for prefix in _SCORE_PREFIXES:
+            if text.lower().startswith(prefix) and len(text) > len(prefix):
+                known = list(classes)
+                (label,) = spelled_as([text[len(prefix) :]], known)
+                if label in known:
+                    return label
+    return None
 
 
 def _with_probabilities_as_scores(

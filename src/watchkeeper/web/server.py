@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from watchkeeper.errors import WatchkeeperError
 from watchkeeper.loop.watch.serve import Ticker
 from watchkeeper.web.api.app import PATHS, guarded_api
 from watchkeeper.web.api.intake import Intake
 from watchkeeper.web.api.metrics import OwnMetrics
+from watchkeeper.wiring.telling import after_tick, follow
 
 if TYPE_CHECKING:
     from watchkeeper.loop.watch.watch import Watch
@@ -32,7 +31,6 @@ class Server:
         self, watch: Watch, *, ticking: bool = True, every: timedelta | None = None, outbox: Any = None
     ) -> None:
         from watchkeeper.web.app import create_app
-        from watchkeeper.wiring.telling import dead_mans_switch_of, syncs_of
 
         self.watch, self.metrics = watch, OwnMetrics()
         self.intake = Intake(watch.data)
@@ -40,9 +38,7 @@ class Server:
         self.ticker = Ticker(watch, every or watch.config.server.tick_every, after=self._ticked)
         self._ticking = ticking
         wired = ticking and watch.config is not None
-        self._syncs = syncs_of(watch) if wired else []
-        self._switch = dead_mans_switch_of(watch) if wired else None
-        self._pinging: threading.Thread | None = None
+        self._after = after_tick(watch, serving=True) if wired else []
         self._api = guarded_api(
             watch, intake=self.intake, ticker=self.ticker if ticking else None, metrics=self.metrics
         )
@@ -87,21 +83,5 @@ class Server:
 
     def _ticked(self, done: Any, seconds: float) -> None:
         self.metrics.ticked(done, seconds, self.watch.clock().timestamp())
-        for sync in self._syncs:
-            try:
-                sync()
-            except WatchkeeperError as problem:
-                _log.warning("Alertmanager could not be kept in step: %s", problem.what)
-        if self._switch is not None and not done.held_by_another and not _is_alive(self._pinging):
-            # In a thread of its own: a switch that hangs must not hold up the next tick.
-            self._pinging = threading.Thread(target=self._ping, name="watchkeeper-ping", daemon=True)
-            self._pinging.start()
-
-    def _ping(self) -> None:
-        assert self._switch is not None
-        if not self._switch.ping() and self._switch.last_error:
-            _log.warning("the dead man's switch was not pinged: %s", self._switch.last_error)
-
-
-def _is_alive(thread: threading.Thread | None) -> bool:
-    return thread is not None and thread.is_alive()
+        for problem in follow(self._after if not done.held_by_another else ()):
+            _log.warning("%s", problem)

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING
 from watchkeeper.errors import BadInput
 
 if TYPE_CHECKING:
-    from watchkeeper.loop.effects.notifications import Outbox
     from watchkeeper.loop.watch.watch import Watch
     from watchkeeper.ports.ledger import Ledger
     from watchkeeper.ports.page_reads import PageReads
 
-__all__ = ["open_project", "outbox_of", "page_reads"]
+__all__ = ["open_project", "page_reads"]
 
 
 def open_project(path: str | Path = ".", *, clock: Callable[[], datetime] | None = None) -> Watch:
@@ -79,13 +78,6 @@ def page_reads(ledger: Ledger) -> PageReads:
     if not isinstance(ledger, Connections):
         raise BadInput(f"Pages cannot read a ledger of type {type(ledger).__name__}.")
     return SqlPageReads(ledger)
-
-
-def outbox_of(watch: Watch) -> Outbox | None:
-    """What brings messages to the configured channels; None where there is no channel."""
-    from watchkeeper.wiring.telling import outbox_of as made
-
-    return made(watch)
 
 
 open = open_project  # the front door's name for it

@@ -23,10 +23,10 @@ from watchkeeper.decisions.alerting.routing import RouteTable
 from watchkeeper.decisions.rules.catalogue import AnyRuleTable, OffTable
 from watchkeeper.decisions.tables import Duration, Table, Zone, fault_text, place_of
 from watchkeeper.domain.duration import duration_text
-from watchkeeper.domain.schema import Kind, Role, Task
+from watchkeeper.domain.schema import Kind, Task, role_and_class
 from watchkeeper.domain.watched import Maturity, Retention, TableColumns, TableSource, WatchedModel
 from watchkeeper.domain.window import day_step
-from watchkeeper.errors import BadConfig
+from watchkeeper.errors import BadConfig, BadInput
 
 if TYPE_CHECKING:
     from watchkeeper.decisions.incidents.incidents import IncidentPolicy
@@ -143,8 +143,8 @@ class ModelTable(Table):
     """The largest this many segments are measured, the rest together as "other"."""
     maturity: MaturityTable = Field(default_factory=MaturityTable)
     retention: RetentionTable = Field(default_factory=RetentionTable)
-    roles: dict[str, Role] = Field(default_factory=dict)
-    """Column -> role, where the guess is wrong."""
+    roles: dict[str, str] = Field(default_factory=dict)
+    """Column -> role, where the guess is wrong; ``score:cat`` is the score of class ``cat``."""
     kinds: dict[str, Kind] = Field(default_factory=dict)
     """Column -> kind, where the guess is wrong."""
     checks: dict[str, float | Literal[False]] = Field(default_factory=dict)
@@ -164,6 +164,16 @@ class ModelTable(Table):
     """What one error costs."""
     currency: str = ""
     """The currency of those costs."""
+
+    @field_validator("roles")
+    @classmethod
+    def _known_roles(cls, roles: dict[str, str]) -> dict[str, str]:
+        for role in roles.values():
+            try:
+                role_and_class(role)
+            except BadInput as problem:
+                raise PydanticCustomError("role", "{what}", {"what": problem.what}) from None
+        return roles
 
     @model_validator(mode="after")
     def _windows_fit(self) -> ModelTable:
@@ -223,7 +233,7 @@ class ModelTable(Table):
                 full_profiles=self.retention.full_profiles,
                 measurements=self.retention.measurements,
             ),
-            roles={k: v.value for k, v in self.roles.items()},
+            roles=dict(self.roles),
             kinds={k: v.value for k, v in self.kinds.items()},
             checks={k: None if v is False else v for k, v in self.checks.items()},
             rules=tuple(r.rule() for r in self.rules if not isinstance(r, OffTable)),

@@ -3,33 +3,30 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from watchkeeper.errors import BadConfig, NotFound, nearest
+from watchkeeper.errors import BadConfig, NotFound, WatchkeeperError, nearest
 
 if TYPE_CHECKING:
     from watchkeeper.adapters.notifiers.dead_man import DeadMansSwitch
     from watchkeeper.loop.alerting.alertmanager_sync import AlertmanagerSync
-    from watchkeeper.loop.effects.notifications import Outbox
-    from watchkeeper.loop.incidents.incidents import Incidents
+    from watchkeeper.loop.effects.engine import Effects
     from watchkeeper.loop.incidents.runbooks import Runbooks
     from watchkeeper.loop.watch.watch import Watch
+    from watchkeeper.ports.performer import Performer
 
 
 _log = logging.getLogger("watchkeeper.wiring")
 
 
-def incidents_of(watch: Watch) -> Incidents:
-    """The project's incidents."""
-    from watchkeeper.loop.incidents.follow import incidents_of as made
-
-    return made(watch)
-
-
 def runbooks_of(watch: Watch) -> Runbooks:
     """The project's runbooks: those in its folder ``runbooks``, and ours."""
+    from watchkeeper.loop.incidents.follow import incidents_of
     from watchkeeper.loop.incidents.runbooks import Runbooks
 
     return Runbooks(
@@ -42,49 +39,48 @@ def runbooks_of(watch: Watch) -> Runbooks:
     )
 
 
-def watching_outbox(
-    watch: Watch,
-    channels: dict[str, Sequence[Any]] | None = None,
-    *,
-    unusable: Mapping[str, str] | None = None,
-) -> Outbox:
-    """The outbox with charts and lessons, also where no channel is configured (to look at what waits)."""
-    from watchkeeper.loop.effects.notifications import Outbox
-    from watchkeeper.loop.incidents.follow import enrichment
-
-    project = watch.config.project
-    templates = watch.path / "templates"
-    return Outbox(
-        watch.ledger.facts,
-        channels or {},
-        unusable=unusable,
-        silent=[name for name, channel in watch.config.channels.items() if not channel.enabled],
-        clock=watch.clock,
-        project=project.name,
-        url=project.url,
-        templates=str(templates) if templates.is_dir() else None,
-        enrich=enrichment(watch),
-    )
-
-
-def outbox_of(watch: Watch) -> Outbox | None:
-    """What brings messages to the configured channels; None where there is no channel.
+def performers_of(watch: Watch, channels: Mapping[str, Sequence[Any]] | None = None) -> dict[str, Performer]:
+    """What performs each kind of effect. *channels*: the notifiers where they were made already.
 
     A channel that cannot be used (its secret cannot be read) does not keep the others from being served: what is for
     it becomes a dead letter with the reason, of which the others are told.
     """
-    if watch.config is None or not watch.config.channels:
-        return None
+    from watchkeeper.loop.effects.notifications import Notifications
+    from watchkeeper.loop.incidents.follow import enrichment
+
+    project, templates = watch.config.project, watch.path / "templates"
     unusable: dict[str, str] = {}
-    channels = notifiers_of(watch, unusable.__setitem__)
+    if channels is None:
+        channels = notifiers_of(watch, unusable.__setitem__)
     for name, problem in unusable.items():
         _log.warning("the channel %s is out of use: %s", name, problem)
-    return watching_outbox(watch, channels, unusable=unusable)
+    return {
+        "notify": Notifications(
+            channels,
+            unusable=unusable,
+            silent=[name for name, channel in watch.config.channels.items() if not channel.enabled],
+            project=project.name,
+            url=project.url,
+            templates=str(templates) if templates.is_dir() else None,
+            enrich=enrichment(watch),
+        )
+    }
+
+
+def effects_of(watch: Watch) -> Effects:
+    """What performs the effects of a project; also where no channel is configured (to look at what waits)."""
+    from watchkeeper.loop.effects.engine import Effects
+
+    return Effects(watch.ledger.facts, performers_of(watch), clock=watch.clock)
+
+
+def outbox_of(watch: Watch) -> Effects | None:
+    """What brings messages to the configured channels; None where there is no channel."""
+    return effects_of(watch) if watch.config is not None and watch.config.channels else None
 
 
 def notifiers_of(watch: Watch, problem: Callable[[str, str], None]) -> dict[str, Sequence[Any]]:
     """The notifiers of every enabled channel; *problem* hears of each that cannot be used."""
-    from watchkeeper.errors import WatchkeeperError
     from watchkeeper.wiring.config import secret
 
     found: dict[str, Sequence[Any]] = {}
@@ -130,37 +126,118 @@ def dead_mans_switch_of(watch: Watch) -> DeadMansSwitch | None:
     return DeadMansSwitch(secret(table.url), every=table.every, clock=watch.clock)
 
 
-def tell(watch: Watch, *, timeout_s: float = 60.0) -> list[str]:
-    """Everything that a server does after a tick, once: for those who tick without one (cron). Returns what went wrong.
+@dataclass(frozen=True, slots=True)
+class AfterTick:
+    """One step of what follows a tick. ``do`` returns what went wrong, or ""."""
 
-    Groups that would still gather (``group_wait``) are sent at once: nobody comes back so soon.
+    name: str
+    do: Callable[[], str]
+
+
+def after_tick(watch: Watch, *, serving: bool, timeout_s: float = 60.0) -> list[AfterTick]:
+    """What follows every tick, in this order.
+
+    A server (*serving*) performs effects in the background and comes back for groups that gather. Who ticks without one
+    (cron) sends groups that would still gather (``group_wait``) at once, and performs what is due: nobody comes back so
+    soon.
+
+    Raises
+    ------
+    BadConfig
+        the secret of the dead man's switch cannot be read (while serving; else it is a problem of its step).
     """
-    from watchkeeper.errors import WatchkeeperError
+    steps = (
+        []
+        if serving
+        else [
+            AfterTick("queue", lambda: _queue(watch)),
+            AfterTick("effects", lambda: _perform(watch, timeout_s)),
+        ]
+    )
+    steps += [AfterTick("alertmanager", partial(_in_step, sync)) for sync in syncs_of(watch)]
+    switch = dead_mans_switch_of(watch) if serving else None
+    if serving and switch is not None:
+        steps.append(AfterTick("dead man's switch", InBackground(partial(_pinged, switch))))
+    elif not serving:
+        steps.append(AfterTick("dead man's switch", lambda: _ping(watch)))
+    return steps
+
+
+def follow(steps: Sequence[AfterTick]) -> list[str]:
+    """Take the steps that follow a tick; return what went wrong. A step that fails holds up no other."""
+    problems = []
+    for step in steps:
+        try:
+            problem = step.do()
+        except WatchkeeperError as fault:
+            problem = str(fault)
+        if problem:
+            problems.append(problem)
+    return problems
+
+
+def _queue(watch: Watch) -> str:
     from watchkeeper.loop.alerting.notifying import notify
 
     plan = watch.config.alerting()
-    problems: list[str] = []
     wait = max((r.group_wait for r in plan.routes), default=timedelta(0))
     notify(watch.ledger, plan, now=watch.clock(), ahead=wait)
-    if (sender := outbox_of(watch)) is not None:
-        sender.deliver(timeout_s=timeout_s)
-        sender.stop(timeout_s=1.0)
-    for sync in syncs_of(watch):
-        if problem := sync().problem:
-            problems.append(f"Alertmanager could not be kept in step: {problem}")
+    return ""
+
+
+def _perform(watch: Watch, timeout_s: float) -> str:
+    if (effects := outbox_of(watch)) is not None:
+        effects.deliver(timeout_s=timeout_s)
+        effects.stop(timeout_s=1.0)
+    return ""
+
+
+def _in_step(sync: AlertmanagerSync) -> str:
+    problem = sync().problem
+    return f"Alertmanager could not be kept in step: {problem}" if problem else ""
+
+
+def _ping(watch: Watch) -> str:
     try:
         switch = dead_mans_switch_of(watch)
-        if switch is not None and not switch.ping():
-            problems.append(f"The dead man's switch was not pinged: {switch.last_error}")
     except WatchkeeperError as fault:
-        problems.append(f"The dead man's switch cannot be used: {fault}")
-    return problems
+        return f"The dead man's switch cannot be used: {fault}"
+    return "" if switch is None else _pinged(switch)
+
+
+def _pinged(switch: DeadMansSwitch) -> str:
+    if switch.ping() or not switch.last_error:
+        return ""
+    return f"The dead man's switch was not pinged: {switch.last_error}"
+
+
+class InBackground:
+    """Takes a step in a thread of its own, one at a time: what hangs must not hold up the next tick. Problems are logged."""
+
+    def __init__(self, step: Callable[[], str]) -> None:
+        self._step = step
+        self._thread: threading.Thread | None = None
+
+    def __call__(self) -> str:
+        """Begin it, unless it is still at it."""
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._run, name="watchkeeper-after-tick", daemon=True)
+            self._thread.start()
+        return ""
+
+    def _run(self) -> None:
+        if problem := self._step():
+            _log.warning("%s", problem)
+
+
+def tell(watch: Watch, *, timeout_s: float = 60.0) -> list[str]:
+    """Everything that follows a tick, once: for those who tick without a server (cron). Returns what went wrong."""
+    return follow(after_tick(watch, serving=False, timeout_s=timeout_s))
 
 
 def check_channels(watch: Watch) -> list[str]:
     """What is wrong with channels, templates and runbooks, found before anybody must be told; empty: nothing."""
     from watchkeeper.documents.message import check_templates
-    from watchkeeper.errors import WatchkeeperError
 
     faults: list[str] = []
     notifiers_of(watch, lambda name, said: faults.append(f"channel {name}: {said}"))

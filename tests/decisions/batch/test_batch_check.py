@@ -35,6 +35,12 @@ def judged(*found: Measurement, before=(), **levels) -> list:
     return judge_batch(found, before, plan=CheckPlan.of(levels), described=DESCRIBED)
 
 
+def test_what_lies_within_its_own_noise_of_the_level_is_too_close_to_call():
+    """Shown as 0.101 beside a level of 0.1, it was called below the level, and painted green."""
+    (found,) = judged(psi(0.1006))
+    assert "0.101, too close to the level of 0.1 to call" in found.sentence
+
+
 class TestOneVerdict:
     @pytest.mark.parametrize(
         ("measured", "verdict"),
@@ -46,7 +52,7 @@ class TestOneVerdict:
                 Verdict.PASS,
             ),  # large, but no evidence; a shift that matters would have been seen
             (psi(0.3, p=0.4, margin=0.5), Verdict.INCONCLUSIVE),  # such a shift would not have been seen
-            (psi(0.104), Verdict.PASS),  # less what chance gives on average, it is below the level
+            (psi(0.104), Verdict.INCONCLUSIVE),  # noise alone decides on which side of the level it falls
             (psi(0.01, unnamed=0.9), Verdict.INCONCLUSIVE),
             (psi(0.3, unnamed=0.9), Verdict.FAIL),
         ],

@@ -354,7 +354,7 @@ class TestAssessment:
         draft = drafted(rows, since=T0 + timedelta(days=10), cost_of_errors=costs, currency="EUR")
         assert draft.cost["estimated"]
         assert draft.cost["excess"] == pytest.approx(10 * (20 + 800))
-        assert "+8,200 EUR against the rate before, by the estimates without labels." in " ".join(
+        assert "8,200 EUR more than at the rate before, by the estimates without labels." in " ".join(
             draft.sentences
         )
         mixed = drafted([*rows, *self.rows()], since=T0 + timedelta(days=10), cost_of_errors=costs)

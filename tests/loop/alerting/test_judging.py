@@ -19,6 +19,8 @@ from watchkeeper.loop.alerting.alert_actions import acknowledge_alert
 from watchkeeper.loop.alerting.judging import AlertJudge
 from watchkeeper.loop.batch.profiling import baseline as take_baseline
 from watchkeeper.loop.batch.profiling import profile as take_profile
+from watchkeeper.loop.effects.engine import EFFECT
+from watchkeeper.loop.records.records import Records
 
 DAY = timedelta(days=1)
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -387,13 +389,13 @@ def test_late_outcomes_of_an_old_window_make_an_alert_of_their_own(ledger):
     ((alert, change),) = done.changes
     assert (change.kind, alert.retrospective, alert.labels["window"]) == ("fired", True, day(10).label)
     judge.notify(ledger, now=night)
-    (message,) = ledger.facts.documents("outbox")
+    (message,) = [kept.value for kept in Records(ledger.facts, EFFECT).all()]
     assert message.body["urgency"] == "low"
     assert message.body["title"].startswith("Looking back: m: ")
     done = run_day(judge, ledger, model, 10, [placed(10, "accuracy", 0.9)], now=night + timedelta(hours=1))
     assert [t.kind for _, t in done.changes] == ["corrected", "resolved"]
     judge.notify(ledger, now=night + timedelta(hours=1))
-    assert {d.body["urgency"] for d in ledger.facts.documents("outbox")} == {"low"}
+    assert {kept.value.body["urgency"] for kept in Records(ledger.facts, EFFECT).all()} == {"low"}
 
 
 def test_a_window_that_waits_for_outcomes_holds_back_the_evidence_after_it(ledger):

@@ -18,9 +18,12 @@ import pytest
 from receivers import Reply
 from watchkeeper.adapters.notifiers.exchange import Refused, TryAgain
 from watchkeeper.adapters.notifiers.webhook import WebhookNotifier
-from watchkeeper.domain.fact import Fact
+from watchkeeper.domain.effect import Effect, EffectState, Performed
+from watchkeeper.domain.fact import Document
 from watchkeeper.errors import BadInput, NotFound
-from watchkeeper.loop.effects.notifications import Outbox, RetryPolicy, outbox_entry
+from watchkeeper.loop.effects.engine import EFFECT, FACTS, Effects, RetryPolicy
+from watchkeeper.loop.effects.notifications import Notifications, notification
+from watchkeeper.loop.records.records import Records, write
 from watchkeeper.testing.clock import FakeClock
 
 pytest.importorskip("sqlalchemy", reason="the server extra is not installed")
@@ -61,13 +64,17 @@ class Box:
 
 
 def put(ledger, *keys, channel="chat", now=T0, **body):
-    ledger.facts.append(
-        [], [outbox_entry(channel, k, {"title": k, "text": "text", **body}, now=now) for k in keys]
-    )
+    asked = [notification(channel, k, {"title": k, "text": "text", **body}, now=now) for k in keys]
+    write(ledger.facts, [], asked, now=now)
 
 
 def outbox(ledger, clock, channels, **rest):
-    return Outbox(ledger.facts, channels, clock=clock, draw=lambda: 0.5, **rest)
+    told = Notifications(channels, enrich=rest.pop("enrich", None))
+    return Effects(ledger.facts, {"notify": told}, clock=clock, draw=lambda: 0.5, **rest)
+
+
+def effect(ledger, key):
+    return Records(ledger.facts, EFFECT).of(key).value
 
 
 def states(ledger):
@@ -130,7 +137,7 @@ def test_tries_are_limited_then_the_letter_is_dead_and_can_be_sent_again(ledger,
         clock.advance(timedelta(hours=1))
     assert states(ledger) == {"a": "dead"}
     (letter,) = sender.entries("dead")
-    assert letter.body["last_error"] == "down"
+    assert letter.last_error == "down"
     assert sender.retry(actor="ann") == 1
     sender.deliver()
     assert box.keys == ["a"]
@@ -177,7 +184,7 @@ def test_an_unknown_channel_is_a_dead_letter_that_names_the_nearest(ledger, cloc
     sender = outbox(ledger, clock, {"chat": [Box()]})
     sender.deliver()
     (letter,) = sender.entries("dead")
-    assert "Did you mean 'chat'?" in letter.body["last_error"]
+    assert "Did you mean 'chat'?" in letter.last_error
 
 
 def test_each_target_has_its_own_result(ledger, clock):
@@ -186,7 +193,7 @@ def test_each_target_has_its_own_result(ledger, clock):
     put(ledger, "a")
     sender = outbox(ledger, clock, {"chat": [one, two]})
     sender.deliver()
-    targets = ledger.facts.document("outbox", "a").body["targets"]
+    targets = effect(ledger, "a").progress
     assert (targets["one"]["state"], targets["two"]["state"]) == ("sent", "waiting")
     clock.advance(timedelta(minutes=1))
     sender.deliver()
@@ -202,8 +209,8 @@ def test_what_can_wait_wakes_nobody_and_the_others_have_it(ledger, clock):
     outbox(ledger, clock, {"chat": [chat, pager]}).deliver()
     assert sorted(chat.keys) == ["dead channel", "last month", "now"]
     assert sorted(pager.keys) == ["dead channel", "now"]
-    document = ledger.facts.document("outbox", "last month")
-    assert (document.state, document.body["targets"]["pager"]["state"]) == ("sent", "spared")
+    last = effect(ledger, "last month")
+    assert (last.state, last.progress["pager"]["state"]) == ("sent", "spared")
 
 
 def test_a_target_that_refuses_does_not_keep_the_other_from_being_told(ledger, clock):
@@ -234,10 +241,9 @@ def test_a_channel_that_hangs_delays_no_other(ledger, clock):
 def test_a_claim_of_a_process_that_died_is_taken_over(ledger, clock):
     dead = Box()
     put(ledger, "a")
-    document = ledger.facts.document("outbox", "a")
-    from dataclasses import replace
-
-    ledger.facts.append([], [replace(document, state="sending", due=T0 + timedelta(minutes=2))])
+    kept = Records(ledger.facts, EFFECT).of("a")
+    claimed = replace(kept.value, state=EffectState.PERFORMING, due=T0 + timedelta(minutes=2))
+    write(ledger.facts, [], [kept.to(claimed)])
     sender = outbox(ledger, clock, {"chat": [dead]})
     assert sender.deliver() == 0
     clock.advance(timedelta(minutes=2))
@@ -408,11 +414,13 @@ import sys, time
 from datetime import timedelta
 from watchkeeper.adapters.ledgers.sql import open_ledger
 from watchkeeper.adapters.notifiers.webhook import WebhookNotifier
-from watchkeeper.loop.effects.notifications import Outbox, RetryPolicy
+from watchkeeper.loop.effects.engine import Effects, RetryPolicy
+from watchkeeper.loop.effects.notifications import Notifications
 
 ledger = open_ledger(sys.argv[1])
 policy = RetryPolicy(first_wait=timedelta(milliseconds=50), jitter=0)
-sender = Outbox(ledger.facts, {"hook": [WebhookNotifier("hook", sys.argv[2])]}, claim_for=timedelta(seconds=1), policy=policy)
+told = Notifications({"hook": [WebhookNotifier("hook", sys.argv[2])]})
+sender = Effects(ledger.facts, {"notify": told}, claim_for=timedelta(seconds=1), policy=policy)
 sender.start(every=timedelta(milliseconds=20))
 print("started", flush=True)
 while True:
@@ -456,11 +464,89 @@ def test_kill_9_in_the_middle_of_a_send_loses_nothing_and_repeats_carry_the_same
     assert sorted(f.subject for f in sent) == keys
 
 
+class Slow:
+    """A performer that waits at its gate, and fails as told."""
+
+    def __init__(self, *faults):
+        self.faults, self.seen, self.gate = list(faults), [], threading.Event()
+        self.gate.set()
+
+    def perform(self, effect):
+        self.gate.wait(30)
+        self.seen.append((effect.key, dict(effect.progress)))
+        fault = self.faults.pop(0) if self.faults else None
+        if isinstance(fault, Exception):
+            raise fault
+        return fault
+
+    def given_up(self, effect, *, now):
+        return []
+
+
+def wait_until(is_so, timeout_s=30.0):
+    deadline = time.monotonic() + timeout_s
+    while not (so := is_so()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return so
+
+
+def ask(ledger, *keys, kind="train", now=None):
+    now = now or datetime.now(UTC)
+    asked = [EFFECT.new(Effect(key=k, kind=kind, lane="m", created_at=now, due=now)) for k in keys]
+    write(ledger.facts, [], asked, now=now)
+
+
+class TestAnyKindOfEffect:
+    def test_is_performed_by_the_performer_of_its_kind_which_sees_how_far_it_came(self, ledger, clock):
+        train = Slow(Performed(progress={"step": 1}, errors={"": "away"}, again=True))
+        ask(ledger, "t1")
+        engine = Effects(ledger.facts, {"train": train}, policy=RetryPolicy(first_wait=timedelta(0)))
+        engine.deliver()
+        engine._until.clear()
+        engine.deliver()
+        assert train.seen[:2] == [("t1", {}), ("t1", {"step": 1})]
+        assert effect(ledger, "t1").state is EffectState.DONE
+
+    def test_that_nobody_performs_is_a_dead_letter(self, ledger, clock):
+        ask(ledger, "t1", kind="trian")
+        Effects(ledger.facts, {"train": Slow()}).deliver()
+        assert effect(ledger, "t1").last_error.startswith(
+            "Nothing here performs effects of the kind 'trian'. Did you mean 'train'?"
+        )
+
+    def test_that_takes_longer_than_a_claim_lasts_is_not_taken_over(self, ledger, clock):
+        ask(ledger, "t1", now=T0)
+        first, second, claim = Slow(), Slow(), timedelta(seconds=0.3)
+        first.gate.clear()
+        engines = [Effects(ledger.facts, {"train": p}, clock=clock, claim_for=claim) for p in (first, second)]
+        engines[0].deliver(0.0)
+        for _ in range(4):  # together twice as long as a claim
+            clock.advance(claim / 2)
+            assert wait_until(lambda: (effect(ledger, "t1").due or T0) >= clock() + claim), "it is renewed"
+            assert engines[1].deliver(0.0) == 0
+        first.gate.set()
+        engines[0].deliver()
+        assert (len(first.seen), len(second.seen)) == (1, 0)
+        assert effect(ledger, "t1").state is EffectState.DONE
+
+
+def test_a_message_that_version_0_1_0_stored_is_sent(ledger, clock):
+    body = {
+        "channel": "chat", "created_at": T0.isoformat(), "title": "old", "text": "t", "tries": 1,
+        "targets": {"one": {"state": "sent"}, "two": {"state": "waiting"}}, "last_error": "down",
+    }  # fmt: skip
+    ledger.facts.append([], [Document(kind="outbox", key="a", state="waiting", due=T0, body=body)])
+    one, two = Box("one"), Box("two")
+    outbox(ledger, clock, {"chat": [one, two]}).deliver()
+    assert (one.keys, two.keys, two.titles) == ([], ["a"], ["watch: old"])
+    assert (effect(ledger, "a").tries, effect(ledger, "a").state) == (2, "sent")
+
+
 def test_a_fact_and_its_notification_are_written_together_or_not_at_all(ledger, clock):
     put(ledger, "a")
     from watchkeeper.errors import Conflict
 
-    fact = Fact(kind="incident.opened", at=T0, actor="ann")
+    fact = FACTS["retried"](at=T0, actor="ann")
     with pytest.raises(Conflict):
-        ledger.facts.append([fact], [outbox_entry("chat", "a", {"title": "again"}, now=T0)])
-    assert ledger.facts.facts(kinds=["incident.*"]) == []
+        write(ledger.facts, [fact], [notification("chat", "a", {"title": "again"}, now=T0)])
+    assert ledger.facts.facts(kinds=["outbox.*"]) == []

@@ -5,11 +5,10 @@ from __future__ import annotations
 import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
 
 import pytest
 
-from watchkeeper.decisions.incidents.incidents import IncidentPolicy, noted, task_added, with_lesson
+from watchkeeper.decisions.incidents.incidents import IncidentPolicy
 from watchkeeper.domain.alert import Alert, AlertState, fingerprint
 from watchkeeper.domain.fact import Fact
 from watchkeeper.domain.incident import Phase
@@ -214,9 +213,7 @@ class TestFollowing:
 class TestPeople:
     def test_every_change_is_a_fact_with_its_actor(self, ledger, incidents, clock):
         incident = incidents.open("Scores look odd", actor="ann", model="churn")
-        incidents.change(
-            1, lambda i: noted(i, "it is the join", now=clock(), actor="bob"), actor="bob", verb="noted"
-        )
+        incidents.note(1, "it is the join", actor="bob")
         for phase, actor in ((Phase.ASSESSMENT, "ann"), (Phase.MITIGATION, "bob"), (Phase.RESOLUTION, "ann")):
             clock.advance(HOUR)
             incidents.enter(1, phase, actor=actor)
@@ -241,8 +238,7 @@ class TestPeople:
 
         def write(name):
             for text in (f"{name}{k}" for k in range(5)):
-                step = partial(noted, text=text, now=clock(), actor=name)
-                incidents.change(1, step, actor=name, verb="noted")
+                incidents.note(1, text, actor=name)
 
         threads = [threading.Thread(target=write, args=(n,)) for n in "ab"]
         for t in threads:
@@ -274,12 +270,7 @@ class TestPeople:
 
     def test_follow_ups_stay_until_they_are_done(self, incidents, clock):
         incidents.open("a", actor="ann")
-        incidents.change(
-            1,
-            lambda i: task_added(i, "add a check", now=clock(), actor="ann", follow_up=True),
-            actor="ann",
-            verb="task_added",
-        )
+        incidents.add_task(1, "add a check", actor="ann", follow_up=True)
         for phase in (Phase.RESOLUTION, Phase.CLOSED):
             incidents.enter(1, phase, actor="ann")
         ((incident, task),) = incidents.follow_ups()
@@ -289,12 +280,7 @@ class TestPeople:
     def test_lessons_come_back_with_a_similar_alert(self, ledger, clock, incidents):
         tell(ledger, clock, ("age", "fired"))
         incidents.follow()
-        incidents.change(
-            1,
-            lambda i: with_lesson(i, "look at the join", now=clock(), actor="ann"),
-            actor="ann",
-            verb="learnt",
-        )
+        incidents.learn(1, "look at the join", actor="ann")
         labels = {"model": "churn", "rule": "drift", "measure": "psi", "column": "age"}
         assert incidents.lessons(labels) == ["look at the join (incident 1)"]
         assert incidents.lessons({"model": "other", "rule": "latency"}) == []
@@ -375,9 +361,7 @@ def test_what_a_message_gets_at_the_last_moment(ledger, clock, incidents):
     TestTheFirstDraft().measured(ledger)
     tell(ledger, clock, ("age", "fired"))
     incidents.follow()
-    incidents.change(
-        1, lambda i: with_lesson(i, "look at the join", now=clock(), actor="ann"), actor="ann", verb="learnt"
-    )
+    incidents.learn(1, "look at the join", actor="ann")
     document = next(iter(ledger.facts.documents("alert")))
     what = {"measure": "psi", "subject": "age", "limit": 0.2, "baseline": 0.01}
     ledger.facts.append([], [replace(document, body={**document.body, "what": what})])

@@ -15,6 +15,7 @@ from watchkeeper.domain.measurement import Family
 from watchkeeper.domain.rule import Category, Severity
 from watchkeeper.errors import BadInput, BadTransition, Conflict, NotFound, StoreUnavailable
 from watchkeeper.loop.alerting.alert_actions import silences_of
+from watchkeeper.loop.effects.engine import EFFECT
 from watchkeeper.loop.incidents.incidents import Incidents
 from watchkeeper.loop.incidents.runbooks import Runbooks
 from watchkeeper.loop.records.kinds import ALERT
@@ -188,8 +189,8 @@ class TestRunning:
             ("rebaseline", "churn", T0 - timedelta(days=7), T0, "ann"),
             ("backfill", "churn", datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 2, tzinfo=UTC)),
         ]
-        (message,) = world.ledger.facts.documents("outbox")
-        assert (message.state, message.body["channel"]) == ("waiting", "chat")
+        (message,) = Records(world.ledger.facts, EFFECT).all()
+        assert (message.value.state, message.value.lane) == ("waiting", "chat")
         incident = world.incidents.get(1)
         assert (incident.phase, incident.labels["cause"]) == (Phase.MITIGATION, "join")
         assert incident.open_follow_ups[0].owner == "bob"

@@ -192,7 +192,6 @@ class TestFacts:
         source = Path(watchkeeper.__file__).parent
         free = (
             "domain/fact.py",
-            "loop/effects/notifications.py",
             "loop/records/",
             "adapters/",
             "testing/",

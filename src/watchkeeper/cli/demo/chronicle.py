@@ -51,7 +51,7 @@ class Chronicle:
     ) -> None:
         from watchkeeper.loop.incidents.incidents import Incidents
         from watchkeeper.loop.incidents.runbooks import Runbooks
-        from watchkeeper.wiring import outbox_of
+        from watchkeeper.wiring.telling import outbox_of
 
         self.watch, self.clock, self.tell, self.truth = watch, clock, tell, truth
         self.receivers, self.episode = receivers, episode
@@ -318,22 +318,17 @@ class Chronicle:
         assessed = self.incidents.get(number).assessment
         cost = (assessed.get("cost") or {}) if assessed else {}
         excess = cost.get("excess")
-        details = [f"its errors cost about {excess:,.0f} USD more than usual"] if excess else []
+        way = "more" if excess is not None and excess > 0 else "less"
+        details = [f"its errors cost about {abs(excess):,.0f} USD {way} than usual"] if excess else []
         self.tell.happened(day, "runbook", f"'{book}' for incident {number}: {run.state}.", *details)
 
     def _finish(self, incident: Any, why: str, day: datetime) -> None:
-        from watchkeeper.decisions.incidents.incidents import with_lesson
         from watchkeeper.domain.incident import Phase
 
         self.incidents.enter(incident.number, Phase.RESOLUTION, actor="operator", text=why)
         self.incidents.enter(incident.number, Phase.POST_MORTEM, actor="operator")
         lesson = self._lesson(incident)
-        self.incidents.change(
-            incident.number,
-            lambda i: with_lesson(i, lesson, now=self.clock(), actor="operator"),
-            actor="operator",
-            verb="reviewed",
-        )
+        self.incidents.learn(incident.number, lesson, actor="operator")
         self.tell.happened(
             day,
             "incident",

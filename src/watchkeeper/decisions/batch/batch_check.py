@@ -250,7 +250,7 @@ def _judge_value(
         real = real and m.value - m.margin >= level
     if matters and real and not few:
         verdict = Verdict.FAIL
-    elif few or blind or _unnamed(m) >= UNNAMED:
+    elif few or blind or _unnamed(m) >= UNNAMED or _is_close(m, level):
         verdict = Verdict.INCONCLUSIVE
     else:
         verdict = Verdict.PASS
@@ -263,6 +263,14 @@ def _judge_value(
         fail_at=level,
         q_value=q_value,
     )
+
+
+def _is_close(m: Measurement, level: float) -> bool:
+    """Whether a change beyond noise lies so near the level that noise alone decides on which side it falls."""
+    if m.value is None or m.margin is None or level <= 0 or m.value <= m.margin:
+        return False
+    noise = m.margin - float(m.details.get("expected", 0.0))
+    return abs(m.value - float(m.details.get("expected", 0.0)) - level) <= noise
 
 
 def _unnamed(m: Measurement) -> float:
@@ -293,6 +301,8 @@ def _value_sentence(
         sides = f"{_rows(m.rows)} here"
         if m.baseline_rows is not None:
             sides += f" and {_rows(m.baseline_rows)} in the baseline"
+        if _is_close(m, level):
+            return f"{title} is {value}, too close to the level of {show(level)} to call{noise}."
         if m.margin is None or m.margin < level:
             return f"Too few rows to tell: with {sides} nothing is called drifted."
         return f"Too few rows to tell: with {sides}, sampling alone can give {show(m.margin)}, and {show(level)} would matter."

@@ -368,7 +368,8 @@ def _words(a: Assessment) -> tuple[str, ...]:
         unit = f" {a.cost['currency']}" if a.cost["currency"] else ""
         said = f"Errors since then cost about {a.cost['since']:,.0f}{unit}"
         if a.cost["excess"] is not None:
-            said += f", {a.cost['excess']:+,.0f}{unit} against the rate before"
+            way = "more" if a.cost["excess"] >= 0 else "less"
+            said += f", {abs(a.cost['excess']):,.0f}{unit} {way} than at the rate before"
         out.append(said + (", by the estimates without labels." if a.cost["estimated"] else "."))
     return (*out, *a.unknown)
 

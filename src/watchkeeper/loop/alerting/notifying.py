@@ -10,14 +10,14 @@ from watchkeeper.decisions.alerting.grouping import Message, compose
 from watchkeeper.decisions.alerting.silences import Muting
 from watchkeeper.decisions.alerting.state_machine import with_log
 from watchkeeper.domain.alert import Alert
-from watchkeeper.domain.fact import Document, Fact, Lease
+from watchkeeper.domain.fact import Fact, Lease
 from watchkeeper.errors import Conflict
 from watchkeeper.loop.alerting.alert_actions import expire_silences, silences_of
 from watchkeeper.loop.alerting.plan import AlertingPlan, with_spans
-from watchkeeper.loop.effects.notifications import outbox_entry
+from watchkeeper.loop.effects.notifications import notification
 from watchkeeper.loop.records.facts import FactKind
 from watchkeeper.loop.records.kinds import ALERT, GROUP
-from watchkeeper.loop.records.records import Kept, Records
+from watchkeeper.loop.records.records import Kept, Records, write
 from watchkeeper.ports.ledger import FactStore
 
 _ACTOR = "watchkeeper"
@@ -66,11 +66,11 @@ def notify(
         message, group = compose(kept.value, known, muting.why, now=now)
         facts: list[Fact] = []
         records: list[Kept[Any]] = [kept.to(group)]
-        entries: list[Document] = []
+        entries: list[Kept[Any]] = []
         if message is not None:
             model = str(message.labels.get("model", ""))
             entries = [
-                outbox_entry(channel, f"{message.key}:{channel}", message.to_body(), now=now, model=model)
+                notification(channel, f"{message.key}:{channel}", message.to_body(), now=now, model=model)
                 for channel in message.channels
             ]
             body: NotificationQueued = {
@@ -87,8 +87,7 @@ def notify(
             facts.append(NOTIFICATION_QUEUED(body, at=now, actor=_ACTOR, model=model, key=key))
             records += _told(held, message, now)
         try:
-            documents = [*(r.document(now=now) for r in records), *entries]
-            ledger.facts.append(facts, documents, lease=lease)
+            write(ledger.facts, facts, [*records, *entries], now=now, lease=lease)
         except Conflict as conflict:
             if type(conflict) is not Conflict:
                 raise

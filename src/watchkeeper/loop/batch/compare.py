@@ -21,6 +21,7 @@ from watchkeeper.documents.drawing.column_view import (
     picture_of,
     summary_of,
 )
+from watchkeeper.domain.classes import class_key
 from watchkeeper.domain.expectation import Rule
 from watchkeeper.domain.finding import Finding
 from watchkeeper.domain.measurement import Family, Measure, Measurement
@@ -40,7 +41,6 @@ from watchkeeper.loop.batch.profiling import Progress, baseline, is_baseline_fil
 from watchkeeper.measures.catalogue import described_measures
 from watchkeeper.measures.estimate.sampled import class_names, positive_of
 from watchkeeper.measures.performance.weak_segments import coded, row_losses, weak_segments
-from watchkeeper.stats.classes import class_key
 from watchkeeper.stats.states.baseline import Baseline
 from watchkeeper.stats.states.profile import ColumnProfile, Profile
 from watchkeeper.stats.states.sample import Sample

@@ -18,6 +18,7 @@ from watchkeeper.decisions.incidents.incidents import (
     AlertSign,
     IncidentPolicy,
     Similar,
+    assigned,
     enter,
     features_of,
     fed,
@@ -27,9 +28,12 @@ from watchkeeper.decisions.incidents.incidents import (
     merged,
     noted,
     opened,
+    pinned,
     ready_to_open,
     similar_to,
+    task_added,
     task_done,
+    with_lesson,
 )
 from watchkeeper.domain.alert import Alert
 from watchkeeper.domain.fact import Fact
@@ -79,7 +83,7 @@ FACTS = kinds_of(
     "incident",
     (
         *("opened", "fed", "assessed", "mitigated", "resolved", "reviewed", "closed", "moved"),
-        *("noted", "cause_found", "learnt", "lesson", "pinned", "assigned", "task_added", "task_done"),
+        *("noted", "cause_found", "learnt", "pinned", "assigned", "task_added", "task_done"),
         *("merged", "merged_away", "runbook_run", "labelled"),
     ),
     IncidentChanged,
@@ -197,8 +201,14 @@ class Incidents:
 
         return retried(once)
 
-    def change(
-        self, number: int | str, step: Callable[[Incident], Incident], *, actor: str, verb: str
+    def _change(
+        self,
+        number: int | str,
+        verb: str,
+        actor: str,
+        step: Callable[..., Incident],
+        *args: Any,
+        **options: Any,
     ) -> Incident:
         """Apply a pure *step* (see `decisions.incidents`); one fact ``incident.<verb>`` with its new lines.
 
@@ -207,7 +217,7 @@ class Incidents:
         now = self._clock()
         return self._kept.change(
             _key(number),
-            step,
+            lambda i: step(i, *args, now=now, actor=actor, **options),
             lambda before, after: _fact(verb, after, actor, now, _told(before, after)),
             now=now,
         )
@@ -216,35 +226,95 @@ class Incidents:
         self, number: int | str, phase: Phase, *, actor: str, text: str = "", at: datetime | None = None
     ) -> Incident:
         """Go on to *phase*. An assessment writes its first draft itself."""
-        draft = None
-        if phase is Phase.ASSESSMENT:
-            draft = self.draft(number)
+        draft = self.draft(number) if phase is Phase.ASSESSMENT else None
 
-        def step(incident: Incident) -> Incident:
-            moved = enter(incident, phase, now=self._clock(), actor=actor, text=text, at=at)
-            return moved if draft is None else _with_draft(moved, draft, self._clock())
+        def step(incident: Incident, *, now: datetime, actor: str) -> Incident:
+            moved = enter(incident, phase, now=now, actor=actor, text=text, at=at)
+            return moved if draft is None else _with_draft(moved, draft, now)
 
-        return self.change(
-            number,
-            step,
-            actor=actor,
-            verb={
-                Phase.ASSESSMENT: "assessed",
-                Phase.MITIGATION: "mitigated",
-                Phase.RESOLUTION: "resolved",
-                Phase.POST_MORTEM: "reviewed",
-                Phase.CLOSED: "closed",
-            }.get(phase, "moved"),
-        )
+        verbs = {
+            Phase.ASSESSMENT: "assessed",
+            Phase.MITIGATION: "mitigated",
+            Phase.RESOLUTION: "resolved",
+            Phase.POST_MORTEM: "reviewed",
+            Phase.CLOSED: "closed",
+        }
+        return self._change(number, verbs.get(phase, "moved"), actor, step)
+
+    def note(
+        self,
+        number: int | str,
+        text: str,
+        *,
+        actor: str,
+        at: datetime | None = None,
+        pin: bool = False,
+        run: str = "",
+    ) -> Incident:
+        """Add a line, also about earlier (*at*); *run*: it reports this run of a runbook."""
+        kind: dict[str, Any] = {"kind": "runbook", "details": {"run": run}} if run else {}
+        verb = "runbook_run" if run else "noted"
+        return self._change(number, verb, actor, noted, text, at=at, pin=pin, **kind)
+
+    def learn(self, number: int | str, lesson: str, *, actor: str) -> Incident:
+        """Keep something learnt; it is shown when a similar alert fires."""
+        return self._change(number, "learnt", actor, with_lesson, lesson)
+
+    def find_cause(self, number: int | str, cause: str, *, actor: str) -> Incident:
+        """Say what caused it."""
+        return self._change(number, "cause_found", actor, assigned, cause=cause)
+
+    def pin(self, number: int | str, line: int, *, actor: str, on: bool = True) -> Incident:
+        """Pin a line of the timeline, so that it stands in summaries; or take the pin off."""
+        return self._change(number, "pinned", actor, lambda i, **_: pinned(i, line, pin=on))
+
+    def assign(
+        self,
+        number: int | str,
+        *,
+        actor: str,
+        owner: str | None = None,
+        roles: Mapping[str, str] | None = None,
+        severity: Severity | None = None,
+        title: str | None = None,
+    ) -> Incident:
+        """Set owner, roles (role -> person; an empty name takes it away), severity or title."""
+
+        def step(incident: Incident, *, now: datetime, actor: str) -> Incident:
+            new = assigned(incident, now=now, actor=actor, owner=owner, severity=severity, title=title)
+            for role, person in (roles or {}).items():
+                new = assigned(new, now=now, actor=actor, role=role, person=person)
+            return new
+
+        return self._change(number, "assigned", actor, step)
+
+    def label(self, number: int | str, labels: Mapping[str, str], *, actor: str) -> Incident:
+        """Add labels, with a line that says which."""
+        said = ", ".join(f"{k}={v}" for k, v in labels.items())
+
+        def step(incident: Incident, *, now: datetime, actor: str) -> Incident:
+            labelled = replace(incident, labels={**incident.labels, **labels})
+            return noted(labelled, f"Labels: {said}.", now=now, actor=actor)
+
+        return self._change(number, "labelled", actor, step)
+
+    def add_task(
+        self,
+        number: int | str,
+        text: str,
+        *,
+        actor: str,
+        owner: str = "",
+        due: datetime | None = None,
+        follow_up: bool = False,
+    ) -> Incident:
+        """Add a task, or a follow-up that stays open after the incident until it is done."""
+        options = {"owner": owner, "due": due, "follow_up": follow_up}
+        return self._change(number, "task_added", actor, task_added, text, **options)
 
     def finish_task(self, number: int | str, task: int, *, actor: str) -> Incident:
         """A task or follow-up is done; also after the incident was closed."""
-        return self.change(
-            number,
-            lambda i: task_done(i, task, now=self._clock(), actor=actor),
-            actor=actor,
-            verb="task_done",
-        )
+        return self._change(number, "task_done", actor, task_done, task)
 
     def merge(self, into: int | str, other: int | str, *, actor: str) -> Incident:
         """Make *other* part of *into*, both in one transaction."""

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypedDict
 
-from watchkeeper.decisions.incidents.incidents import noted, phase_of, task_added
+from watchkeeper.decisions.incidents.incidents import phase_of
 from watchkeeper.documents.incident.runbook import (
     Runbook,
     RunbookCommand,
@@ -26,7 +26,8 @@ from watchkeeper.domain.alert import Alert, fingerprint
 from watchkeeper.domain.duration import duration_of, moment_of
 from watchkeeper.errors import BadInput, BadTransition, Conflict, NotFound, WatchkeeperError, nearest
 from watchkeeper.loop.alerting.alert_actions import acknowledge_alert, add_silence, alert_record
-from watchkeeper.loop.effects.notifications import outbox_entry
+from watchkeeper.loop.effects.engine import EFFECT
+from watchkeeper.loop.effects.notifications import notification
 from watchkeeper.loop.incidents.incidents import Incidents
 from watchkeeper.loop.records.facts import kinds_of
 from watchkeeper.loop.records.records import Kept, Kind, Records, plain, write
@@ -330,20 +331,7 @@ class Runbooks:
             what += f"; stopped at step {failed['step']} ({failed['title']}), {failed['command']}: {said.splitlines()[0]}"
         self._write(record.to(run), "stopped" if failed else "finished", actor, {"text": what})
         if run.incident:
-            self._incidents.change(
-                run.incident,
-                lambda i: noted(
-                    i,
-                    what,
-                    now=self._clock(),
-                    actor=actor,
-                    kind="runbook",
-                    pin=failed is not None,
-                    details={"run": run.key},
-                ),
-                actor=actor,
-                verb="runbook_run",
-            )
+            self._incidents.note(run.incident, what, actor=actor, pin=failed is not None, run=run.key)
         return run
 
     def _mark(
@@ -425,32 +413,15 @@ class Runbooks:
         if not number:
             raise BadInput(f"{verb} needs an incident.", "Run the runbook for one:  --incident NUMBER")
         if verb == "note":
-            self._incidents.change(
-                number,
-                lambda i: noted(i, " ".join(rest), now=self._clock(), actor=actor),
-                actor=actor,
-                verb="noted",
-            )
+            self._incidents.note(number, " ".join(rest), actor=actor)
             return "noted"
         if verb == "task":
-            text = " ".join(rest)
-            self._incidents.change(
-                number,
-                lambda i: (
-                    i
-                    if any(t.text == text.strip() and not t.is_done for t in i.tasks)
-                    else task_added(
-                        i,
-                        text,
-                        now=self._clock(),
-                        actor=actor,
-                        owner=options.get("owner", ""),
-                        follow_up="follow-up" in options,
-                    )
-                ),
-                actor=actor,
-                verb="task_added",
-            )
+            text, known = " ".join(rest), self._incidents.get(number).tasks
+            if not any(t.text == text.strip() and not t.is_done for t in known):
+                later = "follow-up" in options
+                self._incidents.add_task(
+                    number, text, actor=actor, owner=options.get("owner", ""), follow_up=later
+                )
             return "task added"
         if verb == "label":
             return self._label(number, rest, actor)
@@ -464,16 +435,8 @@ class Runbooks:
         pairs = dict(word.partition("=")[::2] for word in rest)
         if not all(k and v for k, v in pairs.items()):
             raise BadInput("label needs words of the form NAME=VALUE.")
-        said = ", ".join(f"{k}={v}" for k, v in pairs.items())
-        self._incidents.change(
-            number,
-            lambda i: noted(
-                replace(i, labels={**i.labels, **pairs}), f"Labels: {said}.", now=self._clock(), actor=actor
-            ),
-            actor=actor,
-            verb="labelled",
-        )
-        return f"labelled {said}"
+        self._incidents.label(number, pairs, actor=actor)
+        return f"labelled {', '.join(f'{k}={v}' for k, v in pairs.items())}"
 
     def _measure_again(self, verb: str, options: Mapping[str, str], rest: Sequence[str], actor: str) -> str:
         if self._watch is None:
@@ -499,13 +462,10 @@ class Runbooks:
         key = f"runbook:{record.key}:{place}"
         text = " ".join(rest[1:])
         body = {"title": text[:150], "text": text, "status": "notice", "severity": "notice", "group": key}
-        try:
-            self._facts.append(
-                [], [outbox_entry(rest[0], key, body, now=self._clock(), model=record.value.model)]
-            )
-        except Conflict:
-            return f"{rest[0]} has been told already"
-        return f"{rest[0]} will be told"
+        now = self._clock()
+        asked = notification(rest[0], key, body, now=now, model=record.value.model)
+        new = Records(self._facts, EFFECT).put_new(asked.value, now=now)
+        return f"{rest[0]} will be told" if new else f"{rest[0]} has been told already"
 
 
 def _read(verb: str, words: Sequence[str]) -> tuple[dict[str, str], list[str]]:

@@ -18,14 +18,15 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
+from watchkeeper.domain.classes import class_key
 from watchkeeper.domain.fact import Document, Lease
+from watchkeeper.domain.row_id import id_text
 from watchkeeper.domain.schema import Task
 from watchkeeper.domain.watched import WatchedModel
 from watchkeeper.domain.window import Window
 from watchkeeper.errors import BadInput, NotFound, UnreadableSource, nearest
 from watchkeeper.loop.records.facts import FactKind
 from watchkeeper.loop.records.records import Kind, Records, write
-from watchkeeper.stats.classes import class_key
 from watchkeeper.stats.estimation.label_choice import choose_rows
 from watchkeeper.stats.estimation.ppi import PoweredMean, ppi_mean_of_chosen
 from watchkeeper.stats.hashing import hash_texts
@@ -270,7 +271,7 @@ def read_labels(
 
     watch.model(name)
     pairs = [
-        (str(row[id_column]), value)
+        (id_text(row[id_column]) or "", value)
         for row in _rows_of(Path(path), id_column, outcome_column)
         if (value := _value(row[outcome_column])) is not None and row[id_column] not in (None, "")
     ]

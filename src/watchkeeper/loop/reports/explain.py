@@ -43,6 +43,8 @@ def instant(text: str, timezone: str) -> datetime:
         if re.fullmatch(r"\d{4}-\d\d-\d\d", text):
             return datetime.combine(date.fromisoformat(text), time.min, tzinfo=zone).astimezone(UTC)
         at = datetime.fromisoformat(text)
+        if not 1970 <= at.year <= 2200:  # digits that count since 1970 may be read as some date
+            raise ValueError(text)
     except ValueError as cause:
         raise BadInput(f"{text!r} is no date or time.", "Write 2026-03-01 or 2026-03-01T12:00Z.") from cause
     return (at if at.tzinfo is not None else at.replace(tzinfo=zone)).astimezone(UTC)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from watchkeeper.domain.classes import spelled_as
 from watchkeeper.domain.measurement import Measurement
 from watchkeeper.domain.schema import Role, Task
 from watchkeeper.errors import BadInput, NotFound, nearest
@@ -24,7 +25,6 @@ from watchkeeper.measures.estimate.sampled import (
     numbers,
 )
 from watchkeeper.measures.estimate.told import PREFIX, told
-from watchkeeper.stats.classes import spelled_as
 from watchkeeper.stats.estimation.bbse import estimate_label_shift
 from watchkeeper.stats.estimation.cbpe import estimate
 from watchkeeper.stats.estimation.dle import REGRESSION, estimate_losses

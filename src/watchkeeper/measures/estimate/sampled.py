@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from watchkeeper.domain.classes import spelled_as
 from watchkeeper.domain.schema import Column, Role, Schema
-from watchkeeper.stats.classes import positive_class, spelled_as
+from watchkeeper.stats.classes import positive_class
 from watchkeeper.stats.states.moments import Moments
 from watchkeeper.stats.states.sample import Sample
 

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from watchkeeper.domain.classes import spelled_as
 from watchkeeper.domain.measurement import Interval, Measurement
 from watchkeeper.errors import BadInput
-from watchkeeper.stats.classes import positive_class, spelled_as
+from watchkeeper.stats.classes import positive_class
 from watchkeeper.stats.states.confusion import Confusion
 from watchkeeper.stats.states.moments import Moments
 from watchkeeper.stats.states.score_table import NEGATIVE, POSITIVE, ConfusionCounts, ScoreTable, lattice

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
+from watchkeeper.domain.classes import class_key
 from watchkeeper.domain.schema import Schema
 from watchkeeper.errors import BadInput
-from watchkeeper.stats.classes import class_key
 from watchkeeper.stats.states.edges import Edges
 from watchkeeper.stats.states.profile import Profile
 from watchkeeper.stats.states.profile_plan import ProfilePlan

@@ -13,10 +13,10 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from watchkeeper.domain.classes import class_key, in_words, spelled_as
 from watchkeeper.domain.schema import Kind
 from watchkeeper.domain.values import Values
 from watchkeeper.errors import BadInput, Incompatible
-from watchkeeper.stats.classes import class_key, in_words, spelled_as
 from watchkeeper.stats.states.state import Accuracy
 
 CAP = 100

@@ -8,16 +8,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from watchkeeper.domain.classes import class_order, spelled_as
 from watchkeeper.domain.schema import Role, Schema, Task
 from watchkeeper.domain.values import Values
-from watchkeeper.stats.classes import (
-    PositiveClass,
-    class_order,
-    merged_scores,
-    positive_class,
-    scores_of_classes,
-    spelled_as,
-)
+from watchkeeper.stats.classes import PositiveClass, merged_scores, positive_class, scores_of_classes
 from watchkeeper.stats.states.confusion import CAP, class_codes
 from watchkeeper.stats.states.crew import Call, Crew, Named
 from watchkeeper.stats.states.edge_finder import EdgeFinder

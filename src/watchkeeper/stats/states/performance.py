@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from watchkeeper.domain.classes import class_key, spelled_as
 from watchkeeper.domain.schema import Column, Kind, Role, Task
 from watchkeeper.domain.values import Values
 from watchkeeper.errors import BadInput
-from watchkeeper.stats.classes import class_key, positive_class, spelled_as
+from watchkeeper.stats.classes import positive_class
 from watchkeeper.stats.states.confusion import Confusion, class_codes
 from watchkeeper.stats.states.moments import Moments
 from watchkeeper.stats.states.residuals import Residuals
@@ -104,7 +105,9 @@ class PerformanceFold:
                 key = "score_table"
                 positive = column.score_of or self._positive(outcome, names)
             elif column.score_of is None:
-                self.notes[f"{column.name}: the schema does not say which class it scores (score_of)."] = None
+                self.notes[
+                    f"{column.name!r} is a score, and of which class is not known, so it is not measured; say the role score:CLASS."
+                ] = None
                 continue
             if codes is None or positive is None:
                 yield key, ScoreTable.of(_numbers(values), valid=values.valid)

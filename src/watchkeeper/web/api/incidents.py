@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
-from watchkeeper.decisions.incidents import incidents as steps
+from watchkeeper.decisions.incidents.incidents import phase_of
 from watchkeeper.documents.incident.incident_page import incident_view
 from watchkeeper.documents.incident.postmortem import postmortem_html, postmortem_markdown
 from watchkeeper.domain.duration import moment_of
 from watchkeeper.domain.incident import Incident
 from watchkeeper.domain.rule import Severity
+from watchkeeper.loop.incidents.follow import incidents_of
 from watchkeeper.loop.incidents.incidents import OPEN, Incidents
 from watchkeeper.web.api.alerts import Body, who
 from watchkeeper.web.security import Role
-from watchkeeper.wiring.telling import incidents_of
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -97,12 +96,6 @@ def incident_routes(watch: Watch) -> APIRouter:
     def past(text: str | None) -> datetime | None:
         return None if text is None else moment_of(text, watch.clock())
 
-    def changed(
-        request: Request, number: int, verb: str, step: Callable[[Incident, str], Incident]
-    ) -> dict[str, Any]:
-        actor = who(request, Role.OPERATOR)
-        return shown(held().change(number, lambda i: step(i, actor), actor=actor, verb=verb))
-
     @router.get("/incidents", summary="Incidents, what is open and grave first")
     def incidents(
         request: Request,
@@ -157,54 +150,43 @@ def incident_routes(watch: Watch) -> APIRouter:
 
     @router.patch("/incidents/{number}", summary="Title, severity, owner and roles")
     def change(request: Request, number: int, body: Change) -> dict[str, Any]:
-        def step(i: Incident, actor: str) -> Incident:
-            now = watch.clock()
-            i = steps.assigned(
-                i, now=now, actor=actor, owner=body.owner, severity=body.severity, title=body.title
-            )
-            for role, person in body.roles.items():
-                i = steps.assigned(i, now=now, actor=actor, role=role, person=person)
-            return i
-
-        return changed(request, number, "assigned", step)
+        made = held().assign(
+            number,
+            actor=who(request, Role.OPERATOR),
+            owner=body.owner,
+            roles=body.roles,
+            severity=body.severity,
+            title=body.title,
+        )
+        return shown(made)
 
     @router.post("/incidents/{number}/phase", summary="Go on to the next phase; an assessment drafts itself")
     def enter(request: Request, number: int, body: NextPhase) -> dict[str, Any]:
         actor = who(request, Role.OPERATOR)
-        phase = steps.phase_of(body.phase)
+        phase = phase_of(body.phase)
         return shown(held().enter(number, phase, actor=actor, text=body.text, at=past(body.at)))
 
     @router.post("/incidents/{number}/notes", status_code=201, summary="Add a line, a lesson or the cause")
     def note(request: Request, number: int, body: Note) -> dict[str, Any]:
-        at = past(body.at)
-
-        def step(i: Incident, actor: str) -> Incident:
-            now = watch.clock()
-            if body.kind == "cause":
-                return steps.assigned(i, now=now, actor=actor, cause=body.text)
-            if body.kind == "lesson":
-                return steps.with_lesson(i, body.text, now=now, actor=actor)
-            return steps.noted(i, body.text, now=now, actor=actor, at=at, pin=body.pin)
-
-        verb = {"cause": "cause_found", "lesson": "learnt", "note": "noted"}[body.kind]
-        return changed(request, number, verb, step)
+        actor, store = who(request, Role.OPERATOR), held()
+        if body.kind == "cause":
+            return shown(store.find_cause(number, body.text, actor=actor))
+        if body.kind == "lesson":
+            return shown(store.learn(number, body.text, actor=actor))
+        return shown(store.note(number, body.text, actor=actor, at=past(body.at), pin=body.pin))
 
     @router.post("/incidents/{number}/pins", summary="Pin a line of the timeline, or take the pin off")
     def pin(request: Request, number: int, body: Pin) -> dict[str, Any]:
-        return changed(request, number, "pinned", lambda i, _: steps.pinned(i, body.line, pin=body.pin))
+        return shown(held().pin(number, body.line, actor=who(request, Role.OPERATOR), on=body.pin))
 
     @router.post("/incidents/{number}/tasks", status_code=201, summary="Add a task or a follow-up")
     def task(request: Request, number: int, body: Task) -> dict[str, Any]:
-        now = watch.clock()
-        due = None if body.due is None else moment_of(body.due, now, ahead=True)
-        return changed(
-            request,
-            number,
-            "task_added",
-            lambda i, actor: steps.task_added(
-                i, body.text, now=now, actor=actor, owner=body.owner, due=due, follow_up=body.follow_up
-            ),
+        actor = who(request, Role.OPERATOR)
+        due = None if body.due is None else moment_of(body.due, watch.clock(), ahead=True)
+        made = held().add_task(
+            number, body.text, actor=actor, owner=body.owner, due=due, follow_up=body.follow_up
         )
+        return shown(made)
 
     @router.post("/incidents/{number}/tasks/{task}/done", summary="A task or follow-up is done")
     def task_done(request: Request, number: int, task: int) -> dict[str, Any]:

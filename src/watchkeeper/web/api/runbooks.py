@@ -10,9 +10,10 @@ from pydantic import Field
 
 from watchkeeper.errors import BadInput
 from watchkeeper.loop.incidents import webhooks as incoming
+from watchkeeper.loop.incidents.follow import incidents_of
 from watchkeeper.web.api.alerts import Body, who
 from watchkeeper.web.security import Role
-from watchkeeper.wiring.telling import incidents_of, runbooks_of
+from watchkeeper.wiring.telling import runbooks_of
 
 if TYPE_CHECKING:
     from watchkeeper.domain.incident import Incident

@@ -36,6 +36,7 @@ def alert_row(document: Document) -> dict[str, Any]:
         "acknowledged_by": alert.acknowledged_by,
         "flapping": alert.flapping,
         "retrospective": alert.retrospective,
+        "cause": str(((what.get("details") or {}).get("cause") or {}).get("sentence", "")),
         "measure": str(what.get("measure", "")),
         "subject": str(what.get("subject", "")),
         "segment": str(what.get("segment", "")),

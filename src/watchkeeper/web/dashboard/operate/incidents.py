@@ -15,6 +15,7 @@ from watchkeeper.documents.incident.postmortem import postmortem_html, postmorte
 from watchkeeper.domain.incident import Incident, Phase
 from watchkeeper.domain.rule import Severity
 from watchkeeper.errors import BadInput, NotFound, WatchkeeperError
+from watchkeeper.loop.incidents.follow import incidents_of
 from watchkeeper.loop.incidents.incidents import Incidents
 from watchkeeper.loop.incidents.runbooks import Runbooks
 from watchkeeper.loop.records.kinds import ALERT
@@ -38,8 +39,7 @@ WHAT_IT_MEANS = {
 
 
 def _incidents(room: Room) -> Incidents:
-    watch = room.watch
-    return Incidents(watch.ledger.facts, watch.ledger.measurements, models=watch.models, clock=watch.clock)
+    return incidents_of(room.watch)
 
 
 def incidents_page(room: Room, request: Request) -> Page:
@@ -258,7 +258,7 @@ def change(room: Room, request: Request, form: Mapping[str, str], who: Identity)
     key, verb = request.path_params["key"], request.path_params["verb"]
     if verb not in _STEPS:
         raise NotFound(f"An incident has no step {verb!r}.", f"Known: {', '.join(_STEPS)}.")
-    _STEPS[verb](_incidents(room), key, form, who, room.now())
+    _STEPS[verb](_incidents(room), key, form, who.name)
     return f"/incidents/{key}?did={verb}"
 
 
@@ -275,63 +275,48 @@ def run_step(room: Room, request: Request, form: Mapping[str, str], who: Identit
     return f"/incidents/{key}?did={'ran' if record.state == 'done' else 'stopped'}&runbook={book}#h-run"
 
 
-Step = Callable[[Incidents, str, Mapping[str, str], Identity, datetime], object]
+Step = Callable[[Incidents, str, Mapping[str, str], str], object]
 
 
-def _phase(store: Incidents, key: str, form: Mapping[str, str], who: Identity, now: datetime) -> object:
-    return store.enter(
-        key, steps.phase_of(form.get("to", "")), actor=who.name, text=form.get("text", "").strip()[:2000]
-    )
+def _phase(store: Incidents, key: str, form: Mapping[str, str], actor: str) -> object:
+    text = form.get("text", "").strip()[:2000]
+    return store.enter(key, steps.phase_of(form.get("to", "")), actor=actor, text=text)
 
 
-def _note(store: Incidents, key: str, form: Mapping[str, str], who: Identity, now: datetime) -> object:
-    at = _when(form.get("at", ""))
-    text, pin = form.get("text", "")[:5000], form.get("pin") == "1"
-    return store.change(
+def _note(store: Incidents, key: str, form: Mapping[str, str], actor: str) -> object:
+    at, pin = _when(form.get("at", "")), form.get("pin") == "1"
+    return store.note(key, form.get("text", "")[:5000], actor=actor, at=at, pin=pin)
+
+
+def _pin(store: Incidents, key: str, form: Mapping[str, str], actor: str) -> object:
+    return store.pin(key, _number(form.get("line", "")), actor=actor, on=form.get("off") != "1")
+
+
+def _task(store: Incidents, key: str, form: Mapping[str, str], actor: str) -> object:
+    return store.add_task(
         key,
-        lambda i: steps.noted(i, text, now=now, actor=who.name, at=at, pin=pin),
-        actor=who.name,
-        verb="noted",
+        form.get("text", "")[:500],
+        actor=actor,
+        owner=form.get("owner", "").strip()[:100],
+        due=_when(form.get("due", "")),
+        follow_up=form.get("follow_up") == "1",
     )
 
 
-def _pin(store: Incidents, key: str, form: Mapping[str, str], who: Identity, now: datetime) -> object:
-    line, pin = _number(form.get("line", "")), form.get("off") != "1"
-    return store.change(key, lambda i: steps.pinned(i, line, pin=pin), actor=who.name, verb="pinned")
+def _task_done(store: Incidents, key: str, form: Mapping[str, str], actor: str) -> object:
+    return store.finish_task(key, _number(form.get("task", "")), actor=actor)
 
 
-def _task(store: Incidents, key: str, form: Mapping[str, str], who: Identity, now: datetime) -> object:
-    text, owner = form.get("text", "")[:500], form.get("owner", "").strip()[:100]
-    due, later = _when(form.get("due", "")), form.get("follow_up") == "1"
-    return store.change(
-        key,
-        lambda i: steps.task_added(i, text, now=now, actor=who.name, owner=owner, due=due, follow_up=later),
-        actor=who.name,
-        verb="task_added",
-    )
-
-
-def _task_done(store: Incidents, key: str, form: Mapping[str, str], who: Identity, now: datetime) -> object:
-    return store.finish_task(key, _number(form.get("task", "")), actor=who.name)
-
-
-def _assign(store: Incidents, key: str, form: Mapping[str, str], who: Identity, now: datetime) -> object:
+def _assign(store: Incidents, key: str, form: Mapping[str, str], actor: str) -> object:
     severity = _severity(form["severity"]) if form.get("severity") else None
     owner = form["owner"].strip()[:100] if "owner" in form else None
-    cause = form["cause"].strip()[:2000] if "cause" in form else None
-    return store.change(
-        key,
-        lambda i: steps.assigned(i, now=now, actor=who.name, owner=owner, severity=severity, cause=cause),
-        actor=who.name,
-        verb="assigned",
-    )
+    made = store.assign(key, actor=actor, owner=owner, severity=severity)
+    cause = form.get("cause", made.cause).strip()[:2000]
+    return made if cause == made.cause else store.find_cause(key, cause, actor=actor)
 
 
-def _lesson(store: Incidents, key: str, form: Mapping[str, str], who: Identity, now: datetime) -> object:
-    text = form.get("text", "")[:2000]
-    return store.change(
-        key, lambda i: steps.with_lesson(i, text, now=now, actor=who.name), actor=who.name, verb="lesson"
-    )
+def _lesson(store: Incidents, key: str, form: Mapping[str, str], actor: str) -> object:
+    return store.learn(key, form.get("text", "")[:2000], actor=actor)
 
 
 _STEPS: dict[str, Step] = {
