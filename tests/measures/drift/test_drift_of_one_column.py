@@ -442,3 +442,9 @@ def test_categories_too_many_to_be_told_apart_are_not_compared():
     assert "4,096 categories" in found.reason
     moved = counted(np.where(rng.random(50_000) < 0.1, 9_999, rng.integers(0, 10_000, 50_000)), 10_000)
     assert measure_psi(sides[0], moved).p_value < 1e-6
+
+
+def test_what_came_does_not_hide_what_went():
+    """Forty ages, thirty of them replaced by higher ones: each has too few rows for a bin of its own."""
+    before, after = states(np.arange(500) % 40 + 20.0, np.arange(500) % 40 + 50.0)
+    assert psi(before, after) > 1

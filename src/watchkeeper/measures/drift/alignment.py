@@ -37,6 +37,8 @@ QUANTILE_BINS = 20
 SMALLEST_OWN = 10
 """Rows that a value must be expected to have in the baseline for a bin of its own."""
 
+MOST_IN_THE_REST = 0.2
+"""Share of the baseline up to which values without a bin of their own may share one."""
 _SURELY_KEPT = 4.0
 """A category of so many times the rows of those that lost their names would not have lost its own."""
 
@@ -150,8 +152,10 @@ def _groups(q: Floats, p: Floats, *, exact: bool) -> NDArray[np.intp]:
     if exact and np.count_nonzero(q) <= OWN_VALUES:
         # A value that the baseline never held is a gap between its values, whatever lies there now.
         own = (q > 0) & (_expected(q, p, q.sum(), p.sum()) >= SMALLEST_OWN)
-        # the values with a bin of their own, in order, and one last bin for everything else
-        return np.where(own, np.cumsum(own) - 1, np.count_nonzero(own))
+        # The values with a bin of their own, in order, and one last bin for everything else; where that would hold much
+        # of the baseline, what came would hide what went, and the quantile bins below tell them apart.
+        if q[~own].sum() <= MOST_IN_THE_REST * q.sum():
+            return np.where(own, np.cumsum(own) - 1, np.count_nonzero(own))
     total = q.sum()
     if not total:
         return np.zeros(q.size, np.intp)
