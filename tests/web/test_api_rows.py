@@ -320,3 +320,15 @@ def test_unknown_models_are_refused_before_anything_is_written(client, watch):
     assert rows_of(watch) == []
     with pytest.raises(NotFound):
         watch.model("nosuch")
+
+
+def test_a_line_that_names_an_unknown_model_refuses_no_other_line(client):
+    rows = [{"model": name, "features": {"x": 1}, "prediction": True} for name in ("m", "nobody", "m")]
+    body = "\n".join(json.dumps(row) for row in rows)
+    answer = client.post(
+        "/v1/predictions?version=1", content=body, headers={"Content-Type": "application/x-ndjson"}
+    )
+    assert (answer.status_code, answer.json()["accepted"], answer.json()["refused"]) == (202, 2, 1)
+    (error,) = answer.json()["errors"]
+    assert error["line"] == 2
+    assert "no model 'nobody'" in error["error"]

@@ -106,10 +106,11 @@ def json_events(
     ids: IdSource,
     key: str | None = None,
     now_us: int | None = None,
+    refusal: Callable[[str], str | None] = lambda model: None,
 ) -> Parcels:
     """Read a JSON (or, with *lines*, NDJSON) body of ``predictions`` or ``outcomes``.
 
-    *key* names the request: a row without an id gets one made of it, so that a repeat counts once.
+    *refusal* says why rows of a model cannot be taken, which refuses these lines and no others. *key* names the request: a row without an id gets one made of it, so that a repeat counts once.
 
     Raises
     ------
@@ -139,6 +140,9 @@ def json_events(
             whose, which = name
             if not whose:
                 out.refuse(line, 'which model? Give ?model=NAME, or "model" in the row')
+                continue
+            if lines and (why := refusal(whose)) is not None:
+                out.refuse(line, why)
                 continue
             if what == "predictions" and which is None:
                 out.refuse(line, 'which version? Give ?version=NAME, or "version" in the row')

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from watchkeeper.errors import BadInput, Conflict, StoreUnavailable
+from watchkeeper.errors import BadInput, Conflict, NotFound, StoreUnavailable
 from watchkeeper.web.api.answers import TooLarge, answer
 from watchkeeper.web.api.bodies import ARROW, Parcels, arrow_events, json_events
 from watchkeeper.web.security import Role, require
@@ -113,8 +113,25 @@ def _commit(
         _recorded(watch, model)
         parcels = arrow_events(what, body, model=model, version=version or "", ids=intake.ids, key=key)
     else:
+        if model:
+            _recorded(watch, model)
+
+        def refusal(name: str) -> str | None:
+            try:
+                _recorded(watch, name)
+            except (NotFound, Conflict) as problem:
+                return problem.what
+            return None
+
         parcels = json_events(
-            what, body, lines=kind in NDJSON, model=model, version=version, ids=intake.ids, key=key
+            what,
+            body,
+            lines=kind in NDJSON,
+            model=model,
+            version=version,
+            ids=intake.ids,
+            key=key,
+            refusal=refusal,
         )
     for name, _ in parcels.events:
         _recorded(watch, name)
