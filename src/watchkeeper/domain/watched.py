@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from watchkeeper.domain.rule import Rule
 from watchkeeper.domain.schema import Task
+from watchkeeper.domain.scoring import Scoring
 from watchkeeper.domain.window import Window, day_of, floor_to
 
 __all__ = ["Maturity", "Retention", "TableColumns", "TableSource", "WatchedModel"]
@@ -95,6 +96,11 @@ class WatchedModel:
     cost_of_errors: Mapping[str, float] = field(default_factory=dict)
     """What one error costs: ``false_positive``, ``false_negative``, or ``per_unit`` of absolute error."""
     currency: str = ""
+
+    @property
+    def scoring(self) -> Scoring:
+        """What the owner said of how its predictions are scored; what it left open, the baseline says (`Baseline.scoring_of`)."""
+        return Scoring(task=self.task, positive=self.positive, threshold=self.threshold)
 
     def judged_window(self, window: Window) -> Window:
         """The judged window that a stored one belongs to; days are days of the model's own time zone."""

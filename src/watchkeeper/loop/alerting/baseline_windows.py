@@ -80,9 +80,7 @@ class BaselineWindows:
         return [
             measure_performance(
                 profile.segments.get(segment, {}) if segment else profile.performance,
-                task=self.model.task or self.baseline.schema.task,
-                positive=self.model.positive or self.baseline.plan.positive_class,
-                threshold=self.model.threshold,
+                **self.baseline.scoring_of(self.model.scoring).options,
                 names=names,
             )
             for profile in self.profiles

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
 from watchkeeper.domain.expectation import Expectation
 from watchkeeper.domain.measurement import Measurement
+from watchkeeper.domain.scoring import Scoring
 from watchkeeper.errors import NotFound, nearest
 from watchkeeper.measures.catalogue import entries
 from watchkeeper.measures.drift.evaluation import drift_entries, measure_drift
@@ -91,11 +91,7 @@ def measure_batch(
             if (m.measure, m.subject) not in known
         ]
     if "performance" in families:
-        options: dict[str, Any] = {
-            "task": before.schema.task,
-            "positive": before.plan.positive_class,
-            "threshold": threshold,
-        }
+        options = before.scoring_of(Scoring(threshold=threshold)).options
         for side, into in ((after, found), (before.profile, earlier)):
             for label, states in (("", side.performance), *side.segments.items()):
                 made = measure_performance(states, **options)

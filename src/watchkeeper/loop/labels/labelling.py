@@ -502,10 +502,8 @@ def _truths(
 
 
 def _positive(watch: Watch, model: WatchedModel) -> str | None:
-    if model.positive is not None:
-        return model.positive
     baseline = watch.baseline(model.name)
-    return None if baseline is None else baseline.plan.positive_class
+    return (model.scoring if baseline is None else baseline.scoring_of(model.scoring)).positive
 
 
 def _is_positive(value: Any, positive: str | None) -> bool | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from watchkeeper.documents.model_card import CardFacts, model_card
 from watchkeeper.domain.measurement import Interval, Measurement
@@ -31,11 +31,6 @@ def write_card(watch: Watch, name: str, path: str | Path) -> Path:
     if made is None:
         raise NotFound(f"{name!r} has no baseline yet.", "Take one:  watchkeeper baseline DATA --output FILE")
     measures = described_measures()
-    options: dict[str, Any] = {
-        "task": model.task or made.schema.task,
-        "positive": made.plan.positive_class,
-        "threshold": model.threshold,
-    }
     mature = [
         s
         for s in watch.ledger.windows.windows(name, limit=100_000)
@@ -56,7 +51,7 @@ def write_card(watch: Watch, name: str, path: str | Path) -> Path:
         schema=made.schema,
         baseline_name=made.name,
         baseline_rows=made.profile.rows,
-        baseline=measure_performance(made.profile.performance, **options),
+        baseline=measure_performance(made.profile.performance, **made.scoring_of(model.scoring).options),
         window=window,
         latest=latest,
         segments=segments,

@@ -33,7 +33,5 @@ def explain_change(watch: Watch, name: str, window: Window) -> list[Measurement]
     return measure_change(
         made.profile,
         found,
-        task=model.task or made.schema.task,
-        positive=model.positive or made.plan.positive_class,
-        threshold=model.threshold,
+        **made.scoring_of(model.scoring).options,
     )

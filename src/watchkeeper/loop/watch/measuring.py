@@ -50,10 +50,8 @@ def measure_stored(
         return out
     # Of sampled capture, sums are those of all rows, and intervals those of the rows that were kept.
     profile: Profile = stored.profile.effective().with_arrived_outcomes()
-    task, positive = model.task, model.positive
+    scoring = model.scoring if baseline is None else baseline.scoring_of(model.scoring)
     if baseline is not None:
-        task = task or baseline.schema.task
-        positive = positive or baseline.plan.positive_class
         names = None if whole else SEGMENT_DRIFT
         out += measure_drift(baseline.profile, profile, names=names)
     if whole:
@@ -61,13 +59,12 @@ def measure_stored(
     # Where the values lie, also of each segment: a chart of a year reads these numbers instead of 8,760 profiles.
     spreads = measure_quality(profile, None, now=None, names=("median",))
     out += [m for m in spreads if m.value is not None]
-    options: dict[str, Any] = {"task": task, "positive": positive, "threshold": model.threshold}
-    out += measure_performance(profile.performance, **options)
+    out += measure_performance(profile.performance, **scoring.options)
     if baseline is not None and whole:
         # How much the baseline's own windows differ is tolerated, so that a bad day alone contradicts nothing.
         own = [w.profile for w in baseline.windows]
         out += measure_estimates(
-            baseline.profile, replace(profile, sample=sample), windows=own, arrived=arrived, **options
+            baseline.profile, replace(profile, sample=sample), windows=own, arrived=arrived, **scoring.options
         )
     return list(_of_all_rows(out, stored)) if _is_sampled(stored.profile) else out
 
@@ -76,10 +73,7 @@ def measure_groups(
     windows: Sequence[StoredWindow], baseline: Baseline | None, model: WatchedModel
 ) -> list[Measurement]:
     """What compares the segments of one window with each other, column by column, and its versions."""
-    task, positive = model.task, model.positive
-    if baseline is not None:
-        task = task or baseline.schema.task
-        positive = positive or baseline.plan.positive_class
+    scoring = model.scoring if baseline is None else baseline.scoring_of(model.scoring)
     axes: dict[str, dict[str, Profile]] = {}
     for stored in windows:
         key = stored.key
@@ -90,7 +84,7 @@ def measure_groups(
     out: list[Measurement] = []
     for axis, profiles in axes.items():
         groups = Groups(axis=axis, profiles=profiles)
-        out += measure_fairness(groups, task=task, positive=positive, threshold=model.threshold)
+        out += measure_fairness(groups, **scoring.options)
     return out
 
 

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Self
 
 from watchkeeper.domain.classes import class_key
 from watchkeeper.domain.schema import Schema
+from watchkeeper.domain.scoring import Scoring
 from watchkeeper.errors import BadInput
 from watchkeeper.stats.states.edges import Edges
 from watchkeeper.stats.states.profile import Profile
@@ -54,6 +55,10 @@ class Baseline:
     source: dict[str, Any] = field(default_factory=dict)
     created_at: str = ""
     name: str = ""
+
+    def scoring_of(self, said: Scoring) -> Scoring:
+        """How predictions are scored: as *said*, and where nothing was, as the baseline's rows were."""
+        return said.where_unknown(task=self.schema.task, positive=self.plan.positive_class)
 
     def __post_init__(self) -> None:
         counted = {

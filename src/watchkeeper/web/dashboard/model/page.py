@@ -239,9 +239,7 @@ def baseline_values(room: Room, name: str, measures: Sequence[str]) -> dict[str,
                 return {}
             found = measure_performance(
                 made.profile.performance,
-                task=model.task or made.schema.task,
-                positive=model.positive or made.schema.positive,
-                threshold=model.threshold,
+                **made.scoring_of(model.scoring).options,
                 names=list(measures),
             )
         except WatchkeeperError:
