@@ -24,6 +24,7 @@ from watchkeeper.domain.watched import WatchedModel
 from watchkeeper.domain.window import Window
 from watchkeeper.loop.alerting.judging import AlertJudge
 from watchkeeper.loop.alerting.plan import alerting_plan
+from watchkeeper.ports.judge import JudgedWindow
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -76,7 +77,9 @@ def storm(ledger_path: Path, alerts: int = 10_000) -> dict[str, float]:
             )
             for i in range(alerts // len(models))
         ]
-        done = judge.judge(ledger, model, window, rows, now=now)
+        done = judge.judge(
+            JudgedWindow(ledger=ledger, model=model, window=window, measurements=rows, now=now)
+        )
         changed += [alert for alert, _ in done.changes]
     judged = time.perf_counter() - begun
     begun, cpu = time.perf_counter(), time.process_time()

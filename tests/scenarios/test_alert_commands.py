@@ -13,6 +13,7 @@ from watchkeeper.domain.measurement import Measurement
 from watchkeeper.domain.series import PlacedMeasurement, WindowKey, WindowState
 from watchkeeper.domain.window import Window, floor_to
 from watchkeeper.loop.alerting.judging import AlertJudge
+from watchkeeper.ports.judge import JudgedWindow
 from watchkeeper.wiring.config import load_config
 
 DAY = timedelta(days=1)
@@ -60,7 +61,9 @@ def project(tmp_path, monkeypatch):
         ledger.windows.mark_dirty([key], reason="rows")
         ledger.windows.done([WindowState(key=key, rows=1000, mature=True, generation=1)])
         ledger.measurements.write(rows, at=window.end)
-        judge.judge(ledger, model, window, rows, now=window.end)
+        judge.judge(
+            JudgedWindow(ledger=ledger, model=model, window=window, measurements=rows, now=window.end)
+        )
     ledger.close()
     monkeypatch.chdir(tmp_path)
     return tmp_path

@@ -25,6 +25,7 @@ from watchkeeper.loop.effects.notifications import Notifications
 from watchkeeper.loop.incidents.incidents import Incidents
 from watchkeeper.loop.records.kinds import ALERT
 from watchkeeper.loop.records.records import Records
+from watchkeeper.ports.judge import JudgedWindow, Watching
 from watchkeeper.testing.clock import FakeClock
 
 START = datetime(2026, 3, 2, tzinfo=UTC)  # a Monday
@@ -82,12 +83,19 @@ class World:
         self.ledger.windows.done([WindowState(key=key, rows=500, outcomes=500, mature=True, generation=1)])
         self.ledger.measurements.write(rows, at=self.clock())
         return self.judge.judge(
-            self.ledger, self.models[model], window, rows, now=self.clock(), mature=mature
+            JudgedWindow(
+                ledger=self.ledger,
+                model=self.models[model],
+                window=window,
+                measurements=rows,
+                now=self.clock(),
+                mature=mature,
+            )
         )
 
     def look(self):
         """As the server does with every tick."""
-        return self.judge.after(self.watch)
+        return self.judge.after(Watching(ledger=self.ledger, models=self.models, now=self.clock()))
 
     def go(self, length, every=timedelta(minutes=5)):
         """Let time pass, looking every now and then."""
@@ -304,17 +312,12 @@ def test_while_a_source_is_broken_what_follows_from_it_is_not_told(world):
     assert [m["alerts"][0]["category"] for m in w.heard()] == ["no_data"]
     # A window of the past is judged while the source is still quiet: it waits until the source is back.
     late = Window(w.clock() - 8 * HOUR, w.clock() - 7 * HOUR)
+    placed = PlacedMeasurement(
+        key=WindowKey(model="m", window=late),
+        measurement=Measurement(measure="psi", value=0.9, rows=500),
+    )
     w.judge.judge(
-        w.ledger,
-        w.models["m"],
-        late,
-        [
-            PlacedMeasurement(
-                key=WindowKey(model="m", window=late),
-                measurement=Measurement(measure="psi", value=0.9, rows=500),
-            )
-        ],
-        now=w.clock(),
+        JudgedWindow(ledger=w.ledger, model=w.models["m"], window=late, measurements=[placed], now=w.clock())
     )
     w.go(HOUR)
     assert w.ledger.facts.count("alert", states=["firing"]) == 2

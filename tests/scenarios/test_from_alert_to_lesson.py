@@ -22,6 +22,7 @@ from watchkeeper.loop.effects.notifications import Notifications
 from watchkeeper.loop.incidents.follow import IncidentFollower, enrichment, incidents_of
 from watchkeeper.loop.records.kinds import ALERT, GROUP
 from watchkeeper.loop.records.records import Records, write
+from watchkeeper.ports.judge import Watching
 from watchkeeper.testing.clock import FakeClock
 
 pytest.importorskip("sqlalchemy", reason="the server extra is not installed")
@@ -99,7 +100,7 @@ def fire(world, state, kind):
 def tick(world, wait=timedelta(minutes=1)):
     world.clock.advance(wait)
     world.judge.notify(world.ledger, now=world.clock())
-    IncidentFollower().after(world.watch)
+    IncidentFollower().after(Watching(ledger=world.ledger, models=world.watch.models, now=world.clock()))
     world.outbox.deliver(timeout_s=20)
 
 

@@ -21,6 +21,7 @@ from watchkeeper.loop.batch.profiling import baseline as take_baseline
 from watchkeeper.loop.batch.profiling import profile as take_profile
 from watchkeeper.loop.effects.engine import EFFECT
 from watchkeeper.loop.records.records import Records
+from watchkeeper.ports.judge import JudgedWindow
 
 DAY = timedelta(days=1)
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -62,7 +63,11 @@ def judge_of(
 
 def run_day(judge, ledger, model, n, rows, *, now=None, **rest):
     ledger.measurements.write(rows, at=day(n).end)
-    return judge.judge(ledger, model, day(n), rows, now=now or day(n).end, **rest)
+    return judge.judge(
+        JudgedWindow(
+            ledger=ledger, model=model, window=day(n), measurements=rows, now=now or day(n).end, **rest
+        )
+    )
 
 
 def everything(ledger) -> dict:
@@ -174,7 +179,11 @@ def test_a_crash_between_steps_ends_in_the_same_place(tmp_path, after):
             if crashing:
                 fragile = Crashing(ledger, after=after)
                 with pytest.raises(StoreUnavailable):
-                    AlertJudge(judge.plan).judge(fragile, model, day(n), values_of(n), now=now)
+                    AlertJudge(judge.plan).judge(
+                        JudgedWindow(
+                            ledger=fragile, model=model, window=day(n), measurements=values_of(n), now=now
+                        )
+                    )
                 if ledger.facts.documents("group", due_before=now):
                     with pytest.raises(StoreUnavailable):
                         judge.notify(fragile, now=now)
@@ -264,9 +273,7 @@ def test_a_column_that_drifts_is_found_with_no_configuration(ledger, tmp_path):
     for n in range(20):
         window = rows(days + n, 0.3 if n >= 8 else 0)
         profile = take_profile(window, plan=made.plan)
-        done = judge.judge(
-            ledger, model, day(n), [], now=day(n).end, profiles={("", ""): profile}, baseline=made
-        )
+        done = run_day(judge, ledger, model, n, [], profiles={("", ""): profile}, baseline=made)
         for alert, t in done.changes:
             if t.kind == "fired":
                 fired[alert.labels.get("column")] = (n, alert)
@@ -312,7 +319,7 @@ def test_the_baselines_short_windows_are_merged_to_the_judged_length(ledger):
     )
     judge, model = judge_of(model=WatchedModel(name="m"), preset=True)
     profile = take_profile(pa.table({"at": pa.array(at[:250]), "x": rng.normal(size=250)}), plan=made.plan)
-    done = judge.judge(ledger, model, day(0), [], now=day(0).end, profiles={("", ""): profile}, baseline=made)
+    done = run_day(judge, ledger, model, 0, [], profiles={("", ""): profile}, baseline=made)
     said = [e for e in done.evaluations if e.rule == "column changed"]
     assert [(e.subject, e.verdict.value) for e in said] == [("x", "pass")]
     ((_, own),) = judge._baselines.values()
@@ -335,9 +342,7 @@ def test_columns_of_a_segment_are_not_judged_by_the_whole_baseline(ledger):
     judge, model = judge_of(rule)
     for n in range(8):
         profile = take_profile(rows(n, 2.0), plan=made.plan)
-        done = judge.judge(
-            ledger, model, day(n), [], now=day(n).end, profiles={("", "region=north"): profile}, baseline=made
-        )
+        done = run_day(judge, ledger, model, n, [], profiles={("", "region=north"): profile}, baseline=made)
         assert done.changes == ()
         assert {e.verdict.value for e in done.evaluations if e.rule == "in segments"} == {"inconclusive"}
 
@@ -506,8 +511,6 @@ def test_columns_that_do_not_move_raise_no_alarm(ledger, seed):
     judge, model = judge_of(model=WatchedModel(name="m"), preset=True)
     for n in range(50):
         profile = take_profile(rows(n), plan=made.plan)
-        done = judge.judge(
-            ledger, model, day(n), [], now=day(n).end, profiles={("", ""): profile}, baseline=made
-        )
+        done = run_day(judge, ledger, model, n, [], profiles={("", ""): profile}, baseline=made)
         assert done.changes == ()
         assert done.verdicts == {"pass": 80}

@@ -125,9 +125,9 @@ class Recording(AlertJudge):
     said: dict
     arrivals: list
 
-    def judge(self, ledger, model, window, placed, **rest):
-        done = super().judge(ledger, model, window, placed, **rest)
-        self.said[window] = done.evaluations
+    def judge(self, window):
+        done = super().judge(window)
+        self.said[window.window] = done.evaluations
         return done
 
     def judge_arrivals(self, ledger, model, *, now, lease=None):

@@ -176,10 +176,23 @@ def test_outcomes_that_have_not_come_are_late_and_not_missing(project):
     assert (day["psi"]["rows"], values(watch, "outcome_coverage")) == (1000, [0.5])
 
 
+class Listener:
+    """A judge that hears of windows and decides nothing."""
+
+    def __init__(self, heard):
+        self.judge = heard
+
+    def sources(self, at, troubles):
+        assert at.lease is not None
+
+    def after(self, at):
+        assert at.lease is not None
+
+
 def test_a_window_whose_outcomes_never_come_is_judged_when_its_time_is_over(project):
     watch, clock = project
     rows, heard = frame(1000), []
-    watch.judges = (lambda _w, _m, key, _s, _p, mature, _l: heard.append((key.window.length, mature)),)
+    watch.judges = (Listener(lambda w: heard.append((w.window.length, w.mature))),)
     record(watch, rows)
     tell(watch, rows[:500])
     clock.advance(DAY)
@@ -394,9 +407,7 @@ def test_stored_windows_as_long_as_judged_ones_are_judged_as_they_are(tmp_path):
     (tmp_path / "watchkeeper.toml").write_text('[models.m]\ncadence = "1d"\njudge_every = "1d"\n')
     seen = []
     with open_project(tmp_path, clock=FakeClock(T0 + 3 * DAY)) as watch:
-        watch.judges = (
-            lambda watch, model, key, windows, placed, mature, lease: seen.append((key.window, len(placed))),
-        )
+        watch.judges = (Listener(lambda w: seen.append((w.window, len(w.measurements)))),)
         record(watch, frame(300, hours=72))
         done = watch.tick()
         assert (done.stored_windows, done.judged_windows) == (3, 3)

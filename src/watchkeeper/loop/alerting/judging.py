@@ -4,8 +4,7 @@ The shell around `decisions`: it reads measurements, evidence and alerts from th
 writes facts, alerts, evidence and groups in *one* transaction. Everything is keyed by window and state, so a
 step that crashed is done again with the same result, and one that was done changes nothing.
 
-`AlertJudge` is handed to the watch (``judges``): it is called for every judged window. `AlertJudge.after` looks at
-what needs no window: sources that went quiet, silences that ended, groups whose message is due.
+`AlertJudge` is handed to the watch (``judges``; see `ports.judge`).
 """
 
 from __future__ import annotations
@@ -32,7 +31,6 @@ from watchkeeper.decisions.rules.broken_now import BrokenNow, columns_broken, se
 from watchkeeper.decisions.rules.composite import in_order
 from watchkeeper.decisions.rules.condition import Arrivals, ColumnFinding, Context, Trouble
 from watchkeeper.decisions.rules.evaluate import evaluate
-from watchkeeper.decisions.rules.memory import Values
 from watchkeeper.decisions.rules.preset import default_rules, watched_columns
 from watchkeeper.decisions.rules.series import Point, Series
 from watchkeeper.decisions.rules.shares import Shares, reads_rows, remembers, watches_columns
@@ -42,26 +40,25 @@ from watchkeeper.domain.fact import Lease
 from watchkeeper.domain.measurement import Family, Measure
 from watchkeeper.domain.rule import Category, Evaluation, Rule, Severity
 from watchkeeper.domain.schema import Role
-from watchkeeper.domain.series import PlacedMeasurement, WindowKey
 from watchkeeper.domain.verdict import Verdict
 from watchkeeper.domain.watched import WatchedModel
 from watchkeeper.domain.window import Window
 from watchkeeper.errors import WatchkeeperError
 from watchkeeper.loop.alerting.baseline_windows import BaselineWindows
-from watchkeeper.loop.alerting.kept_evidence import KeptEvidence, Place, baseline_name, revision_of
+from watchkeeper.loop.alerting.kept_evidence import KeptEvidence, baseline_name, revision_of
 from watchkeeper.loop.alerting.notifying import notify
 from watchkeeper.loop.alerting.plan import AlertingPlan
 from watchkeeper.loop.alerting.points import points_of_table
 from watchkeeper.loop.alerting.row_errors import ROW_ERROR, row_errors
 from watchkeeper.loop.records.kinds import ALERT, ALERT_FACTS, GROUP
 from watchkeeper.loop.records.records import Kept, Kind, Records, retried, write
-from watchkeeper.profiles.stored_window import StoredWindow
+from watchkeeper.ports.judge import JudgedWindow, Watching
+from watchkeeper.ports.ledger import Ledger
 from watchkeeper.stats.evidence.broken_window import FEWEST_WINDOWS as FEWEST_TO_JUDGE_ONE
 from watchkeeper.stats.evidence.column_evidence import (
     FEWEST_WINDOWS,
 )
 from watchkeeper.stats.states.baseline import Baseline
-from watchkeeper.stats.states.profile import Profile
 
 _OUTCOME_FAMILIES = (Family.PERFORMANCE, Family.FAIRNESS, Family.COST)
 _ACTOR = "watchkeeper"
@@ -143,66 +140,44 @@ class AlertJudge:
 
     # ---- called by the tick ----------------------------------------------------------------------------
 
-    def __call__(
-        self,
-        watch: Any,
-        model: WatchedModel,
-        key: WindowKey,
-        windows: Sequence[StoredWindow],
-        placed: Sequence[PlacedMeasurement],
-        mature: bool,
-        lease: Lease,
-    ) -> None:
-        """One judged window has been measured."""
-        self.judge(
-            watch.ledger,
-            model,
-            key.window,
-            placed,
-            now=watch.clock(),
-            profiles={(w.key.version, w.key.segment): w.profile.effective() for w in windows if w.rows},
-            baseline=watch.baseline(model.name),
-            mature=mature,
-            rows=lambda window: row_errors(watch, model, window),
-            lease=lease,
+    def judge(self, window: JudgedWindow) -> Judged:
+        """Evaluate every rule on one window, and move the alerts; one transaction, and the same when repeated."""
+        # Where somebody acknowledges an alert meanwhile, it is read again and the same is done.
+        return retried(
+            lambda: _Run(self, window.ledger, window.model, window.now, window.lease, window).judge()
         )
 
-    def after(self, watch: Any, lease: Lease | None = None) -> int:
-        """What needs no window: quiet sources, ended silences, due messages. Returns how many messages were queued."""
-        now = watch.clock()
-        for model in watch.models.values():
-            self.judge_arrivals(watch.ledger, model, now=now, lease=lease)
-        return self.notify(watch.ledger, now=now, lease=lease)
-
-    def judge_sources(self, watch: Any, troubles: Mapping[str, str], lease: Lease | None = None) -> int:
+    def sources(self, at: Watching, troubles: Mapping[str, str]) -> int:
         """Tell sources apart that could not be read in a tick (model -> why); return how many changes of alerts.
 
         Models whose rows come from the same table location, or are kept in the lake, share one alert.
         """
         sources: dict[str, list[WatchedModel]] = {}
-        for model in watch.models.values():
+        for model in at.models.values():
             sources.setdefault(model.table.location if model.table else "", []).append(model)
         changes = 0
         for source, models in sources.items():
             failed = [m.name for m in models if m.name in troubles]
-            known = watch.ledger.facts.count("alert", states=["pending", "firing"])
-            if failed or known:
-                changes += len(
-                    retried(self._judge_source, watch, source, models, failed, troubles, lease).changes
-                )
+            if failed or at.ledger.facts.count("alert", states=["pending", "firing"]):
+                changes += len(retried(self._judge_source, at, source, models, failed, troubles).changes)
         return changes
 
     def _judge_source(
         self,
-        watch: Any,
+        at: Watching,
         source: str,
         models: Sequence[WatchedModel],
         failed: Sequence[str],
         troubles: Mapping[str, str],
-        lease: Lease | None,
     ) -> Judged:
-        run = _Run(self, watch.ledger, models[0], None, watch.clock(), lease)
+        run = _Run(self, at.ledger, models[0], at.now, at.lease)
         return run.judge_source(source, models, failed, troubles)
+
+    def after(self, at: Watching) -> int:
+        """What needs no window: quiet sources, ended silences, due messages. Returns how many messages were queued."""
+        for model in at.models.values():
+            self.judge_arrivals(at.ledger, model, now=at.now, lease=at.lease)
+        return self.notify(at.ledger, now=at.now, lease=at.lease)
 
     # ---- judging ----------------------------------------------------------------------------------------
 
@@ -225,40 +200,15 @@ class AlertJudge:
             ),
         )
 
-    def judge(
-        self,
-        ledger: Any,
-        model: WatchedModel,
-        window: Window,
-        placed: Sequence[PlacedMeasurement],
-        *,
-        now: datetime,
-        profiles: Mapping[Place, Profile] | None = None,
-        baseline: Baseline | None = None,
-        mature: bool = True,
-        rows: Values | None = None,
-        lease: Lease | None = None,
-    ) -> Judged:
-        """Evaluate every rule on one window, and move the alerts; one transaction, and the same when repeated.
-
-        *rows* reads the errors of a window's rows in order of time, for rules on them.
-        """
-        # Where somebody acknowledges an alert meanwhile, it is read again and the same is done.
-        return retried(
-            lambda: _Run(self, ledger, model, window, now, lease, rows).judge(
-                placed, profiles or {}, baseline, mature
-            )
-        )
-
     def judge_arrivals(
-        self, ledger: Any, model: WatchedModel, *, now: datetime, lease: Lease | None = None
+        self, ledger: Ledger, model: WatchedModel, *, now: datetime, lease: Lease | None = None
     ) -> Judged:
         """Evaluate the rules on what did not come."""
-        return retried(lambda: _Run(self, ledger, model, None, now, lease).judge_arrivals())
+        return retried(lambda: _Run(self, ledger, model, now, lease).judge_arrivals())
 
     # ---- telling ----------------------------------------------------------------------------------------
 
-    def notify(self, ledger: Any, *, now: datetime, lease: Lease | None = None) -> int:
+    def notify(self, ledger: Ledger, *, now: datetime, lease: Lease | None = None) -> int:
         """Queue the messages of every group that is due; return how many outbox entries were written."""
         return notify(ledger, self.plan, now=now, lease=lease)
 
@@ -275,22 +225,32 @@ class _Run:
     def __init__(
         self,
         judge: AlertJudge,
-        ledger: Any,
+        ledger: Ledger,
         model: WatchedModel,
-        window: Window | None,
         now: datetime,
         lease: Lease | None,
-        rows: Values | None = None,
+        judged: JudgedWindow | None = None,
     ) -> None:
         self.judged_by, self.ledger, self.model = judge, ledger, model
-        self.window, self.now, self.lease = window, now, lease
+        self.now, self.lease, self.judged = now, lease, judged
+        self.window = None if judged is None else judged.window
+        self.placed = () if judged is None else judged.measurements
+        self.profiles = {} if judged is None else judged.profiles
+        self.baseline = None if judged is None else judged.baseline
+        self.mature = judged is None or judged.mature
+        schema = None if self.baseline is None else self.baseline.schema
+        self.columns = () if schema is None else watched_columns(schema)
+        self.outcomes = set() if schema is None else {c.name for c in schema.of_role(Role.OUTCOME)}
+        self.shares = Shares.of(
+            (), columns=len(self.columns), max_segments=model.max_segments, budget=judge.plan.budget
+        )
+        self.points: dict[tuple[str, str, str, str], list[Point]] = {}
         self.measures = judge.measures
         self.alerts = Records(ledger.facts, ALERT)
         self.before: dict[str, Kept[Alert] | None] = {}
         self.after: dict[str, Alert] = {}
         self.all_loaded = False
         self.evidence: KeptEvidence | None = None
-        self.rows = rows
         self.errors_of: dict[Window, NDArray[np.float64]] = {}
         self.changes: list[tuple[Alert, Transition]] = []
 
@@ -312,24 +272,14 @@ class _Run:
 
     # ---- a window
 
-    def judge(
-        self,
-        placed: Sequence[PlacedMeasurement],
-        profiles: Mapping[Place, Profile],
-        baseline: Baseline | None,
-        mature: bool,
-    ) -> Judged:
+    def judge(self) -> Judged:
         assert self.window is not None
-        self.placed, self.profiles, self.baseline, self.mature = placed, profiles, baseline, mature
         self._load_alerts()
         self.evidence = KeptEvidence(
-            self.ledger.facts, self.model, self.window, baseline=baseline, own=self._baseline_windows()
+            self.ledger.facts, self.model, self.window, baseline=self.baseline, own=self._baseline_windows()
         )
-        rules = self.judged_by.rules_of(self.model, baseline)
-        self.columns = () if baseline is None else watched_columns(baseline.schema)
+        rules = self.judged_by.rules_of(self.model, self.baseline)
         budget = self.judged_by.plan.budget.revised(revision_of(self.ledger.facts, self.model.name))
-        schema = None if baseline is None else baseline.schema
-        self.outcomes = {c.name for c in schema.of_role(Role.OUTCOME)} if schema is not None else set()
         self.shares = Shares.of(
             rules, columns=len(self.columns), max_segments=self.model.max_segments, budget=budget
         )
@@ -430,7 +380,7 @@ class _Run:
     def _errors(self, window: Window) -> NDArray[np.float64]:
         """The errors of a window's rows in order of time; each window is read once."""
         if window not in self.errors_of:
-            self.errors_of[window] = self.rows(window) if self.rows is not None else np.zeros(0)
+            self.errors_of[window] = np.zeros(0) if self.judged is None else row_errors(self.judged, window)
         return self.errors_of[window]
 
     def _row_point(self) -> Point:

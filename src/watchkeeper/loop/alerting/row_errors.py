@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from watchkeeper.domain.measurement import Direction, Family, Measure
 from watchkeeper.domain.schema import Task
-from watchkeeper.domain.watched import WatchedModel
 from watchkeeper.domain.window import Window
 from watchkeeper.errors import BadInput
+from watchkeeper.ports.judge import JudgedWindow
 from watchkeeper.stats.classes import class_key
 
 ROW_ERROR = Measure(
@@ -25,8 +25,8 @@ ROW_ERROR = Measure(
 )
 
 
-def row_errors(watch: Any, model: WatchedModel, window: Window) -> NDArray[np.float64]:
-    """Return the errors ``(n,)`` of the rows whose outcomes have come, by time and id.
+def row_errors(judged: JudgedWindow, window: Window) -> NDArray[np.float64]:
+    """Return the errors ``(n,)`` of the rows of a *window* of the judged model whose outcomes have come, by time and id.
 
     1 where the prediction is not the outcome, 0 where it is; for regression how far they are apart.
 
@@ -37,12 +37,12 @@ def row_errors(watch: Any, model: WatchedModel, window: Window) -> NDArray[np.fl
     """
     names = ["wk_at", "wk_id", "wk_prediction", "wk_actual"]
     parts = []
-    for batch in watch.rows(model, window, columns=names):
+    for batch in judged.read(window, names) if judged.read is not None else ():
         table = pa.Table.from_batches([batch]) if isinstance(batch, pa.RecordBatch) else batch
         if table.num_rows and "wk_actual" in table.column_names:
             if "wk_prediction" not in table.column_names:
                 raise BadInput(
-                    f"The rows of {model.name!r} hold no prediction, so their errors are not known.",
+                    f"The rows of {judged.model.name!r} hold no prediction, so their errors are not known.",
                     "Record the prediction beside the score, or give the rule a measure.",
                 )
             parts.append(table.select([n for n in names if n in table.column_names]))
@@ -53,7 +53,7 @@ def row_errors(watch: Any, model: WatchedModel, window: Window) -> NDArray[np.fl
     order = [(n, "ascending") for n in names[:2] if n in rows.column_names]
     rows = rows.sort_by(order) if order else rows
     actual, predicted = rows["wk_actual"], rows["wk_prediction"]
-    baseline = watch.baseline(model.name)
+    model, baseline = judged.model, judged.baseline
     task = model.task or (baseline.schema.task if baseline is not None else None)
     if task is Task.REGRESSION:
         both = [np.asarray(pc.cast(c, pa.float64()).to_numpy(), float) for c in (predicted, actual)]

@@ -25,10 +25,10 @@ from watchkeeper.errors import BadInput
 from watchkeeper.loop.alerting.judging import AlertJudge, Judged
 from watchkeeper.loop.alerting.kept_evidence import revision_of
 from watchkeeper.loop.alerting.plan import AlertingPlan
-from watchkeeper.loop.alerting.row_errors import row_errors
 from watchkeeper.loop.records.kinds import ALERT
 from watchkeeper.loop.records.records import Records
 from watchkeeper.loop.reports.status import is_judged
+from watchkeeper.ports.judge import JudgedWindow
 from watchkeeper.profiles.stored_window import judged_profiles, known_edges
 
 
@@ -129,7 +129,7 @@ def judged_again(
 ) -> Iterator[Judged]:
     """Judge the measured windows up to *end* again, oldest first; evidence and alerts go to *scratch* alone."""
     baseline = watch.baseline(model.name)
-    beside = SimpleNamespace(
+    beside: Any = SimpleNamespace(
         facts=scratch.facts, windows=scratch.windows, measurements=watch.ledger.measurements
     )
     edges, stored = known_edges(baseline), watch.lake.profiles(model.name)
@@ -143,15 +143,17 @@ def judged_again(
             window.length if model.rows_per_window else model.cadence,
         )
         yield judge.judge(
-            beside,
-            model,
-            window,
-            _placed(watch.ledger.measurements, model.name, window),
-            now=window.end,
-            profiles={place: s.profile.effective() for place, s in merged.items() if s.rows},
-            baseline=baseline,
-            mature=state.mature,
-            rows=lambda window: row_errors(watch, model, window),
+            JudgedWindow(
+                ledger=beside,
+                model=model,
+                window=window,
+                measurements=_placed(watch.ledger.measurements, model.name, window),
+                now=window.end,
+                profiles={place: s.profile.effective() for place, s in merged.items() if s.rows},
+                baseline=baseline,
+                mature=state.mature,
+                read=lambda of, columns: watch.rows(model, of, columns=columns),
+            )
         )
 
 

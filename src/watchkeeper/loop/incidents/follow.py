@@ -7,27 +7,37 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from watchkeeper.decisions.incidents.incidents import IncidentPolicy
-from watchkeeper.domain.fact import Lease
 from watchkeeper.loop.incidents.evidence_chart import evidence_of
 from watchkeeper.loop.incidents.incidents import Incidents
 from watchkeeper.loop.records.kinds import ALERT
 from watchkeeper.loop.records.records import Records
+from watchkeeper.ports.judge import JudgedWindow, Watching
 
 _log = logging.getLogger("watchkeeper.telling")
 
 
 class IncidentFollower:
-    """Handed to the watch beside the judge of alerts: after each pass incidents take what alerts did."""
+    """A judge that is given behind that of alerts: after each pass incidents take what alerts did."""
 
     def __init__(self, policy: IncidentPolicy | None = None) -> None:
         self._policy = policy
 
-    def __call__(self, *args: Any) -> None:
+    def judge(self, window: JudgedWindow) -> None:
         """A measured window: nothing to do until the pass is over."""
 
-    def after(self, watch: Any, lease: Lease | None = None) -> int:
+    def sources(self, at: Watching, troubles: Mapping[str, str]) -> None:
+        """Alerts tell of sources, and those are followed."""
+
+    def after(self, at: Watching) -> int:
         """Open and feed incidents; return how many."""
-        return incidents_of(watch, self._policy).follow()
+        ledger = at.ledger
+        return Incidents(
+            ledger.facts,
+            ledger.measurements,
+            models=at.models,
+            policy=self._policy,
+            clock=lambda: at.now,
+        ).follow()
 
 
 def incidents_of(watch: Any, policy: IncidentPolicy | None = None) -> Incidents:

@@ -33,6 +33,7 @@ from watchkeeper.loop.watch.profile_rollups import MOST_PARTS
 from watchkeeper.loop.watch.project import Project
 from watchkeeper.loop.watch.retention import OLD_BINS, maintain
 from watchkeeper.measures.estimate.told import PREFIX
+from watchkeeper.ports.judge import Judge, JudgedWindow, Watching
 from watchkeeper.ports.lake import Origin
 from watchkeeper.profiles.lake_schema import lake_columns, watch_schema
 from watchkeeper.profiles.segment_names import SegmentNames, give_names
@@ -47,11 +48,6 @@ _log = logging.getLogger("watchkeeper.tick")
 DAY = timedelta(days=1)
 TOGETHER = 7
 """Daily windows that are read in one pass and written in one commit."""
-
-Judge = Callable[
-    [Project, WatchedModel, WindowKey, Sequence[StoredWindow], Sequence[PlacedMeasurement], bool, Lease], None
-]
-"""What decides on a judged window: (project, model, key, its versions and segments, measurements, mature, lease)."""
 
 
 @dataclass(slots=True)
@@ -161,22 +157,20 @@ def tick(
     for name, drained in done.drained.items():
         if drained.problems:
             done.troubles.setdefault(name, drained.problems[0])
+    at = Watching(ledger=project.ledger, models=project.models, now=project.clock(), lease=lease)
     for judge in judges:
-        _look_around(project, judge, done, lease)
+        _guarded(done, lambda j: j.sources(at, done.troubles), judge)
+    for judge in judges:
+        _guarded(done, lambda j: j.after(at), judge)
     _write_down(project, done, lease)
     project.ledger.leases.release(lease)
     return done
 
 
-def _look_around(project: Project, judge: Judge, done: Ticked, lease: Lease) -> None:
-    """What a judge does once a tick, whether or not there was a window: quiet sources, due messages."""
-    after, troubled = getattr(judge, "after", None), getattr(judge, "judge_sources", None)
-    if after is None:
-        return
+def _guarded(done: Ticked, step: Callable[[Judge], object], judge: Judge) -> None:
+    """Take a judge's step; what goes wrong is a problem of the tick, and holds up no other judge."""
     try:
-        if troubled is not None:
-            troubled(project, done.troubles, lease)
-        after(project, lease)
+        step(judge)
     except WatchkeeperError as problem:
         done.problems.append(problem.what)
     except Exception as bug:
@@ -470,9 +464,22 @@ class _Model:
     ) -> None:
         """Let the judges decide on a measured window, and write down that it was measured."""
         window = state.key.window
+        project, model = self.project, self.model
+        judged = JudgedWindow(
+            ledger=project.ledger,
+            model=model,
+            window=window,
+            measurements=placed,
+            now=project.clock(),
+            profiles={(w.key.version, w.key.segment): w.profile.effective() for w in windows if w.rows},
+            baseline=project.baseline(model.name) if self.judges else None,
+            mature=state.mature,
+            read=lambda of, columns: project.rows(model, of, columns=columns),
+            lease=self.lease,
+        )
         for judge in self.judges:
             try:
-                judge(self.project, self.model, state.key, windows, placed, state.mature, self.lease)
+                judge.judge(judged)
             except LeaseLost:
                 raise
             except WatchkeeperError as problem:

@@ -12,7 +12,8 @@ from watchkeeper.domain.window import Window, floor_to
 from watchkeeper.loop.records.facts import FactKind
 from watchkeeper.loop.records.records import Kind, Records, write
 from watchkeeper.loop.watch.project import Project
-from watchkeeper.loop.watch.tick import Judge, Ticked, tick
+from watchkeeper.loop.watch.tick import Ticked, tick
+from watchkeeper.ports.judge import Judge
 
 
 class Backfilled(TypedDict):
