@@ -107,7 +107,11 @@ class World:
     def heard(self, channel=None):
         """Messages so far, oldest first."""
         found = Records(self.ledger.facts, EFFECT).some(limit=100_000, order="due")
-        return [k.value.body for k in found if channel is None or k.value.lane == channel]
+        return [
+            {**k.value.body, "channel": k.value.lane, "created_at": k.value.created_at.isoformat()}
+            for k in found
+            if channel is None or k.value.lane == channel
+        ]
 
     def delivered(self):
         """What has arrived so far at a target that wakes people and at one that does not, both of the channel chat."""
