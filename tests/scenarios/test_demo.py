@@ -1,7 +1,8 @@
 """The demo's story, held against the flights themselves: nothing staged, nothing hard-coded.
 
 The numbers here come from the package's CSV file by pandas, scikit-learn and scipy; of the demo's own modules only
-the model is used, since its scores must be the same ones.
+the model is used, since its scores must be the same ones. Every run sees seven weeks from June on, with the broken
+feed in July; the whole year, by the command, is long.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import sys
 import time
 import urllib.request
 import zipfile
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -31,6 +33,7 @@ pytest.importorskip("aiosmtpd")
 from scipy.stats import chi2_contingency, ks_2samp
 from sklearn.metrics import accuracy_score, brier_score_loss, roc_auc_score
 
+from sizes import both
 from watchkeeper.cli.demo.flights import load_flights
 from watchkeeper.cli.demo.model import out_of_fold_scores, train
 from watchkeeper.cli.demo.replay import OUTCOME_DELAY, Episode, baseline_rows, day_start
@@ -73,13 +76,31 @@ def frame():
     return out.sort_values("at", kind="stable").reset_index(drop=True)
 
 
+@dataclass(frozen=True)
+class Span:
+    """When the replay begins and ends (its last window by UTC), and the week of the broken feed."""
+
+    start: datetime
+    end: datetime
+    episode: Episode
+
+
+SEVEN_WEEKS = Span(day_start(6), day_start(7, 18), Episode(start=day_start(7, 8), end=day_start(7, 15)))
+THE_YEAR = Span(day_start(3), day_start(1, 1, 2014), EPISODE)
+
+
+@pytest.fixture(scope="module", params=both(small=SEVEN_WEEKS, full=THE_YEAR))
+def span(request):
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def scored(frame, flights):
-    """The flights of March to December as they were sent, with the model's scores."""
+def scored(frame, flights, span):
+    """The flights as they were sent, with the model's scores."""
     import pyarrow as pa
 
-    out = frame[(frame["local"] >= "2013-03-01") & (frame["at"] < "2014-01-01T00:00Z")].copy()
-    broken = (out["local"] >= "2013-10-14") & (out["local"] < "2013-10-21")
+    out = frame[(frame["at"] >= span.start) & (frame["at"] < span.end.replace(hour=0))].copy()
+    broken = (out["at"] >= span.episode.start) & (out["at"] < span.episode.end)
     lost = broken & (out.distance.astype(int) % 2 == 0)
     out["distance"] = np.where(broken, out.distance * 1.609, out.distance)
     out["carrier"] = out.carrier.where(~lost, None)
@@ -90,13 +111,18 @@ def scored(frame, flights):
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory, span):
     return tmp_path_factory.mktemp("a home") / "the demo"
 
 
 @pytest.fixture(scope="module")
-def year(folder):
-    """The whole year, by the command, in a folder with a space in its name."""
+def year(folder, span):
+    """What the demo returns, run in a folder with a space in its name; the whole year by the command."""
+    if span is not THE_YEAR:
+        made = run_demo(
+            folder, start=span.start, until=span.end, episode=span.episode, headless=True, quiet=True
+        )
+        return json.loads(json.dumps(made))
     done = subprocess.run(
         [sys.executable, "-m", "watchkeeper", "demo", "--headless", "--folder", str(folder)],
         capture_output=True,
@@ -164,7 +190,7 @@ def test_each_month_is_told_once_it_has_ended(until, told):
     from watchkeeper.cli.demo.teller import Teller
 
     made = Chronicle.__new__(Chronicle)
-    made.months, made.tell = [], Teller(quiet=True)
+    made.first_month, made.months, made.tell = 3, [], Teller(quiet=True)
     figures = {"accuracy": 0.7, "estimated_accuracy": 0.8, "brier": 0.2, "independent": {"late_share": 0.3}}
     made.month = lambda start, end: {"month": f"{start:%Y-%m}", **figures}
     for _ in range(2):
@@ -182,10 +208,12 @@ class TestTheYear:
         assert year["predictions"] == len(scored)
         assert year["outcomes"] == int(scored.late.notna().sum())
 
-    def test_each_month_is_what_scikit_learn_says_of_it(self, year, scored):
+    def test_each_month_is_what_scikit_learn_says_of_it(self, year, scored, span):
         by_month = {m["month"]: m for m in year["months"]}
-        assert list(by_month) == [f"2013-{m:02}" for m in range(3, 13)]
+        assert list(by_month) == [f"2013-{m:02}" for m in (range(3, 13) if span is THE_YEAR else [6])]
         for name, rows in scored.groupby(scored["at"].dt.strftime("%Y-%m")):
+            if name not in by_month:
+                continue  # it is not over
             y, p = told(rows)
             assert by_month[name]["accuracy"] == pytest.approx(accuracy_score(y, p >= 0.5), abs=2e-4), name
             assert by_month[name]["brier"] == pytest.approx(brier_score_loss(y, p), abs=2e-4), name
@@ -194,7 +222,8 @@ class TestTheYear:
     def test_the_model_gets_worse_and_the_estimate_that_trusts_the_scores_cannot_see_it(self, year):
         accuracy = {m["month"][-2:]: m["accuracy"] for m in year["months"]}
         for month, expected in {"03": 0.77, "04": 0.72, "06": 0.69, "12": 0.68}.items():
-            assert accuracy[month] == pytest.approx(expected, abs=0.015), month
+            if month in accuracy:
+                assert accuracy[month] == pytest.approx(expected, abs=0.015), month
         assert all(0.765 < m["estimated_accuracy"] < 0.795 for m in year["months"])
 
     def test_outcomes_contradict_the_estimate_which_then_calls_itself_unreliable(self, year, scored):
@@ -223,7 +252,7 @@ class TestTheYear:
             for column in ("distance", "hour"):
                 assert ks_2samp(before[column], rows[column]).statistic < 0.06, "the inputs hardly moved"
 
-    def test_each_alarm_of_a_column_has_a_change_behind_it(self, year, scored, frame):
+    def test_each_alarm_of_a_column_has_a_change_behind_it(self, year, scored, frame, span):
         before = frame[frame["local"] < "2013-03-01"]
         found = [a for a in year["alarms"] if a["column"] in ("carrier", "origin", "distance", "hour")]
         assert found
@@ -239,7 +268,7 @@ class TestTheYear:
                     [s.fillna("(missing)").value_counts() for s in (before[column], rows[column])], axis=1
                 ).fillna(0)
                 p = chi2_contingency(counts.to_numpy().T).pvalue
-            assert p < 1e-6, (alarm["sentence"], p)
+            assert p < (1e-6 if span is THE_YEAR else 1e-4), (alarm["sentence"], p)
             says = alarm["sentence"]
             assert (
                 says.startswith(column) if alarm["rule"].startswith("column ") else f" of {column} " in says
@@ -262,19 +291,19 @@ class TestTheYear:
             if alarm["resolved"]:
                 ends[alarm["fingerprint"]] = datetime.fromisoformat(alarm["resolved"])
 
-    def test_the_injected_week_is_labelled_and_seen_before_any_outcome(self, year, flights):
+    def test_the_injected_week_is_labelled_and_seen_before_any_outcome(self, year, flights, span):
         mine = [a for a in year["alarms"] if a["injected"]]
         assert {a["rule"] for a in mine} >= {"carrier missing", "column broke", "estimated AUC low"}
         for alarm in mine:
-            assert EPISODE.start <= datetime.fromisoformat(alarm["fired"]) < EPISODE.end
+            assert span.episode.start <= datetime.fromisoformat(alarm["fired"]) < span.episode.end
         for rule in ("carrier missing", "estimated AUC low"):
             first = next(a for a in mine if a["rule"] == rule)
-            assert first["fired"] == EPISODE.start.isoformat()
+            assert first["fired"] == span.episode.start.isoformat()
             assert first["outcomes_known"] == 0
-        week = flights.between(EPISODE.start, EPISODE.start + DAY)
+        week = flights.between(span.episode.start, span.episode.start + DAY)
         landed = week.arrived_us[week.arrived_us >= 0]
         known_at = datetime.fromtimestamp(int(landed.min()) / 1e6, UTC) + OUTCOME_DELAY
-        assert known_at > EPISODE.start + DAY, "the first outcome is told after the night that saw it"
+        assert known_at > span.episode.start + DAY, "the first outcome is told after the night that saw it"
         seen = {(s["kind"], s["column"]): s for s in year["injected"]["seen_before_outcomes"]}
         assert {kind for kind, _ in seen} == {"quality", "drift", "estimate"}
         assert all(s["outcomes_known"] == 0 for s in seen.values())
@@ -285,9 +314,11 @@ class TestTheYear:
         assert not seen["estimate", ""]["reliable"], "no row of the baseline is without a carrier"
         assert any("differ in carrier" in r for r in seen["estimate", ""]["reasons"])
 
-    def test_no_other_alarm_is_called_injected(self, year):
+    def test_no_other_alarm_is_called_injected(self, year, span):
         outside = [
-            a for a in year["alarms"] if not EPISODE.start <= datetime.fromisoformat(a["fired"]) < EPISODE.end
+            a
+            for a in year["alarms"]
+            if not span.episode.start <= datetime.fromisoformat(a["fired"]) < span.episode.end
         ]
         assert outside
         assert not any(a["injected"] for a in outside)
@@ -327,10 +358,11 @@ class TestTheYear:
         performance = next(r["incident"] for r in year["runbooks"] if r["runbook"] == "performance")
         assert "Bad days come in runs" in files[f"postmortem_{performance}"].read_text()
 
-    def test_the_dashboard_of_a_finished_demo_opens_again(self, year, folder):
+    def test_the_dashboard_of_a_finished_demo_opens_again(self, year, folder, span):
         with finished_demo(folder) as watch:
-            assert watch.clock() > datetime(2014, 1, 1, tzinfo=UTC)
-            assert watch.measurements("late-flights", measures=["brier"]).num_rows > 200
+            assert watch.clock() > span.end
+            days = (span.end - span.start).days
+            assert watch.measurements("late-flights", measures=["brier"]).num_rows > days * 2 / 3
             with pytest.raises(BadInput, match="is running in"):
                 run_demo(folder, headless=True, quiet=True)
 

@@ -15,6 +15,7 @@ from watchkeeper.domain.window import Window
 
 __all__ = [
     "NO_GUARANTEE",
+    "OUTSIDE",
     "Category",
     "Condition",
     "Evaluation",
@@ -26,6 +27,10 @@ __all__ = [
 
 NO_GUARANTEE = "no bound on false alarms"
 """What a rule says that promises nothing; such a rule does not page unless its owner says so."""
+
+
+OUTSIDE = "outside."
+"""How the names of measurements begin that come from outside, through the API."""
 
 
 class Severity(StrEnum):

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from as_written import model_of
+from sizes import sizes
 from watchkeeper.decisions.rules.preset import default_rules
 from watchkeeper.errors import BadInput
 from watchkeeper.loop.backtest import calibration as room
@@ -113,18 +114,20 @@ class TestWhatIsTold:
 
 @pytest.mark.slow
 class TestHonestly:
-    def test_days_that_differ_do_not_alarm_but_take_longer(self):
+    @sizes("runs", small=15, full=40)
+    def test_days_that_differ_do_not_alarm_but_take_longer(self, runs):
         made = calibrate(
             baseline(frame(day_sd=0.15, seed=3), roles={"at": "time"}),
-            runs=40,
+            runs=runs,
             shifts=[Shift("location", 0.2), Shift("location", 1.0)],
         )
         assert made.false_alarm("by window", "paging").alarmed <= 1
-        assert made.false_alarm("by window", "ks").alarmed == 40
+        assert made.false_alarm("by window", "ks").alarmed == runs
         assert of(made, "location +1 sd").share > 0.9
         assert of(made, "location +0.2 sd").share < of(made, "location +1 sd").share
 
-    def test_an_own_rule_that_cries_wolf_is_seen_to(self, stable):
+    @sizes("runs", small=10, full=20)
+    def test_an_own_rule_that_cries_wolf_is_seen_to(self, stable, runs):
         loud = {
             "name": "tight",
             "kind": "threshold",
@@ -133,10 +136,10 @@ class TestHonestly:
             "severity": "warning",
         }
         made = calibrate(
-            stable, model=_model(stable, rules=(loud,)), runs=20, shifts=[Shift("location", 0.5)]
+            stable, model=_model(stable, rules=(loud,)), runs=runs, shifts=[Shift("location", 0.5)]
         )
         assert made.by_rule["tight"] == {"as it was": 1.0, "by window": 1.0, "by block": 1.0}
-        assert made.false_alarm("by window", "paging").alarmed == 20
+        assert made.false_alarm("by window", "paging").alarmed == runs
 
     def test_an_own_threshold_meets_the_shifted_window(self, stable):
         own = {"name": "far", "kind": "threshold", "measure": "psi", "above": 0.15, "severity": "warning"}
@@ -174,15 +177,17 @@ class TestTheSameRules:
 
 @pytest.mark.slow
 class TestGoingOn:
-    def test_the_same_seed_gives_the_same_answer_and_another_another(self, stable):
-        wanted = {"runs": 20, "shifts": [Shift("location", 0.2)], "windows": 40}
+    @sizes("runs", small=10, full=20)
+    def test_the_same_seed_gives_the_same_answer_and_another_another(self, stable, runs):
+        wanted = {"runs": runs, "shifts": [Shift("location", 0.2)], "windows": 40}
         a, b = (calibrate(stable, seed=7, now=_NOW, **wanted) for _ in range(2))
         assert a.to_dict() == b.to_dict()
         assert calibrate(stable, seed=8, now=_NOW, **wanted).to_dict() != a.to_dict()
 
-    def test_interrupted_and_gone_on_with_it_ends_as_if_it_had_not_been(self, stable, tmp_path):
+    @sizes("runs", small=10, full=40)
+    def test_interrupted_and_gone_on_with_it_ends_as_if_it_had_not_been(self, stable, tmp_path, runs):
         state = tmp_path / "state.json"
-        wanted = {"runs": 40, "shifts": [Shift("location", 0.2)], "windows": 40, "now": _NOW}
+        wanted = {"runs": runs, "shifts": [Shift("location", 0.2)], "windows": 40, "now": _NOW}
         whole = calibrate(stable, **wanted)
         done = []
 

@@ -1,6 +1,7 @@
 """Old things are kept smaller, or not at all, and what is merged from them still says the same."""
 
 import contextlib
+import shutil
 import zlib
 from datetime import UTC, datetime, timedelta
 
@@ -39,20 +40,31 @@ def table(n, seed, days=3, prefix="r"):
     } | {"outcome": (dice.random(n) < p).astype(int)}
 
 
-@pytest.fixture
-def watch(tmp_path):
-    (tmp_path / "watchkeeper.toml").write_text(
+@pytest.fixture(scope="module")
+def drained(tmp_path_factory):
+    """The project after its first tick, made once; each test has a copy of its own."""
+    folder = tmp_path_factory.mktemp("drained") / "project"
+    folder.mkdir()
+    (folder / "watchkeeper.toml").write_text(
         '[models.m]\ntask = "binary"\nbaseline = "m.wkb"\nsegments = ["plan"]\n[models.m.retention]\nrows = "100d"\nfull_profiles = "10d"\n'
         'measurements = "200d"\n'
     )
-    save_baseline(baseline(table(3000, 1, prefix="r"), roles={"at": "time"}), tmp_path / "m.wkb")
-    with open_project(tmp_path, clock=FakeClock(T0 + 3 * DAY)) as watch:
+    save_baseline(baseline(table(3000, 1, prefix="r"), roles={"at": "time"}), folder / "m.wkb")
+    with open_project(folder, clock=FakeClock(T0 + 3 * DAY)) as watch:
         watch.judges = ()
         rows = table(2000, 2)
         with Recorder("m", "1", path=watch.data) as recorder:
             recorder.record_batch({k: v for k, v in rows.items() if k != "outcome"})
             recorder.outcomes({"id": rows["id"], "actual": rows["outcome"]})
         assert watch.tick().to_dict()["problems"] == []
+    return folder
+
+
+@pytest.fixture
+def watch(drained, tmp_path):
+    shutil.copytree(drained, tmp_path, dirs_exist_ok=True)
+    with open_project(tmp_path, clock=FakeClock(T0 + 3 * DAY)) as watch:
+        watch.judges = ()
         yield watch
 
 

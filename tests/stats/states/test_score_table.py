@@ -94,13 +94,14 @@ def test_log_loss_clips_as_scikit_learn_does():
     assert ScoreTable.of(scores, outcomes).log_loss() == pytest.approx(metrics.log_loss(outcomes, scores))
 
 
-def test_what_is_no_probability_is_counted_and_in_no_cell():
+def test_what_is_no_probability_is_counted_and_in_no_loss():
     scores = np.array([0.5, np.nan, 1.5, -3.0, 0.2, 1.0 + 1e-8, np.inf])
     table = ScoreTable.of(
         scores, np.ones(7, bool), valid=np.array([True, True, True, True, False, True, True])
     )
     assert (table.nans, table.outside, table.nulls) == (1, 3, 1)
-    assert (table.positives, table.negatives, table.total) == (2, 0, 7)
+    assert (table.positives, table.negatives, table.total) == (5, 0, 7)
+    assert (table.positive_log_loss.n, table.squared_error.n) == (2, 2)
 
 
 def test_scores_without_an_outcome_are_kept_apart():

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from watchkeeper.adapters.ledgers.stored import CHUNK, DAY_US, MICROSECOND, chunks, packed, us_of
 from watchkeeper.domain.fact import Lease
+from watchkeeper.domain.rule import OUTSIDE
 from watchkeeper.domain.series import PlacedMeasurement
 from watchkeeper.domain.window import Window
 
@@ -330,7 +331,11 @@ class SqlMeasurements:
         with self._connections.writing() as connection:
             for window in windows:
                 start, length = us_of(window.start), window.length // MICROSECOND
-                ids = select(series.c.id).where(series.c.model == model, series.c.length_us == length)
+                ids = select(series.c.id).where(
+                    series.c.model == model,
+                    series.c.length_us == length,
+                    ~series.c.measure.startswith(OUTSIDE, autoescape=True),  # no row of ours is behind them
+                )
                 for table in (measurements, latest):
                     gone = connection.execute(
                         delete(table)

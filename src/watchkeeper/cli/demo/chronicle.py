@@ -65,6 +65,7 @@ class Chronicle:
         self.alarms: list[dict[str, Any]] = []
         self.unreliable: dict[datetime, str] = {}
         self.runs: list[dict[str, Any]] = []
+        self.first_month = clock.now.month
         self.months: list[dict[str, Any]] = []
         self.seen_first: list[dict[str, Any]] = []
         self.told_mail = False
@@ -254,7 +255,7 @@ class Chronicle:
 
     def end_months(self, until: datetime, *, on: datetime | None = None) -> None:
         """Tell of each month that has ended by *until* and was not told of."""
-        for number in range(len(self.months) + 3, 13):
+        for number in range(len(self.months) + self.first_month, 13):
             start = datetime(2013, number, 1, tzinfo=UTC)
             end = datetime(2013 + number // 12, number % 12 + 1, 1, tzinfo=UTC)
             if end > until:

@@ -96,7 +96,9 @@ def run_demo(
     folder: str | Path = "watchkeeper-demo",
     *,
     speed: float | None = None,
+    start: datetime | None = None,
     until: datetime | None = None,
+    episode: Episode = EPISODE,
     headless: bool = False,
     port: int = 8471,
     quiet: bool = False,
@@ -107,7 +109,9 @@ def run_demo(
     Parameters
     ----------
     speed : days of 2013 a second at most; None for as fast as this machine goes.
-    until : where the replay ends; the end of 2013 otherwise.
+    start : where the replay begins; March otherwise.
+    until : where it ends; the end of 2013 otherwise.
+    episode : the week in which a feed breaks.
     headless : end after the summary instead of leaving the dashboard running.
     serve : runs the dashboard until it is stopped: (watch, port, teller).
 
@@ -126,8 +130,8 @@ def run_demo(
         begun = time.perf_counter()
         tell.say("Will a flight from New York arrive more than 15 minutes late?", style="bold")
         tell.say("Reading the 336,776 flights of 2013; training on January and February ...", style="dim")
-        ready = _prepare(place)
-        end = until or day_start(1, 1, 2014)
+        start, end = start or day_start(3), until or day_start(1, 1, 2014)
+        ready = _prepare(place, episode, start)
         receivers = stack.enter_context(Receivers())
         (place / "watchkeeper.toml").write_text(
             CONFIG.format(
@@ -137,7 +141,7 @@ def run_demo(
             ),
             encoding="utf-8",
         )
-        clock = Clock(day_start(3))
+        clock = Clock(start)
         from watchkeeper.wiring import open_project
 
         watch = stack.enter_context(open_project(place, clock=clock))
@@ -147,10 +151,10 @@ def run_demo(
                 "The days of 2013 pass, from March on:\n",
                 style="dim",
             )
-            chronicle = Chronicle(watch, clock, tell, ready.truth, receivers, EPISODE)
+            chronicle = Chronicle(watch, clock, tell, ready.truth, receivers, episode)
             # Windows are days of UTC; the last one is whole.
             last = end.replace(hour=0)
-            with Replay(ready.flights, address, watch.data, episode=EPISODE, last=last) as replay:
+            with Replay(ready.flights, address, watch.data, episode=episode, last=last) as replay:
                 tell.start((end - clock.now).days)
                 day = clock.now
                 while day < end:
@@ -169,7 +173,7 @@ def run_demo(
                 chronicle.end_months(end)
                 tell.stop()
         files = write_documents(chronicle, place)
-        summary = summary_of(chronicle, replay, end)
+        summary = summary_of(chronicle, replay, start, end)
         summary |= {
             "seconds": round(time.perf_counter() - begun, 1),
             "folder": str(place),
@@ -248,7 +252,7 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def _prepare(folder: Path) -> _Prepared:
+def _prepare(folder: Path, episode: Episode, start: datetime) -> _Prepared:
     from watchkeeper.loop.batch.profiling import baseline, save_baseline
 
     flights = load_flights()
@@ -264,8 +268,8 @@ def _prepare(folder: Path) -> _Prepared:
     )
     (folder / "baselines").mkdir()
     save_baseline(made, folder / "baselines" / f"{MODEL}.wkb")
-    future = flights.between(day_start(3), day_start(1, 1, 2014).replace(hour=0))
-    sent = EPISODE.sent(future)
+    future = flights.between(start, day_start(1, 1, 2014).replace(hour=0))
+    sent = episode.sent(future)
     truth = Truth.of(future, sent, model.scores(sent), past=past, unseen=unseen)
     return _Prepared(flights, model, truth)
 
@@ -273,9 +277,8 @@ def _prepare(folder: Path) -> _Prepared:
 # ---- the end -----------------------------------------------------------------------------------------------
 
 
-def summary_of(chronicle: Chronicle, replay: Replay, end: datetime) -> dict[str, Any]:
+def summary_of(chronicle: Chronicle, replay: Replay, start: datetime, end: datetime) -> dict[str, Any]:
     """What happened, in figures that were counted twice: by the watch, and from the flights."""
-    start = day_start(3)
     incidents = [
         {
             "number": i.number,
@@ -302,8 +305,8 @@ def summary_of(chronicle: Chronicle, replay: Replay, end: datetime) -> dict[str,
         "alarms": chronicle.alarms,
         "quiet": _quiet(chronicle, start, end),
         "injected": {
-            "from": EPISODE.start.isoformat(),
-            "until": EPISODE.end.isoformat(),
+            "from": chronicle.episode.start.isoformat(),
+            "until": chronicle.episode.end.isoformat(),
             "seen_before_outcomes": chronicle.seen_first,
         },
         "estimate_unreliable": {

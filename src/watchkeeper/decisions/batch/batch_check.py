@@ -85,6 +85,7 @@ DEFAULT_CHECKS: tuple[Check, ...] = (
     _quality("vanished_categories", 0.05),
     _quality("out_of_range", 0.01),
     _quality("far_dates", 0.0),
+    _quality("impossible_scores", 0.0),
     _quality("duplicate_ids", 0.0),
     _quality("became_constant", 0.0),
     _quality("misfits", 0.0),

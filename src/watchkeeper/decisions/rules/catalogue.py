@@ -32,7 +32,7 @@ from watchkeeper.decisions.rules.ever import Ever
 from watchkeeper.decisions.rules.predictive import Predictive
 from watchkeeper.decisions.rules.threshold import Threshold
 from watchkeeper.decisions.tables import Duration, Table, Texts, attribute_docs, fault_of, read
-from watchkeeper.domain.rule import Rule, Selector, Severity
+from watchkeeper.domain.rule import OUTSIDE, Rule, Selector, Severity
 from watchkeeper.errors import BadInput, nearest
 
 KINDS: dict[str, Any] = {
@@ -58,7 +58,7 @@ class RuleTable(Table):
     name: str
     """Its name, which alerts carry."""
     measure: str = ""
-    """The measure that it reads; see `watchkeeper measures`."""
+    """The measure that it reads; see `watchkeeper measures`. One that you send in is called `outside.NAME`."""
     columns: Texts = Field(default=("*",), min_length=1)
     """Columns, by glob."""
     segments: Texts = Field(default=("",), min_length=1)
@@ -86,7 +86,7 @@ class RuleTable(Table):
     @classmethod
     def _measure_exists(cls, name: str, info: ValidationInfo) -> str:
         known = (info.context or {}).get("measures")
-        if name and known is not None and name not in known:
+        if name and known is not None and name not in known and not name.startswith(OUTSIDE):
             raise fault_of(BadInput(f"there is no measure {name!r}.{nearest(name, known)}"))
         return name
 

@@ -44,6 +44,7 @@ from watchkeeper.measures.performance.weak_segments import coded, row_losses, we
 from watchkeeper.stats.states.baseline import Baseline
 from watchkeeper.stats.states.profile import ColumnProfile, Profile
 from watchkeeper.stats.states.sample import Sample
+from watchkeeper.stats.states.score_table import ScoreTable
 
 
 def compare(
@@ -460,7 +461,8 @@ def _weakest(after: Profile, positive: str | None) -> tuple[WeakSegment, ...]:
     ):
         return ()
     predicted = _predicted(schema, sample)
-    if predicted is None:
+    table = after.performance.get("score_table")
+    if predicted is None or (isinstance(table, ScoreTable) and table.no_probabilities is not None):
         return ()
     actual = sample.columns[outcome.name]
     try:

@@ -253,8 +253,7 @@ def _plan(
             done += batch.num_rows
             if progress:
                 progress("looking", done, opened.row_count_hint)
-        if note := search.positive().note:
-            notes.append(note)
+        notes += search.notes
         return search.plan(segments=segments, **options)
 
 

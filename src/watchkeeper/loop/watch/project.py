@@ -407,6 +407,8 @@ def renamed_rows(watch: Project, name: str, start: datetime, end: datetime) -> p
     BadInput
         there are none.
     """
+    import pyarrow as pa
+
     model = watch.model(name)
     schema = watch.lake_schema(model)
     names = model_columns(schema)

@@ -29,6 +29,7 @@ from watchkeeper.loop.watch.drain import Drained
 from watchkeeper.loop.watch.estimating import RowSampler, arrived_before, record_of_estimates, samples_of
 from watchkeeper.loop.watch.lease import LEASE, LEASE_FOR
 from watchkeeper.loop.watch.measuring import measure_groups, measure_stored
+from watchkeeper.loop.watch.outside import outside_of
 from watchkeeper.loop.watch.profile_rollups import MOST_PARTS
 from watchkeeper.loop.watch.project import Project
 from watchkeeper.loop.watch.retention import OLD_BINS, maintain
@@ -293,7 +294,16 @@ class _Model:
         profiles.put(parts, origin=origin)
         ledger = self.project.ledger
         self.done.measurements += ledger.measurements.write(placed, at=self.now, lease=self.lease)
-        final = [(s, w, mine + self._record(s.key, mine) if s.mature else mine) for s, w, mine in final]
+        final = [
+            (
+                s,
+                w,
+                mine
+                + (self._record(s.key, mine) if s.mature else [])
+                + outside_of(self.project, self.model, s.key.window),
+            )
+            for s, w, mine in final
+        ]
         marks = {key for key in judged if key is not None}
         if marks:
             ledger.windows.mark_dirty(sorted(marks), reason="a stored window was measured", lease=self.lease)
@@ -447,6 +457,7 @@ class _Model:
         self.done.measurements += ledger.measurements.write(placed, at=self.now, lease=self.lease)
         if mature:
             placed += self._record(state.key, placed)
+        placed += outside_of(self.project, self.model, window)
         done = replace(
             state,
             rows=rows,

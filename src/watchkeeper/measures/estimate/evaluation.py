@@ -42,6 +42,7 @@ UNWEIGHTED = "Weighting needs sampled rows of both sides, with features and the 
 METHODS = ("auto", "cbpe", "pape", "label_shift")
 SHIFTED = 0.6
 """Area under the domain classifier's curve from which rows are weighted."""
+_OF_ORDER = frozenset(["roc_auc", "average_precision"])
 _DECIDED = frozenset(
     [
         "accuracy",
@@ -210,8 +211,14 @@ def _binary(
     method: str,
 ) -> list[Measurement]:
     impossible: dict[str, Estimate] = {}
+    reason = known.no_probabilities or seen.no_probabilities
+    if reason is not None:
+        # Only their order can be read: a calibrated place among the baseline's scores.
+        impossible = {n: Estimate.impossible(n, reason) for n in names if n not in _OF_ORDER}
+        if method != "label_shift":
+            method = "cbpe"
     own = None if baseline.sample is None else binary_rows(baseline.sample, baseline.schema, positive)
-    if own is not None:
+    if own is not None and reason is None:
         taken = decision_threshold(own, threshold)
         if taken is None:
             reason = "The model's decisions do not follow from its score at one threshold."

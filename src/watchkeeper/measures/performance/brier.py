@@ -35,6 +35,8 @@ def brier(table: ScoreTable, *, level: float = 0.95) -> Measurement:
     0.045625
     """
     squares = table.squared_error
+    if (reason := table.no_probabilities) is not None:
+        return Measurement.missing("brier", reason, rows=table.labelled)
     if not squares.n:
         return Measurement.missing("brier", UNLABELLED)
     counts, scores = table.held_scores()

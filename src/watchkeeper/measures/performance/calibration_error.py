@@ -45,6 +45,8 @@ def expected_calibration_error(
     name = "expected_calibration_error"
     if not table.labelled:
         return Measurement.missing(name, UNLABELLED)
+    if (reason := table.no_probabilities) is not None:
+        return Measurement.missing(name, reason, rows=table.labelled)
     found = table.calibration(bins)
     held = found.counts > 0
     n, score = found.counts[held], np.clip(found.mean_score[held], 0.0, 1.0)

@@ -59,6 +59,10 @@ def decided(state: Decisions, *, threshold: float = 0.5, positive: str | None = 
     if isinstance(state, ConfusionCounts):
         return Decided(state)
     if isinstance(state, ScoreTable):
+        if (reason := state.no_probabilities) is not None:
+            raise BadInput(
+                f"{reason}, and no threshold of them is known; record the model's predictions to measure its decisions"
+            )
         return Decided(state.confusion_at(threshold), _corners(state, threshold))
     if positive is None:
         if len(state.labels) > 2:

@@ -40,6 +40,8 @@ def log_loss(table: ScoreTable, *, level: float = 0.95) -> Measurement:
     0.2162
     """
     losses = table.negative_log_loss.merge(table.positive_log_loss)
+    if (reason := table.no_probabilities) is not None:
+        return Measurement.missing("log_loss", reason, rows=table.labelled)
     if not losses.n:
         return Measurement.missing("log_loss", UNLABELLED)
     counts, scores = table.held_scores()
@@ -57,6 +59,9 @@ def multiclass_log_loss(tables: Mapping[str, ScoreTable], *, level: float = 0.95
     >>> round(multiclass_log_loss({"yes": yes, "no": no}).value, 4)
     0.2899
     """
+    reasons = [reason for t in tables.values() if (reason := t.no_probabilities) is not None]
+    if reasons:
+        return Measurement.missing("multiclass_log_loss", reasons[0])
     losses = Moments.empty()
     for table in tables.values():
         losses = losses.merge(table.positive_log_loss)

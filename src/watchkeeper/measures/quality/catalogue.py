@@ -15,6 +15,7 @@ from watchkeeper.measures.quality.duplicate_rows import duplicate_ids, duplicate
 from watchkeeper.measures.quality.expectations import expectation
 from watchkeeper.measures.quality.far_dates import far_dates
 from watchkeeper.measures.quality.freshness import freshness
+from watchkeeper.measures.quality.impossible_scores import impossible_scores
 from watchkeeper.measures.quality.median import median
 from watchkeeper.measures.quality.out_of_range import out_of_range
 from watchkeeper.measures.quality.outliers import fence_outliers, robust_z_outliers
@@ -90,6 +91,7 @@ CATALOGUE: tuple[Entry, ...] = (
            kinds=_NAMED, default=False),
     _entry(out_of_range, "columns", "Out of range", "Share of values beyond all that the baseline has seen.",
            "Wilks 1941", kinds=_NUMBERS),
+    _entry(impossible_scores, "profiles", "Impossible scores", "Share of scores that lie outside 0 to 1.", _WILSON),
     _entry(far_dates, "columns", "Far dates",
            "Share of moments that lie 20 years or more outside all that the baseline has seen.",
            "Kim et al. 2003", kinds=(Kind.DATETIME,)),

@@ -18,6 +18,7 @@ from watchkeeper.stats.states.edge_finder import EdgeFinder
 from watchkeeper.stats.states.edges import Edges
 from watchkeeper.stats.states.moments import Moments
 from watchkeeper.stats.states.profile_plan import ProfilePlan, finder_buffer, is_binned
+from watchkeeper.stats.states.score_table import MOST_OUTSIDE, ROUNDING
 
 
 class EdgeSearch:
@@ -37,6 +38,7 @@ class EdgeSearch:
         buffer = finder_buffer(len(columns))
         self.finders = {c.name: EdgeFinder(buffer=buffer) for c in columns}
         self.failures: dict[str, Exception] = {}
+        self._outside: dict[str, tuple[int, int]] = {}
         self._scores: dict[Role, dict[str, Moments]] = {Role.OUTCOME: {}, Role.PREDICTION: {}}
         self._crew = Crew(workers)
 
@@ -59,7 +61,41 @@ class EdgeSearch:
                 for role in self._scores
                 if len(self._scores[role]) <= CAP
             ]
+            tasks += [
+                (c.name, Call(self._see_outside, c.name, batch[c.name]))
+                for c in self.schema.of_role(Role.SCORE)
+                if c.name in batch
+            ]
         self.failures.update(self._crew.run(tasks))
+
+    def _see_outside(self, name: str, values: Values) -> None:
+        """Count the scores that are no probabilities."""
+        data = values.data if values.valid is None else values.data[values.valid]
+        with np.errstate(invalid="ignore"):
+            outside = int(np.count_nonzero((data < -ROUNDING) | (data > 1 + ROUNDING)))
+        seen, rows = self._outside.get(name, (0, 0))
+        self._outside[name] = (seen + outside, rows + len(data))
+
+    @property
+    def ranks(self) -> dict[str, float]:
+        """Columns of scores that are no probabilities, and the share that lies outside [0, 1]."""
+        shares = {name: outside / rows for name, (outside, rows) in self._outside.items() if rows}
+        return {
+            name: share for name, share in shares.items() if share > MOST_OUTSIDE and name in self.edges()
+        }
+
+    @property
+    def notes(self) -> list[str]:
+        """What was guessed, in sentences."""
+        found = [note] if (note := self.positive().note) else []
+        for name, share in self.ranks.items():
+            edges = self.finders[name].edges()
+            found.append(
+                f"{100 * share:.3g}% of the scores in {name!r} lie outside [0, 1] (from {edges.low:.4g} to "
+                f"{edges.high:.4g}), so they are no probabilities: measures of their order hold, log loss, Brier score and "
+                "calibration are not measured. A percentage divided by 100 is a probability."
+            )
+        return found
 
     def _see_classes(self, role: Role, batch: Mapping[str, Values]) -> None:
         column = self.schema.first(role)
@@ -117,5 +153,10 @@ class EdgeSearch:
 
     def plan(self, **options: Any) -> ProfilePlan:
         """The plan for the second pass; *options* are those of `ProfilePlan`."""
-        given = {"positive": self.positive().name, "classes": self.classes, **options}
+        given = {
+            "positive": self.positive().name,
+            "classes": self.classes,
+            "ranks": tuple(self.ranks),
+            **options,
+        }
         return ProfilePlan(schema=self.schema, edges=self.edges(), **given)

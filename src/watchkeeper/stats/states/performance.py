@@ -109,14 +109,17 @@ class PerformanceFold:
                     f"{column.name!r} is a score, and of which class is not known, so it is not measured; say the role score:CLASS."
                 ] = None
                 continue
+            among = self._plan.edges.get(column.name) if column.name in self._plan.ranks else None
             if codes is None or positive is None:
-                yield key, ScoreTable.of(_numbers(values), valid=values.valid)
+                yield key, ScoreTable.of(_numbers(values), valid=values.valid, among=among)
                 continue
             spelled = spelled_as(names, [positive])
             wanted = np.array([name == positive for name in spelled] + [False], bool)
             yield (
                 key,
-                ScoreTable.of(_numbers(values), wanted[codes], labelled=codes >= 0, valid=values.valid),
+                ScoreTable.of(
+                    _numbers(values), wanted[codes], labelled=codes >= 0, valid=values.valid, among=among
+                ),
             )
 
     def _of_positive(self, scores: Sequence[Column]) -> list[Column]:

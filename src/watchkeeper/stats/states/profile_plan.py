@@ -27,6 +27,7 @@ class ProfilePlan:
     edges : the edges of each numeric column. One without is counted on edges of its own, found on the way.
     positive : the outcome's positive class as text, where the schema does not say it.
     classes : the classes of outcomes and predictions, in the spelling that later ones are brought to.
+    ranks : columns of scores that are no probabilities, of which only the order means anything.
     sample_k : rows of the sample; 0 for none.
     frequency_cap : categories that are counted by name.
     distinct : columns whose distinct values are counted; None for ids, texts and categories.
@@ -40,6 +41,7 @@ class ProfilePlan:
     edges: dict[str, Edges] = field(default_factory=dict)
     positive: str | None = None
     classes: tuple[str, ...] = ()
+    ranks: tuple[str, ...] = ()
     sample_k: int = SAMPLE_K
     frequency_cap: int = CAP
     distinct: tuple[str, ...] | None = None
@@ -74,6 +76,7 @@ class ProfilePlan:
             "edges": self.edges,
             "positive": self.positive,
             "classes": list(self.classes),
+            "ranks": list(self.ranks),
             "sample_k": self.sample_k,
             "frequency_cap": self.frequency_cap,
             "distinct": None if self.distinct is None else list(self.distinct),
@@ -90,6 +93,7 @@ class ProfilePlan:
             edges=dict(payload["edges"]),
             positive=payload["positive"],
             classes=tuple(payload.get("classes", ())),
+            ranks=tuple(payload.get("ranks", ())),
             sample_k=payload["sample_k"],
             frequency_cap=payload["frequency_cap"],
             distinct=None if distinct is None else tuple(distinct),

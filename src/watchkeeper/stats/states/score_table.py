@@ -24,6 +24,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
+from watchkeeper.stats.states.edges import Edges
 from watchkeeper.stats.states.moments import Moments
 from watchkeeper.stats.states.state import Accuracy
 
@@ -31,6 +32,8 @@ CELLS = 2_048
 NEGATIVE, POSITIVE, UNLABELLED = 0, 1, 2
 ROUNDING = 1e-6
 """A score this far outside [0, 1] is taken as rounding (single precision softmax), and moved to 0 or 1."""
+MOST_OUTSIDE = 0.01
+"""With a larger share of scores outside [0, 1] the rest are not taken for probabilities either."""
 CLIP = float(np.finfo(np.float64).eps)
 """Scores are kept this far from 0 and 1 in the logarithm, as scikit-learn's ``log_loss`` does."""
 
@@ -84,8 +87,10 @@ class Calibration(NamedTuple):
 class ScoreTable:
     """Counts and score sums of each cell, by outcome.
 
-    ``counts`` and ``sums`` are ``(3, 2048)``: outcome 0, outcome 1, no outcome. Scores that are no
-    probability (``outside`` [0, 1]), NaN or null are counted and in no cell.
+    ``counts`` and ``sums`` are ``(3, 2048)``: outcome 0, outcome 1, no outcome. NaN and null are counted and in no cell.
+    Scores ``outside`` [0, 1] are in the cell at their end (``clipped`` of them; a former version kept them in none), so
+    that they are ranked, and in no loss. With ``ranks`` the scores never were probabilities: cells hold their places
+    among the baseline's, and only their order means anything.
 
     >>> table = ScoreTable.of(np.array([0.1, 0.4, 0.35, 0.8]), np.array([False, False, True, True]))
     >>> table.auc()
@@ -101,6 +106,8 @@ class ScoreTable:
     nulls: float = 0
     nans: float = 0
     outside: float = 0
+    clipped: float = 0
+    ranks: bool = False
     negative_log_loss: Moments = _NONE
     """-log(1 - score) of the rows with outcome 0."""
     positive_log_loss: Moments = _NONE
@@ -121,6 +128,7 @@ class ScoreTable:
         *,
         labelled: Any = None,
         valid: Any = None,
+        among: Edges | None = None,
     ) -> Self:
         """Tabulate one batch.
 
@@ -130,15 +138,20 @@ class ScoreTable:
         outcomes : whether the row turned out positive ``(rows,)`` bool; None when no outcome is known.
         labelled : bool ``(rows,)``, which outcomes are known; None means all.
         valid : bool ``(rows,)``, which scores are not null; None means all.
+        among : the edges of the baseline's scores, where they are no probabilities.
         """
         scores = np.asarray(scores, dtype=np.float64)
+        if among is not None:
+            scores = places_among(scores, among)
         rows = scores.size
         keep = np.ones(rows, bool) if valid is None else np.asarray(valid, bool)
         nulls = rows - int(np.count_nonzero(keep))
         with np.errstate(invalid="ignore"):
-            inside = (scores >= -ROUNDING) & (scores <= 1.0 + ROUNDING) & keep
-        usable = int(np.count_nonzero(inside))
+            possible = (scores >= -ROUNDING) & (scores <= 1.0 + ROUNDING) & keep
+        usable = int(np.count_nonzero(possible))
         nans = int(np.count_nonzero(np.isnan(scores) & keep)) if usable + nulls < rows else 0
+        outside = rows - usable - nulls - nans
+        inside = keep & ~np.isnan(scores) if outside else possible
 
         if outcomes is None:
             parts = [np.empty(0), np.empty(0), scores[inside]]
@@ -147,20 +160,25 @@ class ScoreTable:
             known = inside if labelled is None else inside & np.asarray(labelled, bool)
             unknown = scores[inside & ~known] if labelled is not None else np.empty(0)
             parts = [scores[known & ~positive], scores[known & positive], unknown]
+        lost = [part[(part >= -ROUNDING) & (part <= 1.0 + ROUNDING)] if outside else part for part in parts]
 
         counts, sums = np.zeros((3, CELLS), np.int64), np.zeros((3, CELLS))
         for row, part in enumerate(parts):
             np.clip(part, 0.0, 1.0, out=part)
             part.sort()
             _tabulate(part, counts[row], sums[row])
-        zero, one, _ = parts
+        zero, one, _ = (np.sort(np.clip(part, 0.0, 1.0)) for part in lost) if outside else parts
+        if among is not None:
+            zero = one = np.empty(0)
         errors = np.concatenate([zero, 1.0 - one])
         return cls(
             counts=counts,
             sums=sums,
             nulls=nulls,
             nans=nans,
-            outside=rows - usable - nulls - nans,
+            outside=outside,
+            clipped=outside,
+            ranks=among is not None,
             negative_log_loss=Moments.of_sorted(-np.log1p(-np.clip(zero, CLIP, 1.0 - CLIP))),
             positive_log_loss=Moments.of_sorted(-np.log(np.clip(one[::-1], CLIP, 1.0 - CLIP))),
             squared_error=Moments.of(errors * errors),
@@ -175,6 +193,8 @@ class ScoreTable:
             nulls=self.nulls + other.nulls,
             nans=self.nans + other.nans,
             outside=self.outside + other.outside,
+            clipped=self.clipped + other.clipped,
+            ranks=self.ranks or other.ranks,
             negative_log_loss=self.negative_log_loss.merge(other.negative_log_loss),
             positive_log_loss=self.positive_log_loss.merge(other.positive_log_loss),
             squared_error=self.squared_error.merge(other.squared_error),
@@ -189,6 +209,7 @@ class ScoreTable:
             nulls=self.nulls * factor,
             nans=self.nans * factor,
             outside=self.outside * factor,
+            clipped=self.clipped * factor,
             negative_log_loss=self.negative_log_loss.scaled(factor),
             positive_log_loss=self.positive_log_loss.scaled(factor),
             squared_error=self.squared_error.scaled(factor),
@@ -200,7 +221,14 @@ class ScoreTable:
         counts, sums = empty.counts.astype(self.counts.dtype), empty.sums
         counts[UNLABELLED], sums[UNLABELLED] = self.counts.sum(axis=0), self.sums.sum(axis=0)
         return replace(
-            empty, counts=counts, sums=sums, nulls=self.nulls, nans=self.nans, outside=self.outside
+            empty,
+            counts=counts,
+            sums=sums,
+            nulls=self.nulls,
+            nans=self.nans,
+            outside=self.outside,
+            clipped=self.clipped,
+            ranks=self.ranks,
         )
 
     # -- how many ---------------------------------------------------------------------------------------
@@ -228,7 +256,22 @@ class ScoreTable:
     @property
     def total(self) -> float:
         """All rows seen, also those without a usable score."""
-        return self.labelled + self.unlabelled + self.nulls + self.nans + self.outside
+        return self.scored + self.nulls + self.nans
+
+    @property
+    def scored(self) -> float:
+        """Rows with a score, of whatever size."""
+        return self.labelled + self.unlabelled + self.outside - self.clipped
+
+    @property
+    def no_probabilities(self) -> str | None:
+        """Why measures that read probabilities have nothing to read; None where they have."""
+        if self.ranks:
+            return "The scores are no probabilities: in the baseline they lie outside 0 to 1"
+        share = self.outside / self.scored if self.outside else 0.0
+        if share > MOST_OUTSIDE:
+            return f"{100 * share:.3g}% of the scores lie outside 0 to 1, so they are no probabilities"
+        return None
 
     @property
     def accuracy(self) -> Accuracy:
@@ -384,6 +427,8 @@ class ScoreTable:
             "nulls": self.nulls,
             "nans": self.nans,
             "outside": self.outside,
+            "clipped": self.clipped,
+            "ranks": self.ranks,
             "negative_log_loss": self.negative_log_loss.to_payload(),
             "positive_log_loss": self.positive_log_loss.to_payload(),
             "squared_error": self.squared_error.to_payload(),
@@ -398,6 +443,8 @@ class ScoreTable:
             nulls=payload["nulls"],
             nans=payload["nans"],
             outside=payload["outside"],
+            clipped=payload.get("clipped", 0),
+            ranks=payload.get("ranks", False),
             negative_log_loss=Moments.of_payload(payload["negative_log_loss"]),
             positive_log_loss=Moments.of_payload(payload["positive_log_loss"]),
             squared_error=Moments.of_payload(payload["squared_error"]),
@@ -412,6 +459,31 @@ def _tabulate(ordered: np.ndarray, counts: np.ndarray, sums: np.ndarray) -> None
     counts[:] = np.diff(ends)
     held = np.flatnonzero(counts)
     sums[held] = np.add.reduceat(ordered, ends[held])
+
+
+def places_among(scores: np.ndarray, edges: Edges) -> np.ndarray:
+    """Where each score lies among the baseline's, from 0 to 1, in the same order; NaN stays.
+
+    Between two cuts by its distance from them; beyond the last ones ever nearer to the end, so that order is kept.
+
+    >>> from watchkeeper.stats.states.edges import Edges
+    >>> places = places_among(np.array([-9.0, -1.0, 0.0, 1.0, 50.0]), Edges.of_values([-1.0, 0.0, 1.0]))
+    >>> bool((np.diff(places) > 0).all()), bool(0 < places[0] and places[-1] < 1)
+    (True, True)
+    """
+    cuts = edges.cuts.astype(np.float64)
+    if not cuts.size:
+        return np.where(np.isnan(scores), scores, 0.5)
+    at = np.searchsorted(cuts, scores, side="right")
+    low, high = cuts[np.maximum(at - 1, 0)], cuts[np.minimum(at, cuts.size - 1)]
+    unit = float(cuts[-1] - cuts[0]) or abs(float(cuts[0])) or 1.0
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        inner = np.where(high > low, (scores - low) / (high - low), 0.0)
+        below = unit / (unit + (cuts[0] - scores))
+        above = 1.0 - unit / (unit + (scores - cuts[-1]))
+    part = np.where(at == 0, below, np.where(at == cuts.size, above, inner))
+    part = np.clip(np.nan_to_num(part, nan=0.5), 0.0, 1.0 - 1e-9)
+    return np.where(np.isnan(scores), scores, (at + part) / (cuts.size + 1))
 
 
 def _middles(cuts: np.ndarray) -> np.ndarray:

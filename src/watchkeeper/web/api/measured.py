@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import io
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
+from pydantic import Field
 
+from watchkeeper.errors import BadInput
 from watchkeeper.loop.reports.explain import explain, instant
 from watchkeeper.loop.reports.status import model_status
 from watchkeeper.loop.reports.status import status as look
-from watchkeeper.web.api.alerts import who
+from watchkeeper.loop.watch.outside import MOST, outside_measurement, store_outside
+from watchkeeper.web.api.alerts import Body, who
 from watchkeeper.web.api.answers import answer
 from watchkeeper.web.api.bodies import ARROW
 from watchkeeper.web.security import Role
@@ -21,6 +25,34 @@ if TYPE_CHECKING:
 
 
 MOST_ROWS = 100_000
+
+
+class Outside(Body):
+    """One number about one window, from outside."""
+
+    measure: str = Field(max_length=80)
+    """Its name, which begins with "outside.", such as "outside.gpu_use"."""
+    start: datetime
+    """When the window begins, with a time zone."""
+    end: datetime
+    """When it ends."""
+    value: float = Field(allow_inf_nan=False)
+    low: float | None = None
+    """The interval's lower end, where there is one."""
+    high: float | None = None
+    """The interval's upper end."""
+    rows: float = Field(default=1, ge=0)
+    """How many observations it rests on."""
+    subject: str = Field(default="", max_length=200)
+    """What it is about, such as a machine."""
+    segment: str = Field(default="", max_length=500)
+    version: str = Field(default="", max_length=200)
+
+
+class FromOutside(Body):
+    """Measurements of one model."""
+
+    measurements: list[Outside] = Field(max_length=MOST)
 
 
 def reading_routes(watch: Watch, intake: Intake) -> APIRouter:
@@ -73,6 +105,29 @@ def reading_routes(watch: Watch, intake: Intake) -> APIRouter:
         if format == "csv":
             return Response(_csv(table), media_type="text/csv", headers=headers)
         return answer({"measurements": table.to_pylist(), "more": more}, 200, **headers)
+
+    @router.post(
+        "/models/{model}/measurements",
+        status_code=202,
+        summary="Send in measurements of your own: machines, costs",
+    )
+    def from_outside(request: Request, model: str, body: FromOutside) -> Response:
+        who(request, Role.OPERATOR)
+        watch.model(model)
+        taken, refused = [], []
+        for n, m in enumerate(body.measurements):
+            interval = None if m.low is None or m.high is None else (m.low, m.high)
+            try:
+                taken.append(
+                    outside_measurement(
+                        model, m.measure, m.start, m.end, m.value, subject=m.subject, segment=m.segment,
+                        version=m.version, rows=m.rows, interval=interval,
+                    )
+                )  # fmt: skip
+            except BadInput as fault:
+                refused.append({"row": n, "error": " ".join((fault.what, *fault.next_steps))})
+        stored = store_outside(watch, model, taken)
+        return answer({"stored": stored, "refused": refused}, 202 if taken or not refused else 400)
 
     @router.get("/models/{model}/windows/{window:path}", summary="Why a window's numbers are what they are")
     def explained(request: Request, model: str, window: str, column: str | None = None) -> Response:
