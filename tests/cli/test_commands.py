@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import watchkeeper as wk
 from watchkeeper.cli import COMMANDS, main
 
 
@@ -273,3 +274,18 @@ def test_every_command_explains_itself(run, command):
     assert "--json" in out
     if command in ("compare", "baseline", "profile"):
         assert "Examples:" in out
+
+
+@pytest.mark.parametrize(("option", "missing", "kinds"), [((), 0, 3), (("--missing", "NA,unknown"), 2, 1)])
+def test_words_for_missing_values_can_be_named(tmp_path, capsys, option, missing, kinds):
+    """Beside other words NA may be a category (Namibia): the file alone does not tell, its owner does."""
+    (tmp_path / "rows.csv").write_text(
+        "id,region\n" + "\n".join(["1,EU", "2,NA", "3,unknown", "4,EU"]) + "\n"
+    )
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main(["profile", str(tmp_path / "rows.csv"), "--json", *option])
+    out = capsys.readouterr().out
+    column = next(c for c in json.loads(out)["columns"] if c["name"] == "region")
+    assert column["missing_share"] == missing / 4
+    made = wk.profile(tmp_path / "rows.csv", missing=["NA", "unknown"] if option else None)
+    assert len(made.columns["region"].frequencies.counts) == kinds

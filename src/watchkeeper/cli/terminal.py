@@ -78,6 +78,11 @@ _SOURCE_OPTIONS = (
     ),
     click.option("--columns", metavar="A,B,...", help="Only these columns, separated by commas."),
     click.option("--encoding", help="Of text files that are not UTF-8, such as cp1252 or latin-1."),
+    click.option(
+        "--missing",
+        metavar="A,B,...",
+        help="Words that stand for a missing value in text files, such as NA,null; found out otherwise. 'none': only the empty field.",
+    ),
 )
 
 
@@ -94,6 +99,7 @@ def source_options(command: Callable[..., Any]) -> Callable[..., Any]:
         positive: str | None,
         columns: str | None,
         encoding: str | None,
+        missing: str | None,
         **rest: Any,
     ) -> Any:
         reading = {
@@ -104,6 +110,7 @@ def source_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "positive": positive,
             "columns": names(columns) or None,
             "encoding": encoding,
+            "missing": None if missing is None else [] if missing == "none" else names(missing),
         }
         return command(reading=reading, **rest)
 

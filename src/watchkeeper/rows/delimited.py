@@ -542,11 +542,10 @@ def _tell_readings(
         words = {c["values"]: c["counts"] for c in counts if c["values"] in NULL_WORDS and c["values"]}
         if words:
             shown = ", ".join(f"{count:,} times {word!r}" for word, count in words.items())
-            with_words = f"sql:SELECT * FROM read_csv('{path}', nullstr={['', *sorted(words)]})"  # noqa: S608 - shown, never run
             notes.add(
                 f"{label}: words {name}",
                 f"{label}: {name!r} holds {shown}: read as categories, since nothing else in the file shows that they mean "
-                f'missing. If they do:  "{with_words}"',
+                f"missing. If they do:  --missing {','.join(sorted(words))}  (missing={sorted(words)} in Python).",
             )
 
 

@@ -68,6 +68,7 @@ def compare(
     threshold: float = 0.5,
     false_discovery_rate: float = 0.05,
     encoding: str | None = None,
+    missing: Sequence[str] | None = None,
     title: str = "Batch check",
     now: datetime | None = None,
     progress: Progress | None = None,
@@ -94,6 +95,7 @@ def compare(
     threshold : scores at or above it count as predicted positive where the decisions themselves are not known.
     false_discovery_rate : at most this share of the columns called drifted is wrong, on average.
     encoding : of text files, where it is not UTF-8.
+    missing : words that stand for a missing value in text files, such as "NA"; found out where not given.
     now : what time it is, for the age of the newest row.
 
     Raises
@@ -118,9 +120,11 @@ def compare(
         from watchkeeper.loop.batch.compat import check_peer, peer_answer, rows_of
 
         check_peer(compat)
-        reference = rows_of(reference, "the baseline", compat, encoding)
-        current = rows_of(current, "this batch", compat, encoding)
-    before = _baseline(reference, schema, columns, roles, kinds, task, positive, segments, encoding, progress)
+        reference = rows_of(reference, "the baseline", compat, encoding, missing)
+        current = rows_of(current, "this batch", compat, encoding, missing)
+    before = _baseline(
+        reference, schema, columns, roles, kinds, task, positive, segments, encoding, missing, progress
+    )
     if not before.profile.rows:
         raise BadInput(
             f"{_name(given, before)} has no rows, so there is nothing to compare with.",
@@ -129,7 +133,7 @@ def compare(
     unique = [e.column for e in expected if e.rule is Rule.UNIQUE]
     ids = [c.name for c in before.schema.of_role(Role.ID)]
     with CopyCount([*ids, *unique], rows=duplicates or "duplicate_rows" in extra) as copies:
-        after = _current(current, before, columns, segments, encoding, copies, progress)
+        after = _current(current, before, columns, segments, encoding, missing, copies, progress)
         repeated = copies.result()
     _check_named(before, after, [e.column for e in expected], plan, described)
     found, earlier = measure_batch(
@@ -178,6 +182,7 @@ def _baseline(
     positive: str | None,
     segments: Sequence[str | Sequence[str]],
     encoding: str | None,
+    missing: Sequence[str] | None,
     progress: Progress | None,
 ) -> Baseline:
     made = reference if isinstance(reference, Baseline) else None
@@ -196,6 +201,7 @@ def _baseline(
             positive=positive,
             segments=segments,
             encoding=encoding,
+            missing=missing,
             progress=progress,
         )
     if schema is not None or kinds is not None:
@@ -253,6 +259,7 @@ def _current(
     columns: Sequence[str] | None,
     segments: Sequence[str | Sequence[str]],
     encoding: str | None,
+    missing: Sequence[str] | None,
     copies: CopyCount,
     progress: Progress | None,
 ) -> Profile:
@@ -267,7 +274,7 @@ def _current(
     from watchkeeper.rows.sources import open_source
 
     plan = before.plan
-    opened = open_source(current, schema=before.schema, encoding=encoding)
+    opened = open_source(current, schema=before.schema, encoding=encoding, missing=missing)
     if segments:
         entries = tuple((s,) if isinstance(s, str) else tuple(s) for s in segments)
         for entry in entries:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from watchkeeper.documents.batch.answer import PeerAnswer, PeerColumn
@@ -40,7 +40,9 @@ def check_peer(peer: str) -> None:
         )
 
 
-def rows_of(side: Any, what: str, peer: str, encoding: str | None = None) -> Any:
+def rows_of(
+    side: Any, what: str, peer: str, encoding: str | None = None, missing: Sequence[str] | None = None
+) -> Any:
     """Read one side whole, as an Arrow table: the peers' bins depend on the rows of both.
 
     Raises
@@ -57,7 +59,7 @@ def rows_of(side: Any, what: str, peer: str, encoding: str | None = None) -> Any
             f"compat={peer!r} needs the rows of {what}, and a saved baseline or profile does not hold them all.",
             "Give the rows themselves: the file, folder, frame or query that it was taken from.",
         )
-    opened = open_source(side, encoding=encoding)
+    opened = open_source(side, encoding=encoding, missing=missing)
     schema = opened.arrow_schema
     batches = [pa.Table.from_batches([batch]) for batch in opened.batches()]
     return pa.concat_tables(batches, promote_options="permissive") if batches else schema.empty_table()

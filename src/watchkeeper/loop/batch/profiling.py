@@ -49,6 +49,7 @@ def profile(
     segments: Sequence[str | Sequence[str]] = (),
     plan: ProfilePlan | None = None,
     encoding: str | None = None,
+    missing: Sequence[str] | None = None,
     copies: CopyCount | None = None,
     progress: Progress | None = None,
 ) -> Profile:
@@ -56,7 +57,8 @@ def profile(
 
     Two passes where the rows can be read again (the first finds the histograms' edges), else one with a sketch.
     With *plan* (of a baseline), one pass on its edges, so that the two profiles can be compared and merged.
-    *positive* is the outcome that a binary model looks for. *encoding* is that of text files, where it is not UTF-8. *copies* also sees every batch.
+    *positive* is the outcome that a binary model looks for. *encoding* is that of text files,
+    where it is not UTF-8, and *missing* are the words that stand for a missing value in them. *copies* also sees every batch.
 
     Raises
     ------
@@ -67,7 +69,7 @@ def profile(
     BadInput
         a role, kind or task is not known.
     """
-    opened, found, notes = _opened(source, schema, columns, roles, kinds, task, positive, encoding)
+    opened, found, notes = _opened(source, schema, columns, roles, kinds, task, positive, encoding, missing)
     if plan is None:
         plan = _plan(opened, found, _segments(segments, found), progress, notes=notes)
     made, _ = _counted(opened, plan, progress, copies=copies)
@@ -88,6 +90,7 @@ def baseline(
     name: str = "",
     sample_rows: int | None = None,
     encoding: str | None = None,
+    missing: Sequence[str] | None = None,
     progress: Progress | None = None,
     now: datetime | None = None,
 ) -> Baseline:
@@ -95,7 +98,8 @@ def baseline(
 
     With a time column it also keeps its own windows (of length *window*, or as long as gives at least 20 of
     them), which is how much variation is normal. A `Profile` becomes a baseline as it is. *positive* is the outcome
-    that a binary model looks for; otherwise it is guessed, and a note says so.
+    that a binary model looks for; otherwise it is guessed, and a note says so. *encoding* and *missing* are as in
+    `profile`.
 
     Raises
     ------
@@ -109,7 +113,7 @@ def baseline(
     created = (now or datetime.now(UTC)).astimezone(UTC).isoformat(timespec="seconds")
     if isinstance(source, Profile):
         return Baseline.of_profile(source, created_at=created, name=name, source={"kind": "profile"})
-    opened, found, notes = _opened(source, schema, columns, roles, kinds, task, positive, encoding)
+    opened, found, notes = _opened(source, schema, columns, roles, kinds, task, positive, encoding, missing)
     options: dict[str, Any] = {} if sample_rows is None else {"sample_k": sample_rows}
     span: list[int] = []
     plan = _plan(opened, found, _segments(segments, found), progress, span=span, notes=notes, **options)
@@ -198,19 +202,20 @@ def _opened(
     task: str | None,
     positive: str | None = None,
     encoding: str | None = None,
+    missing: Sequence[str] | None = None,
 ) -> tuple[Source, Schema, list[str]]:
     from watchkeeper.rows.infer import infer
     from watchkeeper.rows.sources import open_source
 
     wanted = columns
     if schema is not None and columns is None:
-        opened = open_source(source, schema=schema, encoding=encoding)
+        opened = open_source(source, schema=schema, encoding=encoding, missing=missing)
         there = set(opened.available)
         wanted = [n for n in schema.names if n in there]
         if len(wanted) != len(opened.available):
             opened = opened.select(wanted)
     else:
-        opened = open_source(source, columns=wanted, schema=schema, encoding=encoding)
+        opened = open_source(source, columns=wanted, schema=schema, encoding=encoding, missing=missing)
     if schema is not None:
         names = set(opened.arrow_schema.names)
         kept = replace(schema, columns=tuple(c for c in schema.columns if c.name in names))
