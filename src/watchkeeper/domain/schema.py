@@ -135,6 +135,13 @@ class Schema:
         """Columns that play one of *roles*, in order."""
         return tuple(c for c in self.columns if c.role in roles)
 
+    @property
+    def classes(self) -> frozenset[str]:
+        """Names of the columns that hold classes: outcomes and predictions, unless the model predicts numbers."""
+        if self.task not in (Task.BINARY, Task.MULTICLASS):
+            return frozenset()
+        return frozenset(c.name for c in self.of_role(Role.OUTCOME, Role.PREDICTION))
+
     def first(self, role: Role) -> Column | None:
         """The first column of *role*, or None."""
         return next((c for c in self.columns if c.role is role), None)

@@ -28,6 +28,7 @@ class Values:
     ``valid`` is a bool mask ``(rows,)``, or None when no value is null. Under a null, data is unspecified.
     NaN and infinities stay in ``data``: they are values, not nulls. ``misfits`` counts values that did not fit
     the kind (text in a numeric column, a vector of another length); they are marked as null in ``valid``.
+    ``words`` are those that stood for 1 and 0 in a column of classes that are numbers ("yes", "False").
     """
 
     kind: Kind
@@ -37,3 +38,4 @@ class Values:
     dictionary: Any = None
     misfits: int = 0
     misfit_example: str | None = None
+    words: tuple[str, ...] = ()

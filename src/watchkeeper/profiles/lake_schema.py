@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from watchkeeper.domain.schema import Column, Kind, Role, Schema
-from watchkeeper.rows.values import values_of
+from watchkeeper.rows.values import classes_of, values_of
 
 _SERVED = (
     "wk_at",
@@ -103,5 +103,6 @@ def values_of_rows(rows: pa.Table, schema: Schema) -> dict[str, Any]:
             continue
         lake = by_own.get(column.name, column.name)
         if lake in rows.column_names:
-            out[column.name] = values_of(rows[lake], column)
+            read = classes_of if column.name in schema.classes else values_of
+            out[column.name] = read(rows[lake], column)
     return out

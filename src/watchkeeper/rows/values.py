@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -109,6 +110,34 @@ def values_of(array: pa.Array | pa.ChunkedArray, column: Column) -> Values:
         dictionary=read.dictionary,
         misfits=misfits,
         misfit_example=example,
+    )
+
+
+def classes_of(array: pa.Array | pa.ChunkedArray, column: Column) -> Values:
+    """As `values_of`, for a column of classes: where classes are numbers, the usual words for true and false are 1 and 0.
+
+    Only where a batch holds nothing else; other words are misfits, as in any column of numbers.
+
+    >>> from watchkeeper.domain.schema import Column, Kind
+    >>> found = classes_of(pa.array(["yes", "no", None]), Column(name="y", kind=Kind.INTEGER))
+    >>> found.data[:2].tolist(), found.misfits, found.words
+    ([1, 0], 0, ('no', 'yes'))
+    """
+    read = values_of(array, column)
+    if not read.misfits or column.kind not in (Kind.INTEGER, Kind.NUMERIC):
+        return read
+    truth = values_of(array, replace(column, kind=Kind.BOOLEAN))
+    if truth.misfits:
+        return read
+    found = pc.unique(as_text(array)).to_pylist()
+    words = tuple(sorted(word for word in found if word is not None))
+    return replace(
+        read,
+        data=truth.data.astype(read.data.dtype),
+        valid=truth.valid,
+        misfits=0,
+        misfit_example=None,
+        words=words,
     )
 
 

@@ -432,6 +432,21 @@ def test_outcomes_spelled_in_another_way_than_the_baseline_are_the_same_classes(
         assert values(watch, "brier") == [pytest.approx(brier_score_loss(rows.outcome, rows.score))]
 
 
+@pytest.mark.parametrize(("no", "yes"), [("False", "True"), ("no", "yes"), ("0.0", "1.0")])
+def test_words_for_outcomes_that_are_numbers_in_the_baseline_are_the_same_classes(tmp_path, no, yes):
+    (tmp_path / "watchkeeper.toml").write_text('[models.m]\nbaseline = "m.wkb"\ncadence = "1d"\n')
+    save_baseline(baseline(frame(2000, seed=1)), tmp_path / "m.wkb")
+    clock = FakeClock(T0)
+    with open_project(tmp_path, clock=clock) as watch:
+        rows = frame(2000)
+        record(watch, rows)
+        tell(watch, rows.assign(outcome=rows.outcome.map({1: yes, 0: no})))
+        clock.advance(DAY)
+        assert watch.tick().problems == []
+        assert values(watch, "precision") == [pytest.approx(precision_score(rows.outcome, rows.prediction))]
+        assert values(watch, "brier") == [pytest.approx(brier_score_loss(rows.outcome, rows.score))]
+
+
 def test_another_positive_class_than_the_baselines_is_refused_by_name(tmp_path):
     (tmp_path / "watchkeeper.toml").write_text('[models.m]\nbaseline = "m.wkb"\npositive = "0"\n')
     save_baseline(baseline(frame(200, seed=1)), tmp_path / "m.wkb")

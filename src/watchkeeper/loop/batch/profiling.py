@@ -355,7 +355,7 @@ def _window(start: int, length: timedelta, fold: Accumulator) -> WindowProfile:
 
 def _values(batch: Any, schema: Schema, crew: Crew, *, only: set[str] | None = None) -> dict[str, Values]:
     """The batch's columns as plain arrays; reading text takes a while, so the columns are read in threads."""
-    from watchkeeper.rows.values import values_of
+    from watchkeeper.rows.values import classes_of, values_of
 
     there = set(batch.schema.names)
     columns = [
@@ -367,7 +367,8 @@ def _values(batch: Any, schema: Schema, crew: Crew, *, only: set[str] | None = N
     out = {c.name: Values(kind=Kind.UNKNOWN, rows=batch.num_rows, data=None) for c in columns}
 
     def read(column: Column) -> None:
-        out[column.name] = values_of(batch.column(column.name), column)
+        reader = classes_of if column.name in schema.classes else values_of
+        out[column.name] = reader(batch.column(column.name), column)
 
     crew.run((c.name, Call(read, c)) for c in columns)
     return out

@@ -148,7 +148,14 @@ class PerformanceFold:
 
     def _note_spelling(self, what: str, values: Values) -> None:
         known = self._plan.classes
-        if not known or len(self.notes) > _MOST_NOTES:
+        if len(self.notes) > _MOST_NOTES:
+            return
+        if values.words:
+            pairs = ", ".join(f"{word!r} as {class_key(word)!r}" for word in values.words)
+            self.notes[
+                f"The {what} are spelled in another way than the classes of the baseline: {pairs}."
+            ] = None
+        if not known:
             return
         codes, names = class_codes(values)
         names = [names[i] for i in np.unique(codes[codes >= 0]).tolist()]
