@@ -444,10 +444,13 @@ class _Baseline:
                 "--role COLUMN=score or --role COLUMN=prediction"
             )
         if not self.made.windows:
-            out.append(
-                "Without a time column it has no days of its own, and how much days differ is what a lasting "
-                "change is judged by: --role COLUMN=time"
+            why = (
+                "Its rows lie too close together for days of their own"
+                if "time" in roles
+                else "Without a time column it has no days of its own"
             )
+            way = "take rows of several weeks" if "time" in roles else "--role COLUMN=time"
+            out.append(f"{why}, and how much days differ is what a lasting change is judged by: {way}")
         elif len(self.made.windows) < FEWEST_WINDOWS:
             out.append(
                 f"It has {len(self.made.windows)} windows of its own, and a lasting change needs {FEWEST_WINDOWS} "
