@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -105,7 +106,12 @@ class TestFolding:
             )
             for i in range(6)
         ]
-        assert read_all(states) == [s.reading() for s in states]
+
+        # What is promised rests on all columns together: one alone shows little of how days hang together.
+        def evidence(reading):
+            return replace(reading, guarantee="", assumption="")
+
+        assert list(map(evidence, read_all(states))) == [evidence(s.reading()) for s in states]
 
 
 class TestFinding:

@@ -336,7 +336,9 @@ def test_multiclass_scores_have_a_table_for_each_class():
     for i, name in enumerate(names):
         value, bound = p.performance[f"score_table:{name}"].auc()
         assert value == pytest.approx(roc_auc_score(truth == i, scores[:, i]), abs=bound + 1e-12)
-    assert p.notes == ("odd: the schema does not say which class it scores (score_of).",)
+    assert p.notes == (
+        "'odd' is a score, and of which class is not known, so it is not measured; say the role score:CLASS.",
+    )
 
 
 def test_regression_has_residuals():
