@@ -239,6 +239,7 @@ class TestWhoMay:
         ("post", "/v1/runbooks/runs/x/resume", None),
         ("post", "/v1/hooks/alertmanager", {"alerts": []}),
         ("post", "/v1/hooks/alert", {"title": "x"}),
+        ("post", "/v1/models/churn/measurements", {"measurements": []}),
     )
 
     @pytest.mark.parametrize(("method", "path", "body"), ACTIONS)
