@@ -99,6 +99,7 @@ def init(
     model = model or (_model_name(rows.source) if rows.source else None)
     if asking and rows.source:
         rows.ask()
+        rows.settle()
         segments = segments or click.prompt(
             "Columns to measure apart by, such as a region (empty: none)", default="", show_default=False
         )
@@ -196,6 +197,7 @@ class _Rows:
     unique: list[str] = field(default_factory=list)
     toss_up: str = ""
     positive: str | None = None
+    _sample: pa.Table | None = None
 
     def look(self) -> None:
         """Guess the roles that were not given, from names and a sample.
@@ -232,7 +234,12 @@ class _Rows:
         found = {c.name: _role_of(c) for c in schema.columns if c.role is not Role.FEATURE}
         self.roles = {**found, **{n: r for n, r in self.roles.items() if r != "score" or n not in scores}}
         self.unique = unique_numbers(schema, sample)
-        self.toss_up = self._unknown_positive(sample)
+        self._sample = sample
+        self.settle()
+
+    def settle(self) -> None:
+        """Find out by the roles as they are now whether a person has to say which class is positive."""
+        self.toss_up = "" if self._sample is None else self._unknown_positive(self._sample)
 
     def _unknown_positive(self, sample: pa.Table) -> str:
         """What a person has to say about the positive class; empty where nothing has to be asked."""
@@ -242,7 +249,8 @@ class _Rows:
         from watchkeeper.stats.states.edge_search import EdgeSearch
 
         schema = infer(sample.schema, sample=sample, roles=self.roles, task=self.task).schema
-        if schema.task is not Task.BINARY or self.positive is not None:
+        outcome = schema.first(Role.OUTCOME) or schema.first(Role.PREDICTION)
+        if schema.task is not Task.BINARY or self.positive is not None or outcome is None:
             return ""
         read = schema.of_role(Role.OUTCOME, Role.PREDICTION, Role.SCORE)
         with EdgeSearch(schema) as search:

@@ -34,7 +34,7 @@ def implausible(at_us: int, now_us: int, *, ahead_us: int = AHEAD_US) -> str | N
     >>> implausible(1_700_000_000_000_000, 1_700_000_000_000_000) is None
     True
     >>> implausible(0, 1_700_000_000_000_000), implausible(2**61, 1_700_000_000_000_000)
-    ('lies before 2 January 1970', 'lies 73,016 years ahead of the clock')
+    ('lies before 2 January 1970', 'lies 73,014 years ahead of the clock')
     """
     if at_us < EARLIEST_US:
         return "lies before 2 January 1970"

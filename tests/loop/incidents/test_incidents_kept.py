@@ -343,7 +343,7 @@ class TestTheFirstDraft:
         assert "region=EU (ROC AUC 0.85 to 0.5)" in draft.text
         assert "version 2.1 began to serve" in draft.text
         # Ten days with 200 errors of 1,000: 40 FP and 160 FN a day; 20 and 80 before.
-        assert "cost about 8,400 EUR, +4,200 EUR" in draft.text
+        assert "cost about 8,400 EUR, 4,200 EUR more than at the rate before" in draft.text
         assert incident.assessment["cost"]["excess"] == pytest.approx(4_200)
         assert f"{began:%Y-%m-%d}" in draft.text
 

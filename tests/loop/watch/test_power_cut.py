@@ -9,6 +9,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+pytest.importorskip("deltalake")
+pytest.importorskip("sqlalchemy")
+
 from watchkeeper.adapters.lakes.delta import open_lake
 from watchkeeper.capture.journal import journals, read_flushes
 from watchkeeper.capture.recorder import Recorder

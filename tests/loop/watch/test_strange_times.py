@@ -9,6 +9,7 @@ import pytest
 
 from watchkeeper.adapters.lakes.delta import open_lake
 from watchkeeper.capture.events import Prediction
+from watchkeeper.capture.journal import Flush
 from watchkeeper.capture.recorder import Recorder
 from watchkeeper.domain.window import Window, day_of, floor_to
 from watchkeeper.loop.watch.event_tables import harvest
@@ -54,7 +55,7 @@ def test_such_a_time_in_an_older_journal_is_that_of_its_flush_and_is_kept_aside(
     """What a recorder wrote that did not refuse it."""
     flushed = int((T0 + 5 * HOUR).timestamp() * 1e6)
     events = [Prediction(id=f"r{at}", at_us=at, features={"x": 1.0}) for at in (-(10**18), 10**18)]
-    rows = harvest([(flushed, "1", events)]).predictions.to_pylist()
+    rows = harvest([Flush(1, flushed, "1", 2, events)]).predictions.to_pylist()
     assert [r["wk_at"] for r in rows] == [T0 + 5 * HOUR] * 2
     assert [json.loads(r["wk_rescued"])["wk_at"] for r in rows] == [-(10**18), 10**18]
 

@@ -78,7 +78,7 @@ def default_rules(
     leave_out : names of rules that the owner replaced or turned off.
 
     >>> [r.name for r in default_rules(Task.BINARY) if r.severity.pages][:4]
-    ['column changed', 'column broke', 'roc_auc fell', 'brier rose']
+    ['column changed', 'column broke', 'roc_auc fell', 'roc_auc broke']
     """
     rules = [
         *([] if schema is not None and not watched_columns(schema) else _of_columns(judge_every)),

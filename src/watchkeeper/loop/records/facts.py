@@ -2,6 +2,7 @@
 
 A kind is declared once, where its act belongs, and called to make a fact:
 
+>>> from datetime import UTC, datetime
 >>> from typing import TypedDict
 >>> class Named(TypedDict):
 ...     name: str
