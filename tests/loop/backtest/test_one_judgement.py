@@ -25,7 +25,7 @@ from watchkeeper.loop.backtest.calibration_replay import Replayer
 from watchkeeper.loop.backtest.refold import refold
 from watchkeeper.loop.backtest.rule_trial import judged_again
 from watchkeeper.loop.batch.profiling import baseline, save_baseline
-from watchkeeper.profiles.window_fold import judged_profiles, known_edges
+from watchkeeper.profiles.stored_window import judged_profiles, known_edges
 from watchkeeper.stats.evidence.column_evidence import FEWEST_WINDOWS
 from watchkeeper.stats.states.baseline import WindowProfile
 from watchkeeper.testing.clock import FakeClock
