@@ -304,3 +304,14 @@ def test_text_in_another_encoding_is_read_when_it_is_named(tmp_path):
     report = wk.compare(tmp_path / "t.csv", tmp_path / "t.csv", encoding="latin-1")
     [city] = [c for c in report.columns if c.name == "city"]
     assert set(city.picture.labels) == {"Zürich", "Genève"}
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_one_row_is_too_little_to_call_a_model_worse(right):
+    """One wrong decision is no accuracy of 0, and one loss has no spread that could be known."""
+    dice = np.random.default_rng(4)
+    score = dice.random(2000)
+    before = {"score": score, "outcome": (dice.random(2000) < score).astype(int)}
+    report = wk.compare(before, {"score": [0.9], "outcome": [int(right)]}, task="binary")
+    assert not report.failed()
+    assert report.headline == "Too little data to tell"

@@ -187,7 +187,12 @@ def mixed_loss_interval(counts: np.ndarray, losses: np.ndarray, *, level: float 
     )
     up = ((1 - p) * (high[0] - means[0])) ** 2 + (p * (high[1] - means[1])) ** 2 + more**2
     down = ((1 - p) * (means[0] - low[0])) ** 2 + (p * (means[1] - low[1])) ** 2 + fewer**2
-    return Interval(max(0.0, mean - sqrt(float(down))), mean + sqrt(float(up)), level)
+    # The scores of a few rows do not bound what others lose: never narrower than Student's interval of all losses.
+    squares = float((counts * (losses - mean) ** 2).sum()) / (total - 1) if total > 1 else 0.0
+    plain = mean_interval(mean, squares, total, level=level)
+    return Interval(
+        max(0.0, min(plain.low, mean - sqrt(float(down)))), max(plain.high, mean + sqrt(float(up))), level
+    )
 
 
 def hanley_mcneil_variance(auc: float, positives: float, negatives: float) -> float:

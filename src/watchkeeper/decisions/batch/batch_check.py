@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import sqrt
+from math import hypot
 
 from watchkeeper.domain.finding import Finding
 from watchkeeper.domain.measurement import Direction, Family, Measure, Measurement
@@ -334,7 +334,10 @@ def _judge_change(
         worse = -change
     else:
         worse = change
-    half = sqrt(_half_width(m) ** 2 + _half_width(before) ** 2)
+    if check.compares == "either" or direction is Direction.NEITHER:
+        half = _chance(m, before, rises=change > 0)
+    else:
+        half = _chance(m, before, rises=direction is Direction.HIGHER_IS_WORSE)
     if worse >= needed and worse > half:
         verdict = Verdict.FAIL
     elif half >= needed > 0:
@@ -373,8 +376,19 @@ def _judge_change(
     )
 
 
-def _half_width(m: Measurement) -> float:
-    return 0.0 if m.interval is None else (m.interval.high - m.interval.low) / 2
+def _chance(now: Measurement, before: Measurement, *, rises: bool) -> float:
+    """How far chance alone takes the value up or down: the ends of both intervals that lie towards each other (MOVER).
+
+    An interval near 0 or 1 is lopsided, and half its width would claim what one row cannot show.
+    """
+    return hypot(_reach(now, up=not rises), _reach(before, up=rises))
+
+
+def _reach(m: Measurement, *, up: bool) -> float:
+    """From the value to the upper or lower end of its interval; 0 where it has none."""
+    if m.interval is None or m.value is None:
+        return 0.0
+    return m.interval.high - m.value if up else m.value - m.interval.low
 
 
 def _clause(reason: str | None) -> str:
